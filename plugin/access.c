@@ -1,0 +1,113 @@
+/* The wall around the root: client → server topics can be written and never read, server → client topics can be read
+ * by those whom they concern and never written, whatever the subscription looks like.
+ *
+ * The check at each delivery, with the topic's real name, is the wall. The check of a subscription gives a clear answer
+ * where the filter can never match anything readable, and shows who is online. Writes are checked again when they
+ * arrive (incoming.c), because bridges never come here.
+ */
+#include "plugin.h"
+
+#include <mosquitto.h>
+
+static bool is_member(struct tl_plugin *plugin, const struct tl_session *session, struct tl_slice cid)
+{
+	struct tl_standing standing;
+	return tl_store_standing(plugin->store, cid, session->user, &standing) == TL_OK && standing.member;
+}
+
+static bool may_write(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_topic *topic)
+{
+	switch (topic->kind) {
+	case TL_TOPIC_CONV:
+	case TL_TOPIC_USER:
+	case TL_TOPIC_REQ:
+		return true; /* the message itself is looked at when it arrives */
+	case TL_TOPIC_SIGNAL:
+		return is_member(plugin, session, topic->name);
+	default:
+		return false;
+	}
+}
+
+static bool may_read(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_topic *topic)
+{
+	switch (topic->kind) {
+	case TL_TOPIC_NOTIFY:
+	case TL_TOPIC_NOTIFY_JSON:
+		return tl_slice_equal(topic->name, session->user);
+	case TL_TOPIC_RES:
+		return tl_slice_equal(topic->name, session->device);
+	case TL_TOPIC_SIGNAL:
+	case TL_TOPIC_LIVE:
+		return is_member(plugin, session, topic->name);
+	default:
+		return false;
+	}
+}
+
+static bool is_wildcard(struct tl_slice level)
+{
+	return level.len == 1 && (*(const char *)level.ptr == '+' || *(const char *)level.ptr == '#');
+}
+
+/* Whether a filter that stays under the root can ever match something that this session may read. */
+static bool may_subscribe(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_filter *filter)
+{
+	if (filter->kind == TL_TOPIC_UNKNOWN)
+		return strpbrk(filter->plain, "+#") != NULL;
+	if (is_wildcard(filter->name))
+		return filter->kind != TL_TOPIC_CONV && filter->kind != TL_TOPIC_USER && filter->kind != TL_TOPIC_REQ;
+	const struct tl_topic topic = {.kind = filter->kind, .name = filter->name};
+	return may_read(plugin, session, &topic);
+}
+
+static void note_interest(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
+{
+	unsigned codecs = 0;
+	for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1) {
+		char topic[512];
+		bool matches = false;
+		tl_notify_topic(plugin->notify, (enum tl_codec)codec, session->user, topic, sizeof topic);
+		if (mosquitto_topic_matches_sub(filter->plain, topic, &matches) == MOSQ_ERR_SUCCESS && matches)
+			codecs |= codec;
+	}
+	if (codecs == 0)
+		return;
+	session->codecs |= codecs;
+	tl_notify_want(plugin->notify, session->user, codecs);
+	tl_tell_latest(plugin, session, codecs);
+}
+
+static int outside(const struct tl_plugin *plugin)
+{
+	return plugin->options.other_topics == TL_OTHER_ALLOW ? MOSQ_ERR_SUCCESS : tl_broker_defer(plugin->generation);
+}
+
+static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *client, const char *text)
+{
+	struct tl_filter filter = tl_filter_parse(plugin->root, text);
+	if (filter.reach == TL_FILTER_OUTSIDE)
+		return outside(plugin);
+	struct tl_session *session = tl_plugin_session(plugin, client);
+	if (filter.reach == TL_FILTER_INSIDE && (!session || !may_subscribe(plugin, session, &filter)))
+		return MOSQ_ERR_ACL_DENIED;
+	if (session)
+		note_interest(plugin, session, &filter);
+	return filter.reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin);
+}
+
+int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic)
+{
+	if (access == MOSQ_ACL_SUBSCRIBE)
+		return check_subscribe(plugin, client, topic);
+	if (access == MOSQ_ACL_UNSUBSCRIBE)
+		return tl_filter_parse(plugin->root, topic).reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin);
+	struct tl_topic parsed = tl_topic_parse(plugin->root, topic);
+	if (parsed.kind == TL_TOPIC_OUTSIDE)
+		return outside(plugin);
+	struct tl_session *session = tl_plugin_session(plugin, client);
+	if (!session)
+		return MOSQ_ERR_ACL_DENIED;
+	bool granted = access == MOSQ_ACL_WRITE ? may_write(plugin, session, &parsed) : may_read(plugin, session, &parsed);
+	return granted ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+}

@@ -1,0 +1,92 @@
+/* What goes back to devices: responses, receipts, notifications. Encoded on the threads that have the answers,
+ * published on the broker's. */
+#include "plugin.h"
+
+#include <stdlib.h>
+
+static struct tl_packet *encode(const struct tl_route *route, struct tl_slice user, struct tl_slice device,
+                                const struct tl_response *response)
+{
+	struct tl_packet *packet = tl_packet_new(user, device, route->topic, route->correlation);
+	if (!packet)
+		return NULL;
+	packet->qos = route->qos;
+	if (tl_codec_encode(route->codec, response, &packet->payload, &packet->payload_len) != TL_OK) {
+		tl_packet_free(packet);
+		return NULL;
+	}
+	return packet;
+}
+
+void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, struct tl_slice user,
+                    struct tl_slice device, const struct tl_response *response, bool answers_request)
+{
+	struct tl_packet *packet = encode(route, user, device, response);
+	if (!packet)
+		return;
+	packet->answers_request = answers_request;
+	tl_outbox_put_take(&plugin->outbox, packet);
+}
+
+static struct tl_packet *outcome_packet(const struct tl_outcome *outcome)
+{
+	struct tl_route route;
+	if (outcome->route.len == 0 || !tl_route_unpack(outcome->route, &route))
+		return NULL;
+	const struct tl_response response = {
+		.op = outcome->op,
+		.rid = route.rid,
+		.err = outcome->err,
+		.why = outcome->why,
+		.fields = outcome->fields,
+		.field_count = outcome->field_count,
+	};
+	return encode(&route, outcome->user, outcome->device, &response);
+}
+
+void tl_answer_committed(void *ctx, const struct tl_commit *commit)
+{
+	struct tl_plugin *plugin = ctx;
+	struct tl_packet *first = NULL, **last = &first;
+
+	for (size_t i = 0; i < commit->outcome_count; i++) {
+		struct tl_packet *packet = outcome_packet(&commit->outcomes[i]);
+		if (!packet)
+			continue;
+		*last = packet;
+		last = &packet->next;
+	}
+	tl_outbox_put_list_take(&plugin->outbox, first);
+	tl_notify_committed(plugin->notify, commit);
+}
+
+/* Only to the connection that holds the client id now, and only if it is the same user's. */
+static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
+{
+	struct tl_session *session = tl_sessions_find_device(&plugin->sessions, packet->user, packet->device);
+	if (!session)
+		return false;
+	if (packet->answers_request && session->requests > 0)
+		session->requests--;
+	const struct tl_packet_address address = {
+		.client_id = packet->device.ptr,
+		.topic = packet->topic.ptr,
+		.qos = packet->qos,
+		.correlation = packet->correlation,
+	};
+	return tl_broker_publish(&address, tl_slice(packet->payload, packet->payload_len), tl_slice("", 0));
+}
+
+bool tl_answer_publish(struct tl_plugin *plugin)
+{
+	struct tl_packet *packet = tl_outbox_take_all(&plugin->outbox);
+	bool any = false;
+	while (packet) {
+		struct tl_packet *next = packet->next;
+		any |= publish(plugin, packet);
+		tl_packet_free(packet);
+		packet = next;
+	}
+	any |= tl_notify_flush(plugin->notify);
+	return any;
+}

@@ -1,0 +1,66 @@
+#include "broker.h"
+
+#include <dlfcn.h>
+#include <mqtt_protocol.h>
+#include <mosquitto.h>
+#include <stdlib.h>
+
+/* MOSQ_ERR_PLUGIN_IGNORE of 2.1, which 2.0's headers lack. */
+enum { PLUGIN_IGNORE_2_1 = 32 };
+
+enum tl_generation tl_broker_generation(void)
+{
+	return dlsym(RTLD_DEFAULT, "mosquitto_plugin_set_info") ? TL_MOSQUITTO_2_1 : TL_MOSQUITTO_2_0;
+}
+
+int tl_broker_defer(enum tl_generation generation)
+{
+	return generation == TL_MOSQUITTO_2_1 ? PLUGIN_IGNORE_2_1 : MOSQ_ERR_PLUGIN_DEFER;
+}
+
+bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_plugin_id_t *identifier)
+{
+	/* In every 2.0.x the identifier is a struct whose only member is the listener, NULL for all of them. */
+	return generation == TL_MOSQUITTO_2_0 && *(const void *const *)(const void *)identifier != NULL;
+}
+
+void tl_broker_free_string(enum tl_generation generation, void *string)
+{
+	if (generation == TL_MOSQUITTO_2_1)
+		mosquitto_free(string);
+	else
+		free(string);
+}
+
+/* The broker's own allocator, so that its count of memory stays right when it frees the payload. */
+static void *join(struct tl_slice first, struct tl_slice second)
+{
+	char *payload = mosquitto_malloc(first.len + second.len + 1);
+	if (!payload)
+		return NULL;
+	if (first.len > 0)
+		memcpy(payload, first.ptr, first.len);
+	if (second.len > 0)
+		memcpy(payload + first.len, second.ptr, second.len);
+	payload[first.len + second.len] = '\0';
+	return payload;
+}
+
+bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice first, struct tl_slice second)
+{
+	mosquitto_property *properties = NULL;
+	void *payload = join(first, second);
+	if (!payload)
+		return false;
+	if (address->correlation.ptr &&
+	    mosquitto_property_add_binary(&properties, MQTT_PROP_CORRELATION_DATA, address->correlation.ptr,
+	                                  (uint16_t)address->correlation.len) != MOSQ_ERR_SUCCESS)
+		goto failed;
+	if (mosquitto_broker_publish(address->client_id, address->topic, (int)(first.len + second.len), payload,
+	                             address->qos, false, properties) == MOSQ_ERR_SUCCESS)
+		return true;
+failed:
+	mosquitto_property_free_all(&properties);
+	mosquitto_free(payload);
+	return false;
+}

@@ -1,0 +1,36 @@
+/* The part of Mosquitto's API that this plugin uses and that differs between its generations, behind one face. */
+#ifndef TL_BROKER_H
+#define TL_BROKER_H
+
+#include "slice.h"
+
+#include <mosquitto_broker.h>
+#include <mosquitto_plugin.h>
+#include <stdbool.h>
+
+enum tl_generation { TL_MOSQUITTO_2_0, TL_MOSQUITTO_2_1 };
+
+/* Which generation this process is: found by what it exports. */
+enum tl_generation tl_broker_generation(void);
+
+/* What an ACL callback answers where another plugin or the ACL file shall decide. */
+int tl_broker_defer(enum tl_generation generation);
+
+/* Whether the plugin was loaded for one listener only (per_listener_settings), as far as the generation tells. */
+bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_plugin_id_t *identifier);
+
+/* Frees a string that mosquitto_property_read_… returned. The two generations take it from different allocators. */
+void tl_broker_free_string(enum tl_generation generation, void *string);
+
+/* Whom and how to publish to. */
+struct tl_packet_address {
+	const char *client_id; /* NULL: whoever subscribed */
+	const char *topic;
+	int qos;
+	struct tl_slice correlation; /* MQTT 5 Correlation Data; ptr NULL: none */
+};
+
+/* Publishes. Two parts of the payload spare the caller a copy; either may be empty. False if memory is short. */
+bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice first, struct tl_slice second);
+
+#endif

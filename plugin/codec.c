@@ -1,0 +1,101 @@
+#include "codec.h"
+
+#include "json.h"
+#include "msgpack_reader.h"
+
+enum tl_codec tl_codec_of(struct tl_slice payload)
+{
+	unsigned char first = payload.len ? *(const unsigned char *)payload.ptr : 0;
+	bool map = (first & 0xf0) == 0x80 || first == 0xde || first == 0xdf;
+	return map ? TL_CODEC_MSGPACK : TL_CODEC_JSON;
+}
+
+static bool is_map(struct tl_slice msgpack)
+{
+	struct tl_reader reader = tl_reader(msgpack);
+	uint32_t pairs;
+	return tl_reader_map(&reader, &pairs);
+}
+
+enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, struct tl_pack *map_out, struct tl_why *why)
+{
+	enum tl_err err;
+	if (payload.len == 0) {
+		tl_pack_map(map_out, 0);
+		return TL_OK;
+	}
+	if (payload.len > TL_REQUEST_MAX_BYTES)
+		return tl_fail(why, TL_TOO_LARGE, "a request has at most %d bytes", TL_REQUEST_MAX_BYTES);
+	if (codec == TL_CODEC_MSGPACK) {
+		err = tl_msgpack_check(payload, TL_REQUEST_MAX_DEPTH, why);
+		tl_pack_raw(map_out, payload);
+	} else {
+		err = tl_json_to_msgpack(payload, TL_REQUEST_MAX_DEPTH, &map_out->buffer, why);
+	}
+	if (err == TL_OK && map_out->failed)
+		err = TL_NO_MEMORY;
+	if (err == TL_OK && !is_map(tl_pack_bytes(map_out)))
+		err = tl_fail(why, TL_BAD_REQUEST, "a request is a map");
+	return err;
+}
+
+static void pack_error(struct tl_pack *pack, enum tl_err err, const char *why)
+{
+	tl_pack_cstr(pack, "error");
+	tl_pack_map(pack, 2);
+	tl_pack_cstr(pack, "code");
+	tl_pack_cstr(pack, tl_err_wire(err));
+	tl_pack_cstr(pack, "message");
+	/* What goes wrong inside is in the log, not on the wire. */
+	tl_pack_cstr(pack, !tl_err_is_refusal(err) ? tl_err_text(TL_STORAGE) : why[0] ? why : tl_err_text(err));
+}
+
+static void pack_response(struct tl_pack *pack, const struct tl_response *response)
+{
+	bool ok = response->err == TL_OK;
+	tl_pack_map(pack, response->field_count + 2 + (response->rid.len > 0) + !ok);
+	tl_pack_cstr(pack, "op");
+	tl_pack_cstr(pack, response->op);
+	tl_pack_cstr(pack, "ok");
+	tl_pack_bool(pack, ok);
+	if (response->rid.len > 0) {
+		tl_pack_cstr(pack, "rid");
+		tl_pack_raw(pack, response->rid);
+	}
+	tl_pack_raw(pack, response->fields);
+	if (!ok)
+		pack_error(pack, response->err, response->why);
+}
+
+/* Takes over a buffer's memory as a malloc'ed payload. */
+static void release(msgpack_sbuffer *buffer, char **payload_out, size_t *len_out)
+{
+	*len_out = buffer->size;
+	*payload_out = msgpack_sbuffer_release(buffer);
+}
+
+enum tl_err tl_codec_encode(enum tl_codec codec, const struct tl_response *response, char **payload_out,
+                            size_t *len_out)
+{
+	struct tl_pack pack;
+	enum tl_err err = TL_NO_MEMORY;
+
+	tl_pack_init(&pack);
+	pack_response(&pack, response);
+	if (pack.failed)
+		goto done;
+	if (codec == TL_CODEC_MSGPACK) {
+		release(&pack.buffer, payload_out, len_out);
+		err = TL_OK;
+	} else {
+		msgpack_sbuffer json;
+		msgpack_sbuffer_init(&json);
+		err = tl_json_from_msgpack(tl_pack_bytes(&pack), &json);
+		if (err == TL_OK)
+			release(&json, payload_out, len_out);
+		msgpack_sbuffer_destroy(&json);
+	}
+done:
+	tl_pack_fini(&pack);
+	return err;
+}

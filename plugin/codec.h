@@ -1,0 +1,32 @@
+/* The two codecs of the wire and the packets made with them. Any thread. */
+#ifndef TL_CODEC_H
+#define TL_CODEC_H
+
+#include "msgpack_writer.h"
+#include "requests.h"
+
+enum tl_codec { TL_CODEC_MSGPACK = 1, TL_CODEC_JSON = 2 };
+
+/* The codec that a payload looks like: msgpack where it begins with a map, else JSON. */
+enum tl_codec tl_codec_of(struct tl_slice payload);
+
+/* Decodes a request's payload to a packed map that is safe to read; an empty one is an empty map. TL_BAD_REQUEST or
+ * TL_TOO_LARGE, and `why` says what is wrong. */
+TL_MUST_USE enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, struct tl_pack *map_out,
+                                        struct tl_why *why);
+
+/* A response before it is encoded. */
+struct tl_response {
+	const char *op;         /* not NULL */
+	struct tl_slice rid;    /* a packed item, given back as it was; empty: none */
+	enum tl_err err;
+	const char *why;        /* on failure, more than the code says; may be empty */
+	struct tl_slice fields; /* packed pairs */
+	uint32_t field_count;
+};
+
+/* Encodes it; *payload_out is malloc'ed, the caller's. */
+TL_MUST_USE enum tl_err tl_codec_encode(enum tl_codec codec, const struct tl_response *response, char **payload_out,
+                                        size_t *len_out);
+
+#endif

@@ -1,0 +1,247 @@
+/* A request: decoded and queued if it changes something, else handed to a reader as it is. */
+#include "plugin.h"
+
+#include "id.h"
+#include "msgpack_reader.h"
+
+#include <mosquitto.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RID_MAX = 128 }; /* bytes of a packed rid */
+
+/* A request that reads, on its way through a reader thread. */
+struct reading {
+	struct tl_job job;
+	struct tl_plugin *plugin;
+	const struct tl_request *request; /* NULL: the current seq is to be told */
+	unsigned codecs;                  /* of the notifications, if so */
+	struct tl_route route;
+	struct tl_slice user, device, payload;
+	char data[];
+};
+
+/* Where the answer goes: the Response Topic, else the device's topic for the op and tag. */
+static bool complete_route(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_topic *topic,
+                           struct tl_route *route)
+{
+	if (route->topic.ptr)
+		return true;
+	size_t size = plugin->root.len + session->device.len + topic->name.len + topic->tail.len + 16;
+	char *text = tl_arena_alloc(&plugin->arena, size);
+	if (!text)
+		return false;
+	int len = snprintf(text, size, "%s/res/%.*s/%.*s%s%.*s", plugin->options.root, (int)session->device.len,
+	                   (const char *)session->device.ptr, (int)topic->name.len, (const char *)topic->name.ptr,
+	                   topic->tail.len ? "/" : "", (int)topic->tail.len, (const char *)topic->tail.ptr);
+	route->topic = tl_slice(text, (size_t)len);
+	return true;
+}
+
+/* The request's rid, a packed string or number to be given back as it came. */
+static enum tl_err take_rid(struct tl_slice map, struct tl_slice *rid_out, struct tl_why *why)
+{
+	struct tl_reader reader;
+	struct tl_item item;
+	if (!tl_msgpack_find(map, "rid", &reader))
+		return TL_OK;
+	const unsigned char *begin = reader.next;
+	if (!tl_reader_next(&reader, &item) ||
+	    (item.kind != TL_KIND_STR && item.kind != TL_KIND_UINT && item.kind != TL_KIND_INT) ||
+	    reader.next - begin > RID_MAX)
+		return tl_fail(why, TL_BAD_REQUEST, "'rid' must be a whole number or a string of at most 120 bytes");
+	*rid_out = tl_slice(begin, (size_t)(reader.next - begin));
+	return TL_OK;
+}
+
+static void refuse(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_route *route,
+                   const char *op, enum tl_err err, const char *why)
+{
+	const struct tl_response response = {.op = op, .rid = route->rid, .err = err, .why = why};
+	tl_answer_send(plugin, route, session->user, session->device, &response, false);
+}
+
+/* --- requests that read: on a reader thread --- */
+
+static void answer_reading(struct reading *reading)
+{
+	struct tl_plugin *plugin = reading->plugin;
+	struct tl_answer answer;
+	struct tl_pack map;
+	struct tl_route *route = &reading->route;
+
+	tl_answer_init(&answer);
+	tl_pack_init(&map);
+	enum tl_err err = tl_codec_decode(route->codec, reading->payload, &map, &answer.why);
+	if (err == TL_OK)
+		err = take_rid(tl_pack_bytes(&map), &route->rid, &answer.why);
+	if (err == TL_OK) {
+		const struct tl_call call = {.user = reading->user,
+		                             .device = reading->device,
+		                             .raw = tl_pack_bytes(&map),
+		                             .now = tl_now_ms()};
+		err = tl_store_read(plugin->store, reading->request, call, &answer);
+	}
+	const struct tl_response response = {
+		.op = reading->request->name,
+		.rid = route->rid,
+		.err = err,
+		.why = answer.why.text,
+		.fields = tl_pack_bytes(&answer.fields),
+		.field_count = answer.field_count,
+	};
+	tl_answer_send(plugin, route, reading->user, reading->device, &response, true);
+	tl_pack_fini(&map);
+	tl_answer_fini(&answer);
+}
+
+static void tell_one(struct reading *reading, enum tl_codec codec, uint64_t seq)
+{
+	char topic[512];
+	tl_notify_topic(reading->plugin->notify, codec, reading->user, topic, sizeof topic);
+	struct tl_packet *packet =
+		tl_packet_new(reading->user, reading->device, tl_slice_str(topic), tl_slice(NULL, 0));
+	if (!packet)
+		return;
+	packet->payload = tl_notify_lightweight(reading->plugin->notify, codec, seq, &packet->payload_len);
+	if (packet->payload)
+		tl_outbox_put_take(&reading->plugin->outbox, packet);
+	else
+		tl_packet_free(packet);
+}
+
+static void answer_latest(struct reading *reading)
+{
+	uint64_t seq;
+	if (tl_store_latest(reading->plugin->store, reading->user, &seq) != TL_OK)
+		return;
+	for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1)
+		if (reading->codecs & codec)
+			tell_one(reading, (enum tl_codec)codec, seq);
+}
+
+static void run(struct tl_job *job)
+{
+	struct reading *reading = (struct reading *)(void *)job;
+	if (reading->request)
+		answer_reading(reading);
+	else
+		answer_latest(reading);
+	free(reading);
+}
+
+static void discard(struct tl_job *job)
+{
+	free(job);
+}
+
+static struct tl_slice place(char **to, struct tl_slice bytes)
+{
+	struct tl_slice placed = tl_slice(*to, bytes.len);
+	if (bytes.ptr && bytes.len > 0)
+		memcpy(*to, bytes.ptr, bytes.len);
+	*to += bytes.len;
+	return bytes.ptr ? placed : tl_slice(NULL, 0);
+}
+
+/* A job with copies of everything that the callback's end takes away. */
+static struct reading *reading_new(struct tl_plugin *plugin, const struct tl_session *session,
+                                   const struct tl_route *route, struct tl_slice payload)
+{
+	struct reading *reading = calloc(1, sizeof *reading + session->user.len + session->device.len + payload.len +
+	                                        route->topic.len + route->correlation.len);
+	if (!reading)
+		return NULL;
+	char *to = reading->data;
+	reading->job = (struct tl_job){.run = run, .discard = discard};
+	reading->plugin = plugin;
+	reading->route = *route;
+	reading->route.topic = place(&to, route->topic);
+	reading->route.correlation = place(&to, route->correlation);
+	reading->user = place(&to, session->user);
+	reading->device = place(&to, session->device);
+	reading->payload = place(&to, payload);
+	return reading;
+}
+
+static enum tl_err read(struct tl_plugin *plugin, struct tl_session *session, const struct tl_request *request,
+                        const struct tl_route *route, struct tl_slice payload, struct tl_why *why)
+{
+	if (payload.len > TL_REQUEST_MAX_BYTES)
+		return tl_fail(why, TL_TOO_LARGE, "a request has at most %d bytes", TL_REQUEST_MAX_BYTES);
+	if (session->requests >= plugin->options.requests_per_device)
+		return tl_fail(why, TL_RATE_LIMITED, "too many requests at once: wait for answers");
+	struct reading *reading = reading_new(plugin, session, route, payload);
+	if (!reading)
+		return TL_NO_MEMORY;
+	reading->request = request;
+	if (tl_worker_pool_submit(plugin->readers, &reading->job) != TL_OK) {
+		free(reading);
+		return tl_fail(why, TL_RATE_LIMITED, "the server is busy: try again later");
+	}
+	session->requests++;
+	return TL_OK;
+}
+
+void tl_tell_latest(struct tl_plugin *plugin, const struct tl_session *session, unsigned codecs)
+{
+	const struct tl_route nowhere = {.codec = TL_CODEC_JSON};
+	struct reading *reading = reading_new(plugin, session, &nowhere, tl_slice("", 0));
+	if (!reading)
+		return;
+	reading->codecs = codecs;
+	if (tl_worker_pool_submit(plugin->readers, &reading->job) != TL_OK)
+		free(reading);
+}
+
+/* --- requests that change something --- */
+
+static enum tl_err change(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_request *request,
+                          struct tl_route *route, struct tl_slice payload, struct tl_why *why)
+{
+	tl_pack_clear(&plugin->pack);
+	enum tl_err err = tl_codec_decode(route->codec, payload, &plugin->pack, why);
+	if (err == TL_OK)
+		err = take_rid(tl_pack_bytes(&plugin->pack), &route->rid, why);
+	if (err == TL_OK)
+		err = tl_request_check(request, tl_pack_bytes(&plugin->pack), why);
+	if (err != TL_OK)
+		return err;
+	tl_pack_clear(&plugin->route_pack);
+	tl_route_pack(&plugin->route_pack, route);
+	if (plugin->route_pack.failed)
+		return TL_NO_MEMORY;
+	const struct tl_submission from = {
+		.route = tl_pack_bytes(&plugin->route_pack), .user = session->user, .device = session->device};
+	return tl_store_change(plugin->store, &from, request, tl_pack_bytes(&plugin->pack), tl_now_ms());
+}
+
+int tl_incoming_request(struct tl_plugin *plugin, struct tl_session *session, const struct tl_topic *topic,
+                        const struct mosquitto_evt_message *event, const struct tl_properties *properties)
+{
+	struct tl_slice payload = tl_slice(event->payload, event->payloadlen);
+	struct tl_why why = {""};
+	struct tl_route route;
+
+	if (!tl_incoming_route(plugin, session, event, properties, &route))
+		return MOSQ_ERR_ACL_DENIED;
+	if (!complete_route(plugin, session, topic, &route))
+		return MOSQ_ERR_NOMEM;
+	route.codec = tl_codec_of(payload);
+	const struct tl_request *request = tl_request_find(topic->name);
+	char *op = tl_arena_copy(&plugin->arena, tl_slice(topic->name.ptr, topic->name.len));
+	if (!op)
+		return MOSQ_ERR_NOMEM;
+	op[topic->name.len] = '\0';
+	enum tl_err err = TL_UNKNOWN_OP;
+	if (request && request->read)
+		err = read(plugin, session, request, &route, payload, &why);
+	else if (request)
+		err = change(plugin, session, request, &route, payload, &why);
+	if (err == TL_OK)
+		return MOSQ_ERR_SUCCESS;
+	if (!tl_err_is_refusal(err) && request && request->change)
+		return MOSQ_ERR_NOMEM; /* no ack: the connection is closed, and the client sends again */
+	refuse(plugin, session, &route, op, err, why.text);
+	return MOSQ_ERR_SUCCESS;
+}

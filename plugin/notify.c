@@ -1,0 +1,395 @@
+#include "notify.h"
+
+#include "broker.h"
+#include "id.h"
+#include "json.h"
+#include "message.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+enum {
+	TOPIC_MAX = 128 + 8 + TL_ID_MAX + 5 + 1,
+	LOCKED_APPENDS = 256, /* entries gone through before the lock is let go for a moment */
+};
+
+/* A message as shown but for its seq, which differs from user to user: shared by all who are told of it. */
+struct fragment {
+	unsigned references; /* guarded by the lock */
+	uint32_t pairs;      /* of the packed form */
+	struct tl_slice msgpack; /* pairs without the map's head */
+	struct tl_slice json;    /* an object; empty until somebody wants it */
+	msgpack_sbuffer packed, text;
+};
+
+struct due {
+	struct fragment *fragment;
+	uint64_t seq;
+};
+
+/* A user who is online, or was when something became due. */
+struct watcher {
+	uint32_t devices;
+	unsigned codecs;
+	uint64_t last; /* seq to be announced; 0: nothing is due */
+	bool whole;    /* `due` ends at `last` and holds all that is to be announced */
+	size_t bytes;  /* of the fragments */
+	struct due *due;
+	size_t due_count, due_room;
+	struct watcher *next_due;
+	UT_hash_handle hh;
+	size_t uid_len;
+	char uid[];
+};
+
+struct tl_notify {
+	struct tl_notify_options options;
+	const char *epoch;
+	pthread_mutex_t lock; /* guards the rest */
+	struct watcher *watchers;
+	struct watcher *first_due;
+};
+
+enum tl_err tl_notify_new(const struct tl_notify_options *options, struct tl_notify **notify_out)
+{
+	struct tl_notify *notify = calloc(1, sizeof *notify);
+	if (!notify)
+		return TL_NO_MEMORY;
+	notify->options = *options;
+	pthread_mutex_init(&notify->lock, NULL);
+	*notify_out = notify;
+	return TL_OK;
+}
+
+void tl_notify_set_epoch(struct tl_notify *notify, const char *epoch)
+{
+	notify->epoch = epoch;
+}
+
+/* --- fragments --- */
+
+static void fragment_release(struct fragment *fragment)
+{
+	if (!fragment || --fragment->references > 0)
+		return;
+	msgpack_sbuffer_destroy(&fragment->packed);
+	msgpack_sbuffer_destroy(&fragment->text);
+	free(fragment);
+}
+
+static bool fragment_pack(struct fragment *fragment, const struct tl_delivery *delivery)
+{
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	bool ok = tl_message_show(&pack, 0, delivery->cid, delivery->cseq, delivery->message) && !pack.failed;
+	fragment->packed = pack.buffer;
+	if (!ok)
+		return false;
+	/* The head of such a small map is one byte, or three from sixteen pairs on. */
+	const unsigned char *head = (const unsigned char *)pack.buffer.data;
+	size_t head_len = (head[0] & 0xf0) == 0x80 ? 1 : 3;
+	fragment->pairs = head_len == 1 ? head[0] & 0x0fU : (uint32_t)(head[1] << 8 | head[2]);
+	fragment->msgpack = tl_slice(head + head_len, pack.buffer.size - head_len);
+	return true;
+}
+
+static struct fragment *fragment_new(const struct tl_delivery *delivery)
+{
+	struct fragment *fragment = calloc(1, sizeof *fragment);
+	if (!fragment)
+		return NULL;
+	fragment->references = 1;
+	msgpack_sbuffer_init(&fragment->text);
+	if (!fragment_pack(fragment, delivery)) {
+		fragment_release(fragment);
+		return NULL;
+	}
+	return fragment;
+}
+
+static bool fragment_make_json(struct fragment *fragment)
+{
+	if (fragment->json.len > 0)
+		return true;
+	if (tl_json_from_msgpack(tl_slice(fragment->packed.data, fragment->packed.size), &fragment->text) != TL_OK)
+		return false;
+	fragment->json = tl_slice(fragment->text.data, fragment->text.size);
+	return true;
+}
+
+/* --- watchers --- */
+
+static void drop_due(struct watcher *watcher)
+{
+	for (size_t i = 0; i < watcher->due_count; i++)
+		fragment_release(watcher->due[i].fragment);
+	watcher->due_count = 0;
+	watcher->bytes = 0;
+}
+
+static void watcher_free(struct tl_notify *notify, struct watcher *watcher)
+{
+	HASH_DEL(notify->watchers, watcher);
+	drop_due(watcher);
+	free(watcher->due);
+	free(watcher);
+}
+
+void tl_notify_free(struct tl_notify *notify)
+{
+	struct watcher *watcher, *next;
+	if (!notify)
+		return;
+	HASH_ITER(hh, notify->watchers, watcher, next)
+	watcher_free(notify, watcher);
+	pthread_mutex_destroy(&notify->lock);
+	free(notify);
+}
+
+static struct watcher *find(struct tl_notify *notify, struct tl_slice user)
+{
+	struct watcher *watcher;
+	HASH_FIND(hh, notify->watchers, user.ptr, user.len, watcher);
+	return watcher;
+}
+
+static struct watcher *watcher_new(struct tl_notify *notify, struct tl_slice user)
+{
+	struct watcher *watcher = calloc(1, sizeof *watcher + user.len);
+	if (!watcher)
+		return NULL;
+	watcher->uid_len = user.len;
+	memcpy(watcher->uid, user.ptr, user.len);
+	HASH_ADD_KEYPTR(hh, notify->watchers, watcher->uid, watcher->uid_len, watcher);
+	return watcher;
+}
+
+bool tl_notify_watch(struct tl_notify *notify, struct tl_slice user)
+{
+	pthread_mutex_lock(&notify->lock);
+	struct watcher *watcher = find(notify, user);
+	if (!watcher)
+		watcher = watcher_new(notify, user);
+	if (watcher)
+		watcher->devices++;
+	pthread_mutex_unlock(&notify->lock);
+	return watcher != NULL;
+}
+
+void tl_notify_unwatch(struct tl_notify *notify, struct tl_slice user)
+{
+	pthread_mutex_lock(&notify->lock);
+	struct watcher *watcher = find(notify, user);
+	if (watcher && --watcher->devices == 0 && watcher->last == 0)
+		watcher_free(notify, watcher); /* else the next flush does it */
+	pthread_mutex_unlock(&notify->lock);
+}
+
+void tl_notify_want(struct tl_notify *notify, struct tl_slice user, unsigned codecs)
+{
+	pthread_mutex_lock(&notify->lock);
+	struct watcher *watcher = find(notify, user);
+	if (watcher)
+		watcher->codecs |= codecs;
+	pthread_mutex_unlock(&notify->lock);
+}
+
+/* --- what is due --- */
+
+static bool add_due(struct watcher *watcher, struct fragment *fragment, uint64_t seq)
+{
+	if (watcher->due_count == watcher->due_room) {
+		size_t more = watcher->due_room ? watcher->due_room * 2 : 4;
+		struct due *grown = realloc(watcher->due, more * sizeof *grown);
+		if (!grown)
+			return false;
+		watcher->due = grown;
+		watcher->due_room = more;
+	}
+	fragment->references++;
+	watcher->due[watcher->due_count++] = (struct due){fragment, seq};
+	watcher->bytes += fragment->msgpack.len;
+	return true;
+}
+
+/* The fragment of a delivery, made when the first watcher needs it; NULL where it is too long to be inlined. */
+static struct fragment *fragment_for(const struct tl_notify *notify, const struct tl_delivery *delivery,
+                                     struct fragment **made)
+{
+	if (delivery->message.len > notify->options.inline_max)
+		return NULL;
+	if (!*made)
+		*made = fragment_new(delivery);
+	return *made;
+}
+
+static void announce(struct tl_notify *notify, struct watcher *watcher, const struct tl_delivery *delivery,
+                     struct fragment **made, uint64_t seq)
+{
+	if (watcher->codecs == 0)
+		return;
+	if (watcher->last == 0) {
+		watcher->next_due = notify->first_due;
+		notify->first_due = watcher;
+		watcher->whole = true;
+	}
+	struct fragment *fragment = watcher->whole ? fragment_for(notify, delivery, made) : NULL;
+	if (fragment && (watcher->codecs & TL_CODEC_JSON) && !fragment_make_json(fragment))
+		fragment = NULL;
+	bool joins = watcher->last == 0 || seq == watcher->last + 1;
+	if (!fragment || !joins || watcher->bytes + fragment->msgpack.len > notify->options.inline_max ||
+	    !add_due(watcher, fragment, seq)) {
+		drop_due(watcher);
+		watcher->whole = false;
+	}
+	watcher->last = seq;
+}
+
+/* The broker's thread shall not wait for a large group to be gone through. */
+static void let_others_in(struct tl_notify *notify)
+{
+	pthread_mutex_unlock(&notify->lock);
+	pthread_mutex_lock(&notify->lock);
+}
+
+void tl_notify_committed(struct tl_notify *notify, const struct tl_commit *commit)
+{
+	struct fragment **made = NULL;
+	bool due = false;
+
+	pthread_mutex_lock(&notify->lock);
+	if (notify->watchers && commit->append_count > 0)
+		made = calloc(commit->delivery_count, sizeof(struct fragment *));
+	for (size_t i = 0; made && i < commit->append_count; i++) {
+		const struct tl_inbox_append *append = &commit->appends[i];
+		if (i % LOCKED_APPENDS == LOCKED_APPENDS - 1)
+			let_others_in(notify);
+		struct watcher *watcher = find(notify, append->uid);
+		if (watcher)
+			announce(notify, watcher, &commit->deliveries[append->delivery], &made[append->delivery], append->seq);
+	}
+	for (size_t i = 0; made && i < commit->delivery_count; i++)
+		fragment_release(made[i]);
+	due = notify->first_due != NULL;
+	pthread_mutex_unlock(&notify->lock);
+	free(made);
+	if (due)
+		tl_waker_wake(notify->options.waker);
+}
+
+/* --- payloads --- */
+
+void tl_notify_topic(const struct tl_notify *notify, enum tl_codec codec, struct tl_slice user, char *out, size_t size)
+{
+	snprintf(out, size, "%s/notify/%.*s%s", notify->options.root, (int)user.len, (const char *)user.ptr,
+	         codec == TL_CODEC_JSON ? "/json" : "");
+}
+
+static void write_msgpack(const struct tl_notify *notify, const struct due *due, size_t count, uint64_t seq,
+                          struct tl_pack *pack)
+{
+	tl_pack_map(pack, count ? 3 : 2);
+	tl_pack_cstr(pack, "seq");
+	tl_pack_uint(pack, seq);
+	tl_pack_cstr(pack, "epoch");
+	tl_pack_cstr(pack, notify->epoch);
+	if (count == 0)
+		return;
+	tl_pack_cstr(pack, "messages");
+	tl_pack_array(pack, (uint32_t)count);
+	for (size_t i = 0; i < count; i++) {
+		tl_pack_map(pack, due[i].fragment->pairs + 1);
+		tl_pack_cstr(pack, "seq");
+		tl_pack_uint(pack, due[i].seq);
+		tl_pack_raw(pack, due[i].fragment->msgpack);
+	}
+}
+
+/* The fragments are objects already; their seq is put in front of what they hold. */
+static void write_json(const struct tl_notify *notify, const struct due *due, size_t count, uint64_t seq,
+                       struct tl_pack *pack)
+{
+	char text[96];
+	int len = snprintf(text, sizeof text, "{\"seq\":%" PRIu64 ",\"epoch\":\"%s\"%s", seq, notify->epoch,
+	                   count ? ",\"messages\":[" : "}");
+	tl_pack_raw(pack, tl_slice(text, (size_t)len));
+	for (size_t i = 0; i < count; i++) {
+		const struct tl_slice *json = &due[i].fragment->json;
+		len = snprintf(text, sizeof text, "%s{\"seq\":%" PRIu64 ",", i ? "," : "", due[i].seq);
+		tl_pack_raw(pack, tl_slice(text, (size_t)len));
+		tl_pack_raw(pack, tl_slice((const char *)json->ptr + 1, json->len - 1));
+	}
+	if (count)
+		tl_pack_raw(pack, tl_slice("]}", 2));
+}
+
+static void write_payload(const struct tl_notify *notify, enum tl_codec codec, const struct due *due, size_t count,
+                          uint64_t seq, struct tl_pack *pack)
+{
+	if (codec == TL_CODEC_MSGPACK)
+		write_msgpack(notify, due, count, seq, pack);
+	else
+		write_json(notify, due, count, seq, pack);
+}
+
+char *tl_notify_lightweight(const struct tl_notify *notify, enum tl_codec codec, uint64_t seq, size_t *len_out)
+{
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	write_payload(notify, codec, NULL, 0, seq, &pack);
+	*len_out = pack.buffer.size;
+	char *payload = pack.failed ? NULL : msgpack_sbuffer_release(&pack.buffer);
+	tl_pack_fini(&pack);
+	return payload;
+}
+
+/* --- publishing --- */
+
+/* JSON is only made for messages that became due while somebody wanted it. */
+static bool has_json(const struct watcher *watcher)
+{
+	for (size_t i = 0; i < watcher->due_count; i++)
+		if (watcher->due[i].fragment->json.len == 0)
+			return false;
+	return true;
+}
+
+static void publish(const struct tl_notify *notify, const struct watcher *watcher, enum tl_codec codec,
+                    struct tl_pack *pack)
+{
+	char topic[TOPIC_MAX];
+	size_t count = codec == TL_CODEC_JSON && !has_json(watcher) ? 0 : watcher->due_count;
+	tl_pack_clear(pack);
+	write_payload(notify, codec, watcher->due, count, watcher->last, pack);
+	tl_notify_topic(notify, codec, tl_slice(watcher->uid, watcher->uid_len), topic, sizeof topic);
+	const struct tl_packet_address address = {.topic = topic};
+	if (!pack->failed)
+		tl_broker_publish(&address, tl_pack_bytes(pack), tl_slice("", 0));
+}
+
+bool tl_notify_flush(struct tl_notify *notify)
+{
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	pthread_mutex_lock(&notify->lock);
+	struct watcher *watcher = notify->first_due;
+	bool any = watcher != NULL;
+	notify->first_due = NULL;
+	while (watcher) {
+		struct watcher *next = watcher->next_due;
+		for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1)
+			if (watcher->devices > 0 && (watcher->codecs & codec))
+				publish(notify, watcher, (enum tl_codec)codec, &pack);
+		drop_due(watcher);
+		watcher->last = 0;
+		if (watcher->devices == 0)
+			watcher_free(notify, watcher);
+		watcher = next;
+	}
+	pthread_mutex_unlock(&notify->lock);
+	tl_pack_fini(&pack);
+	return any;
+}

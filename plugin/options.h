@@ -1,0 +1,37 @@
+/* The plugin's options, plugin_opt_* in mosquitto.conf: one table row each. Their meaning for operators is described in
+ * config/options.md. */
+#ifndef TL_OPTIONS_H
+#define TL_OPTIONS_H
+
+#include "broker.h"
+#include "store.h"
+
+enum tl_anonymous { TL_ANONYMOUS_DENY, TL_ANONYMOUS_CLIENT_ID };
+enum tl_other_topics { TL_OTHER_DEFER, TL_OTHER_ALLOW };
+
+struct tl_options {
+	const char *root;
+	const char *data_dir;
+	const char *admins; /* usernames separated by commas or blanks; empty: none */
+	uint64_t durability;   /* enum tl_durability */
+	uint64_t anonymous;    /* enum tl_anonymous */
+	uint64_t other_topics; /* enum tl_other_topics */
+	uint64_t max_body;          /* bytes */
+	uint64_t notify_inline_max; /* bytes */
+	uint64_t dedup_window;      /* ms */
+	uint64_t max_members;
+	uint64_t queue_max;         /* bytes */
+	uint64_t block_cache;       /* bytes */
+	uint64_t write_buffer;      /* bytes */
+	uint64_t cached_users;
+	uint64_t cached_conversations;
+	uint64_t readers;           /* threads */
+	uint64_t requests_per_device; /* being worked on at once */
+};
+
+/* Fills the options in from the configuration and the defaults; strings are borrowed from `given`. An unknown option,
+ * a bad value or a missing one: TL_BAD_REQUEST, and `why` names the option and says what is wrong. */
+TL_MUST_USE enum tl_err tl_options_parse(const struct mosquitto_opt *given, int count, struct tl_options *options_out,
+                                         struct tl_why *why);
+
+#endif

@@ -1,0 +1,84 @@
+#include "outbox.h"
+
+#include <stdlib.h>
+
+enum tl_err tl_outbox_init(struct tl_outbox *outbox, struct tl_waker *waker)
+{
+	*outbox = (struct tl_outbox){.waker = waker, .last = &outbox->first};
+	return pthread_mutex_init(&outbox->lock, NULL) == 0 ? TL_OK : TL_NO_MEMORY;
+}
+
+void tl_outbox_fini(struct tl_outbox *outbox)
+{
+	struct tl_packet *packet = tl_outbox_take_all(outbox);
+	while (packet) {
+		struct tl_packet *next = packet->next;
+		tl_packet_free(packet);
+		packet = next;
+	}
+	pthread_mutex_destroy(&outbox->lock);
+}
+
+/* Copies a text with a terminator to *to and moves on behind it. */
+static struct tl_slice place(char **to, struct tl_slice text)
+{
+	char *begin = *to;
+	if (text.len > 0)
+		memcpy(begin, text.ptr, text.len);
+	begin[text.len] = '\0';
+	*to += text.len + 1;
+	return tl_slice(begin, text.len);
+}
+
+struct tl_packet *tl_packet_new(struct tl_slice user, struct tl_slice device, struct tl_slice topic,
+                                struct tl_slice correlation)
+{
+	struct tl_packet *packet = calloc(1, sizeof *packet + user.len + device.len + topic.len + correlation.len + 4);
+	if (!packet)
+		return NULL;
+	char *to = packet->data;
+	packet->user = place(&to, user);
+	packet->device = place(&to, device);
+	packet->topic = place(&to, topic);
+	if (correlation.ptr)
+		packet->correlation = place(&to, correlation);
+	return packet;
+}
+
+void tl_packet_free(struct tl_packet *packet)
+{
+	if (!packet)
+		return;
+	free(packet->payload);
+	free(packet);
+}
+
+void tl_outbox_put_list_take(struct tl_outbox *outbox, struct tl_packet *first)
+{
+	if (!first)
+		return;
+	struct tl_packet *last = first;
+	while (last->next)
+		last = last->next;
+	pthread_mutex_lock(&outbox->lock);
+	*outbox->last = first;
+	outbox->last = &last->next;
+	pthread_mutex_unlock(&outbox->lock);
+	tl_waker_wake(outbox->waker);
+}
+
+void tl_outbox_put_take(struct tl_outbox *outbox, struct tl_packet *packet)
+{
+	packet->next = NULL;
+	tl_outbox_put_list_take(outbox, packet);
+}
+
+struct tl_packet *tl_outbox_take_all(struct tl_outbox *outbox)
+{
+	pthread_mutex_lock(&outbox->lock);
+	struct tl_packet *first = outbox->first;
+	outbox->first = NULL;
+	outbox->last = &outbox->first;
+	pthread_mutex_unlock(&outbox->lock);
+	return first;
+}

@@ -1,0 +1,47 @@
+/* Packets for single devices, ready to be published: made by workers, published by the broker's thread at its tick. */
+#ifndef TL_OUTBOX_H
+#define TL_OUTBOX_H
+
+#include "slice.h"
+#include "waker.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct tl_packet {
+	struct tl_packet *next;
+	struct tl_slice user;        /* whom it is for; dropped where another user holds the client id by then */
+	struct tl_slice device;      /* client id, NUL-terminated */
+	struct tl_slice topic;       /* NUL-terminated */
+	struct tl_slice correlation; /* ptr NULL: none */
+	char *payload;               /* malloc'ed */
+	size_t payload_len;
+	int qos;
+	bool answers_request; /* one of those that a session's count of requests includes */
+	char data[];
+};
+
+struct tl_outbox {
+	struct tl_waker *waker; /* borrowed */
+	pthread_mutex_t lock;   /* guards the rest */
+	struct tl_packet *first, **last;
+};
+
+TL_MUST_USE enum tl_err tl_outbox_init(struct tl_outbox *outbox, struct tl_waker *waker);
+void tl_outbox_fini(struct tl_outbox *outbox);
+
+/* A packet with copies of the four texts and no payload, or NULL. */
+struct tl_packet *tl_packet_new(struct tl_slice user, struct tl_slice device, struct tl_slice topic,
+                                struct tl_slice correlation);
+void tl_packet_free(struct tl_packet *packet);
+
+/* Hands a packet over and wakes the broker; it is the outbox's from then on. Any thread. */
+void tl_outbox_put_take(struct tl_outbox *outbox, struct tl_packet *packet);
+
+/* As tl_outbox_put_take for several packets linked by `next` at once. */
+void tl_outbox_put_list_take(struct tl_outbox *outbox, struct tl_packet *first);
+
+/* All packets so far, in order, linked by `next`; the caller's to free. NULL if there are none. */
+struct tl_packet *tl_outbox_take_all(struct tl_outbox *outbox);
+
+#endif

@@ -1,0 +1,257 @@
+/* The plugin's entry points and callbacks: the way in from the broker.
+ *
+ *     mosquitto ── ACL_CHECK ──► access.c            who may read, write, subscribe
+ *               ── MESSAGE ────► incoming.c          messages and requests
+ *               ── DISCONNECT ─► session.c           who is gone
+ *               ── TICK ───────► answers.c           what is ready to be published
+ *
+ * All of them run on the broker's only thread. */
+#include "plugin.h"
+
+#include <mosquitto.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum { READER_JOBS_MAX = 100000 }; /* requests waiting for a reader */
+
+uint64_t tl_now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void log_event(void *ctx, enum tl_log level, const char *text)
+{
+	static const int levels[] = {
+		[TL_LOG_ERROR] = MOSQ_LOG_ERR, [TL_LOG_WARNING] = MOSQ_LOG_WARNING, [TL_LOG_NOTICE] = MOSQ_LOG_NOTICE};
+	(void)ctx;
+	mosquitto_log_printf(levels[level], "timeline: %s", text);
+}
+
+/* A connection that resumes a session may have subscribed to notifications in an earlier life, unseen by us. */
+static void begin_watching(struct tl_plugin *plugin, struct tl_session *session)
+{
+	session->watching = tl_notify_watch(plugin->notify, session->user);
+	if (session->watching && !mosquitto_client_clean_session(session->client)) {
+		session->codecs = TL_CODEC_MSGPACK | TL_CODEC_JSON;
+		tl_notify_want(plugin->notify, session->user, session->codecs);
+	}
+}
+
+static void end_session(struct tl_plugin *plugin, struct tl_session *session)
+{
+	if (session->watching)
+		tl_notify_unwatch(plugin->notify, session->user);
+	tl_sessions_end(&plugin->sessions, session);
+}
+
+struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosquitto *client)
+{
+	struct tl_session *session = tl_sessions_find(&plugin->sessions, client);
+	if (session && tl_session_is_current(&plugin->sessions, session))
+		return session;
+	if (session)
+		end_session(plugin, session);
+	session = tl_sessions_begin(&plugin->sessions, client);
+	if (session)
+		begin_watching(plugin, session);
+	return session;
+}
+
+/* --- callbacks --- */
+
+static int on_acl_check(int event, void *event_data, void *userdata)
+{
+	const struct mosquitto_evt_acl_check *check = event_data;
+	(void)event;
+	return tl_access_check(userdata, check->client, check->access, check->topic);
+}
+
+static int on_message(int event, void *event_data, void *userdata)
+{
+	struct mosquitto_evt_message *message = event_data;
+	struct tl_plugin *plugin = userdata;
+	struct tl_topic topic = tl_topic_parse(plugin->root, message->topic);
+	(void)event;
+
+	if (topic.kind == TL_TOPIC_OUTSIDE)
+		return MOSQ_ERR_SUCCESS;
+	message->retain = false;
+	if (topic.kind == TL_TOPIC_SIGNAL)
+		return tl_access_check(plugin, message->client, MOSQ_ACL_WRITE, message->topic);
+	struct tl_session *session = tl_plugin_session(plugin, message->client);
+	return session ? tl_incoming(plugin, session, &topic, message) : MOSQ_ERR_ACL_DENIED;
+}
+
+static int on_disconnect(int event, void *event_data, void *userdata)
+{
+	const struct mosquitto_evt_disconnect *disconnect = event_data;
+	struct tl_plugin *plugin = userdata;
+	struct tl_session *session = tl_sessions_find(&plugin->sessions, disconnect->client);
+	(void)event;
+
+	if (session)
+		end_session(plugin, session);
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_tick(int event, void *event_data, void *userdata)
+{
+	struct tl_plugin *plugin = userdata;
+	(void)event;
+	(void)event_data;
+
+	tl_waker_ticked(plugin->waker);
+	if (tl_answer_publish(plugin) && plugin->sleeps_after_tick)
+		tl_waker_wake(plugin->waker);
+	return MOSQ_ERR_SUCCESS;
+}
+
+static const struct {
+	int event;
+	MOSQ_FUNC_generic_callback callback;
+} callbacks[] = {
+	{MOSQ_EVT_ACL_CHECK, on_acl_check},
+	{MOSQ_EVT_MESSAGE, on_message},
+	{MOSQ_EVT_DISCONNECT, on_disconnect},
+	{MOSQ_EVT_TICK, on_tick},
+};
+
+/* --- life --- */
+
+static struct tl_store_options store_options(struct tl_plugin *plugin)
+{
+	const struct tl_options *options = &plugin->options;
+	return (struct tl_store_options){
+		.dir = options->data_dir,
+		.durability = (enum tl_durability)options->durability,
+		.queue_max_bytes = options->queue_max,
+		.block_cache_bytes = options->block_cache,
+		.write_buffer_bytes = options->write_buffer,
+		.cached_users = options->cached_users,
+		.cached_conversations = options->cached_conversations,
+		.limits =
+			{
+				.server = "mosquitto-timeline " TL_VERSION_STRING,
+				.max_body = options->max_body,
+				.notify_inline_max = options->notify_inline_max,
+				.dedup_window_ms = options->dedup_window,
+				.max_members = options->max_members,
+			},
+		.events = {.ctx = plugin, .committed = tl_answer_committed, .log = log_event},
+	};
+}
+
+/* The store comes last, because it may have commits to tell at once; its epoch is known only then. */
+static enum tl_err open_parts(struct tl_plugin *plugin, struct tl_why *why)
+{
+	enum tl_err err = tl_waker_open(&plugin->waker);
+	if (err == TL_OK)
+		err = tl_outbox_init(&plugin->outbox, plugin->waker);
+	const struct tl_notify_options notify = {
+		.root = plugin->options.root, .inline_max = plugin->options.notify_inline_max, .waker = plugin->waker};
+	if (err == TL_OK)
+		err = tl_notify_new(&notify, &plugin->notify);
+	if (err == TL_OK)
+		err = tl_worker_pool_open((unsigned)plugin->options.readers, READER_JOBS_MAX, &plugin->readers);
+	if (err != TL_OK)
+		return tl_fail(why, err, "cannot start: %s", tl_err_text(err));
+	const struct tl_store_options store = store_options(plugin);
+	if ((err = tl_store_open(&store, &plugin->store, why)) == TL_OK)
+		tl_notify_set_epoch(plugin->notify, tl_store_epoch(plugin->store));
+	return err;
+}
+
+/* Workers first, so that nobody uses what is closed after them. */
+static void close_parts(struct tl_plugin *plugin)
+{
+	tl_worker_pool_close(plugin->readers);
+	tl_store_close(plugin->store);
+	tl_sessions_fini(&plugin->sessions);
+	tl_notify_free(plugin->notify);
+	if (plugin->outbox.waker)
+		tl_outbox_fini(&plugin->outbox);
+	tl_waker_close(plugin->waker);
+	tl_arena_fini(&plugin->arena);
+	tl_pack_fini(&plugin->pack);
+	tl_pack_fini(&plugin->route_pack);
+	free(plugin);
+}
+
+static enum tl_err check_host(const struct tl_plugin *plugin, struct tl_why *why)
+{
+	if (!tl_broker_is_per_listener(plugin->generation, plugin->identifier))
+		return TL_OK;
+	return tl_fail(why, TL_BAD_REQUEST,
+	               "per_listener_settings must be false: this Mosquitto does not call a listener's plugin often enough");
+}
+
+static enum tl_err register_callbacks(struct tl_plugin *plugin, struct tl_why *why)
+{
+	for (size_t i = 0; i < sizeof callbacks / sizeof callbacks[0]; i++)
+		if (mosquitto_callback_register(plugin->identifier, callbacks[i].event, callbacks[i].callback, NULL, plugin) !=
+		    MOSQ_ERR_SUCCESS)
+			return tl_fail(why, TL_BAD_REQUEST, "the broker refuses to register event %d", callbacks[i].event);
+	return TL_OK;
+}
+
+static enum tl_err start(struct tl_plugin *plugin, const struct mosquitto_opt *options, int option_count,
+                         struct tl_why *why)
+{
+	enum tl_err err = check_host(plugin, why);
+	if (err == TL_OK)
+		err = tl_options_parse(options, option_count, &plugin->options, why);
+	if (err != TL_OK)
+		return err;
+	plugin->root = tl_slice_str(plugin->options.root);
+	tl_sessions_init(&plugin->sessions, plugin->options.anonymous == TL_ANONYMOUS_CLIENT_ID);
+	err = open_parts(plugin, why);
+	return err == TL_OK ? register_callbacks(plugin, why) : err;
+}
+
+EXPORT int mosquitto_plugin_version(int supported_version_count, const int *supported_versions)
+{
+	for (int i = 0; i < supported_version_count; i++)
+		if (supported_versions[i] == MOSQ_PLUGIN_VERSION)
+			return MOSQ_PLUGIN_VERSION;
+	return -1;
+}
+
+EXPORT int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, struct mosquitto_opt *options,
+                                 int option_count)
+{
+	struct tl_plugin *plugin = calloc(1, sizeof *plugin);
+	struct tl_why why = {""};
+	if (!plugin)
+		return MOSQ_ERR_NOMEM;
+	plugin->identifier = identifier;
+	plugin->generation = tl_broker_generation();
+	plugin->sleeps_after_tick = plugin->generation == TL_MOSQUITTO_2_1;
+	tl_pack_init(&plugin->pack);
+	tl_pack_init(&plugin->route_pack);
+	if (start(plugin, options, option_count, &why) != TL_OK) {
+		mosquitto_log_printf(MOSQ_LOG_ERR, "timeline: %s", why.text);
+		close_parts(plugin);
+		return MOSQ_ERR_INVAL;
+	}
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "timeline " TL_VERSION_STRING ": serving %s/# from %s", plugin->options.root,
+	                     plugin->options.data_dir);
+	*userdata = plugin;
+	return MOSQ_ERR_SUCCESS;
+}
+
+EXPORT int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *options, int option_count)
+{
+	struct tl_plugin *plugin = userdata;
+	(void)options;
+	(void)option_count;
+	if (!plugin)
+		return MOSQ_ERR_SUCCESS;
+	for (size_t i = sizeof callbacks / sizeof callbacks[0]; i-- > 0;)
+		mosquitto_callback_unregister(plugin->identifier, callbacks[i].event, callbacks[i].callback, NULL);
+	close_parts(plugin);
+	return MOSQ_ERR_SUCCESS;
+}

@@ -1,0 +1,97 @@
+/* What the plugin consists of: the one context that the broker hands back to every callback, and what the parts of the
+ * plugin do with it. Broker thread only, unless said otherwise. */
+#ifndef TL_PLUGIN_H
+#define TL_PLUGIN_H
+
+#include "arena.h"
+#include "broker.h"
+#include "codec.h"
+#include "notify.h"
+#include "options.h"
+#include "outbox.h"
+#include "route.h"
+#include "session.h"
+#include "store.h"
+#include "topic.h"
+#include "waker.h"
+#include "worker_pool.h"
+
+struct tl_plugin {
+	mosquitto_plugin_id_t *identifier;
+	enum tl_generation generation;
+	struct tl_options options;
+	struct tl_slice root;
+	struct tl_store *store;
+	struct tl_waker *waker;
+	struct tl_outbox outbox;
+	struct tl_notify *notify;
+	struct tl_sessions sessions;
+	struct tl_worker_pool *readers;
+	struct tl_arena arena;     /* for the callback at hand */
+	struct tl_pack pack;       /* scratch for the callback at hand */
+	struct tl_pack route_pack; /* likewise, for the route */
+	bool sleeps_after_tick;    /* what a tick publishes goes out one loop later, so that loop must not sleep */
+};
+
+/* ms since the epoch. Any thread. */
+uint64_t tl_now_ms(void);
+
+/* The session of the connection, begun and watched if need be; NULL where it has none (see session.h). */
+struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosquitto *client);
+
+/* --- access.c: the wall around the root --- */
+
+/* Whether an access (MOSQ_ACL_…) is granted: a Mosquitto return code. */
+int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic);
+
+/* --- incoming.c: what clients send --- */
+
+/* Takes a PUBLISH under the root: a Mosquitto return code. ACL_DENIED refuses it; any other error closes the
+ * connection without an ack, so that the client sends again. */
+int tl_incoming(struct tl_plugin *plugin, struct tl_session *session, const struct tl_topic *topic,
+                const struct mosquitto_evt_message *event);
+
+/* The MQTT 5 properties of a PUBLISH that mean something here. Texts are in the plugin's arena. */
+struct tl_properties {
+	struct tl_slice id, type, time, order, accept; /* user properties; ptr NULL: absent */
+	struct tl_slice content_type;                  /* ptr NULL: absent */
+	struct tl_slice response_topic;                /* ptr NULL: absent */
+	struct tl_slice correlation;                   /* ptr NULL: absent */
+	struct tl_slice props;                         /* packed: the other user properties */
+	uint32_t props_count;
+	size_t props_bytes;
+};
+
+/* properties.c: false if memory is short. */
+bool tl_properties_read(struct tl_plugin *plugin, const mosquitto_property *list, struct tl_properties *properties_out);
+
+/* incoming_message.c takes what is for a conversation or a user. */
+int tl_incoming_message(struct tl_plugin *plugin, struct tl_session *session, const struct tl_topic *topic,
+                        const struct mosquitto_evt_message *event, const struct tl_properties *properties);
+
+/* incoming_request.c takes what is a request. */
+int tl_incoming_request(struct tl_plugin *plugin, struct tl_session *session, const struct tl_topic *topic,
+                        const struct mosquitto_evt_message *event, const struct tl_properties *properties);
+
+/* Where answers to this PUBLISH go by its properties: false where its Response Topic is not the device's own. The topic
+ * stays empty where it has none. */
+bool tl_incoming_route(struct tl_plugin *plugin, const struct tl_session *session,
+                       const struct mosquitto_evt_message *event, const struct tl_properties *properties,
+                       struct tl_route *route_out);
+
+/* Tells a device its current seq on its notification topics (bits of enum tl_codec), as soon as a reader has it. */
+void tl_tell_latest(struct tl_plugin *plugin, const struct tl_session *session, unsigned codecs);
+
+/* --- answers.c: what goes back --- */
+
+/* Encodes a response and hands it over to be published. Any thread. */
+void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, struct tl_slice user,
+                    struct tl_slice device, const struct tl_response *response, bool answers_request);
+
+/* Hears of a commit. Writer thread. */
+void tl_answer_committed(void *plugin, const struct tl_commit *commit);
+
+/* Publishes what is ready: at a tick. True if anything was published. */
+bool tl_answer_publish(struct tl_plugin *plugin);
+
+#endif

@@ -1,0 +1,98 @@
+#include "session.h"
+
+#include "id.h"
+
+#include <stdlib.h>
+
+void tl_sessions_init(struct tl_sessions *sessions, bool anonymous_client_id)
+{
+	*sessions = (struct tl_sessions){.anonymous_client_id = anonymous_client_id};
+}
+
+void tl_sessions_fini(struct tl_sessions *sessions)
+{
+	struct tl_session *session, *next;
+	HASH_ITER(by_client, sessions->by_client, session, next)
+	tl_sessions_end(sessions, session);
+}
+
+/* Whose connection it is; false where nobody's that we know. */
+static bool identify(const struct tl_sessions *sessions, const struct mosquitto *client, struct tl_slice *user_out,
+                     struct tl_slice *device_out)
+{
+	const char *device = mosquitto_client_id(client);
+	const char *user = mosquitto_client_username(client);
+	if (!user && sessions->anonymous_client_id)
+		user = device;
+	if (!user || !device)
+		return false;
+	*user_out = tl_slice_str(user);
+	*device_out = tl_slice_str(device);
+	return true;
+}
+
+static struct tl_session *session_new(const struct mosquitto *client, struct tl_slice user, struct tl_slice device)
+{
+	struct tl_session *session = calloc(1, sizeof *session + user.len + device.len + 2);
+	if (!session)
+		return NULL;
+	session->client = client;
+	memcpy(session->ids, user.ptr, user.len);
+	memcpy(session->ids + user.len + 1, device.ptr, device.len);
+	session->user = tl_slice(session->ids, user.len);
+	session->device = tl_slice(session->ids + user.len + 1, device.len);
+	return session;
+}
+
+struct tl_session *tl_sessions_find(struct tl_sessions *sessions, const struct mosquitto *client)
+{
+	struct tl_session *session = sessions->last;
+	if (!session || session->client != client)
+		HASH_FIND(by_client, sessions->by_client, &client, sizeof client, session);
+	sessions->last = session;
+	return session;
+}
+
+bool tl_session_is_current(const struct tl_sessions *sessions, const struct tl_session *session)
+{
+	struct tl_slice user, device;
+	return identify(sessions, session->client, &user, &device) && tl_slice_equal(session->user, user) &&
+	       tl_slice_equal(session->device, device);
+}
+
+struct tl_session *tl_sessions_begin(struct tl_sessions *sessions, const struct mosquitto *client)
+{
+	struct tl_session *session, *old;
+	struct tl_slice user, device;
+	if (!identify(sessions, client, &user, &device) || !tl_uid_valid(user) || !tl_id_valid(device, TL_ID_MAX))
+		return NULL;
+	session = session_new(client, user, device);
+	if (!session)
+		return NULL;
+	HASH_ADD(by_client, sessions->by_client, client, sizeof session->client, session);
+	HASH_FIND(by_device, sessions->by_device, session->device.ptr, session->device.len, old);
+	if (old)
+		HASH_DELETE(by_device, sessions->by_device, old);
+	HASH_ADD_KEYPTR(by_device, sessions->by_device, session->device.ptr, session->device.len, session);
+	sessions->last = session;
+	return session;
+}
+
+struct tl_session *tl_sessions_find_device(struct tl_sessions *sessions, struct tl_slice user, struct tl_slice device)
+{
+	struct tl_session *session;
+	HASH_FIND(by_device, sessions->by_device, device.ptr, device.len, session);
+	return session && tl_slice_equal(session->user, user) ? session : NULL;
+}
+
+void tl_sessions_end(struct tl_sessions *sessions, struct tl_session *session)
+{
+	struct tl_session *holder;
+	HASH_FIND(by_device, sessions->by_device, session->device.ptr, session->device.len, holder);
+	if (holder == session)
+		HASH_DELETE(by_device, sessions->by_device, session);
+	HASH_DELETE(by_client, sessions->by_client, session);
+	if (sessions->last == session)
+		sessions->last = NULL;
+	free(session);
+}

@@ -1,0 +1,50 @@
+/* Who is connected: for each connection that has made itself known, the user and device that it stands for.
+ *
+ * Mosquitto 2.0 has no event for a connection's beginning, so a session begins with the first thing a connection does
+ * that concerns this plugin, and ends with its disconnect event. Broker thread only. */
+#ifndef TL_SESSION_H
+#define TL_SESSION_H
+
+#include "broker.h"
+#include "options.h"
+
+#include <uthash.h>
+
+struct tl_session {
+	const struct mosquitto *client;
+	struct tl_slice user;    /* in `ids`, NUL-terminated */
+	struct tl_slice device;  /* in `ids`, NUL-terminated */
+	bool watching;           /* counts among those who are notified */
+	unsigned codecs;         /* enum tl_codec bits: which notifications it may have subscribed to */
+	uint32_t requests;       /* being worked on */
+	UT_hash_handle by_client;
+	UT_hash_handle by_device;
+	char ids[];
+};
+
+struct tl_sessions {
+	struct tl_session *by_client;
+	struct tl_session *by_device; /* of several with one id, during a take-over, the newest */
+	struct tl_session *last;      /* the one found last, for the many messages of one sender */
+	bool anonymous_client_id;     /* without a username, the client id is the user */
+};
+
+void tl_sessions_init(struct tl_sessions *sessions, bool anonymous_client_id);
+void tl_sessions_fini(struct tl_sessions *sessions);
+
+/* The session of a connection, or NULL. */
+struct tl_session *tl_sessions_find(struct tl_sessions *sessions, const struct mosquitto *client);
+
+/* Whether the session still is what its connection says it is: another plugin may have changed the username. */
+bool tl_session_is_current(const struct tl_sessions *sessions, const struct tl_session *session);
+
+/* Begins the session of a connection that has none. NULL where it has no valid user or device id, or memory is short:
+ * such a connection is refused everything under the root. */
+struct tl_session *tl_sessions_begin(struct tl_sessions *sessions, const struct mosquitto *client);
+
+/* The session that holds a client id, if it is this user's, else NULL. */
+struct tl_session *tl_sessions_find_device(struct tl_sessions *sessions, struct tl_slice user, struct tl_slice device);
+
+void tl_sessions_end(struct tl_sessions *sessions, struct tl_session *session);
+
+#endif

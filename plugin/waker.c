@@ -1,0 +1,116 @@
+#include "waker.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { REPEAT_US = 200 };
+
+struct tl_waker {
+	pthread_t broker;
+	pthread_t thread;
+	struct sigaction before;
+	_Atomic bool due; /* a tick is wanted and has not come */
+	pthread_mutex_t lock;
+	pthread_cond_t wanted;
+	bool stop; /* guarded by lock */
+};
+
+static void do_nothing(int signal)
+{
+	(void)signal;
+}
+
+static void pause_us(long us)
+{
+	const struct timespec pause = {.tv_nsec = us * 1000};
+	nanosleep(&pause, NULL);
+}
+
+static bool wait_until_due(struct tl_waker *waker)
+{
+	pthread_mutex_lock(&waker->lock);
+	while (!waker->stop && !atomic_load(&waker->due))
+		pthread_cond_wait(&waker->wanted, &waker->lock);
+	bool stop = waker->stop;
+	pthread_mutex_unlock(&waker->lock);
+	return !stop;
+}
+
+static void *repeat(void *arg)
+{
+	struct tl_waker *waker = arg;
+	while (wait_until_due(waker)) {
+		pause_us(REPEAT_US);
+		if (atomic_load(&waker->due))
+			pthread_kill(waker->broker, SIGURG);
+	}
+	return NULL;
+}
+
+static int start_thread(struct tl_waker *waker)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int failed = pthread_create(&waker->thread, NULL, repeat, waker);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return failed;
+}
+
+enum tl_err tl_waker_open(struct tl_waker **waker_out)
+{
+	struct tl_waker *waker = calloc(1, sizeof *waker);
+	struct sigaction action;
+	if (!waker)
+		return TL_NO_MEMORY;
+	waker->broker = pthread_self();
+	pthread_mutex_init(&waker->lock, NULL);
+	pthread_cond_init(&waker->wanted, NULL);
+	memset(&action, 0, sizeof action);
+	action.sa_handler = do_nothing;
+	sigaction(SIGURG, &action, &waker->before);
+	if (start_thread(waker) != 0) {
+		sigaction(SIGURG, &waker->before, NULL);
+		free(waker);
+		return TL_NO_MEMORY;
+	}
+	*waker_out = waker;
+	return TL_OK;
+}
+
+void tl_waker_close(struct tl_waker *waker)
+{
+	if (!waker)
+		return;
+	pthread_mutex_lock(&waker->lock);
+	waker->stop = true;
+	pthread_cond_signal(&waker->wanted);
+	pthread_mutex_unlock(&waker->lock);
+	pthread_join(waker->thread, NULL);
+	sigaction(SIGURG, &waker->before, NULL);
+	pthread_cond_destroy(&waker->wanted);
+	pthread_mutex_destroy(&waker->lock);
+	free(waker);
+}
+
+void tl_waker_wake(struct tl_waker *waker)
+{
+	if (atomic_exchange(&waker->due, true))
+		return;
+	if (!pthread_equal(pthread_self(), waker->broker))
+		pthread_kill(waker->broker, SIGURG);
+	pthread_mutex_lock(&waker->lock);
+	pthread_cond_signal(&waker->wanted);
+	pthread_mutex_unlock(&waker->lock);
+}
+
+void tl_waker_ticked(struct tl_waker *waker)
+{
+	if (atomic_load_explicit(&waker->due, memory_order_relaxed))
+		atomic_store(&waker->due, false);
+}

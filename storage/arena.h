@@ -1,0 +1,25 @@
+/* Memory for the life of one batch: allocations that never move and are all given back at once. One thread. */
+#ifndef TL_ARENA_H
+#define TL_ARENA_H
+
+#include "slice.h"
+
+struct tl_arena_block;
+
+struct tl_arena {
+	struct tl_arena_block *blocks; /* the one in use first */
+};
+
+/* A zeroed struct is an empty arena. */
+void tl_arena_fini(struct tl_arena *arena);
+
+/* Gives everything back but one block, which is used again. */
+void tl_arena_clear(struct tl_arena *arena);
+
+/* `len` bytes aligned for any type, uninitialised, valid until clear or fini; NULL if there is no memory. */
+void *tl_arena_alloc(struct tl_arena *arena, size_t len);
+
+/* A copy of `bytes`; NULL if there is no memory. */
+void *tl_arena_copy(struct tl_arena *arena, struct tl_slice bytes);
+
+#endif

@@ -1,0 +1,42 @@
+/* Device checkpoints: the last `after` that each device sent, a convenience for devices that do not keep it themselves.
+ *
+ *     readers ── note ──► pending ── collect (writer, with its next batch) ──► engine
+ *
+ * Noted in memory and written along with the next batch, at the latest after a second; kill -9 may lose that second,
+ * which costs a device a repeated page. Any thread unless said otherwise. */
+#ifndef TL_CHECKPOINTS_H
+#define TL_CHECKPOINTS_H
+
+#include "engine.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tl_checkpoint; /* one device's */
+
+struct tl_checkpoints {
+	pthread_mutex_t lock;           /* guards the rest */
+	struct tl_checkpoint *pending;  /* noted since the last collect */
+	struct tl_checkpoint *in_batch; /* collected, not known to be committed */
+};
+
+TL_MUST_USE enum tl_err tl_checkpoints_init(struct tl_checkpoints *checkpoints);
+void tl_checkpoints_fini(struct tl_checkpoints *checkpoints);
+
+/* Notes that a device has everything up to `after`; `now` is in ms. Forgets it silently where memory is short. */
+void tl_checkpoints_note(struct tl_checkpoints *checkpoints, uint64_t user_no, struct tl_slice device, uint64_t after,
+                         uint64_t now);
+
+/* The device's checkpoint: TL_OK or TL_NOT_FOUND. */
+TL_MUST_USE enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_engine *engine,
+                                            uint64_t user_no, struct tl_slice device, uint64_t *after_out);
+
+/* Puts what is pending into a batch; then `settle` with whether it was committed. Writer thread. */
+void tl_checkpoints_collect(struct tl_checkpoints *checkpoints, struct tl_batch *batch);
+void tl_checkpoints_settle(struct tl_checkpoints *checkpoints, bool committed);
+
+/* Whether anything is waiting to be collected. */
+bool tl_checkpoints_pending(struct tl_checkpoints *checkpoints);
+
+#endif

@@ -1,0 +1,46 @@
+/* What the store tells the layer above after each commit: answers for those who sent or asked, new entries for those
+ * who are online. Everything in here is valid during the call only. */
+#ifndef TL_COMMIT_H
+#define TL_COMMIT_H
+
+#include "error.h"
+#include "slice.h"
+
+#include <stdint.h>
+
+/* The answer to one record of the queue. */
+struct tl_outcome {
+	struct tl_slice route;  /* as submitted */
+	struct tl_slice user;   /* as submitted */
+	struct tl_slice device; /* as submitted */
+	const char *op;         /* "send" or the request's name */
+	enum tl_err err;
+	const char *why;        /* on failure, for a person; "" where the code says it all */
+	struct tl_slice fields; /* packed pairs of the response, beside op, ok and error */
+	uint32_t field_count;
+};
+
+/* A message that is now in its store timeline. */
+struct tl_delivery {
+	struct tl_slice cid;
+	uint64_t cseq;
+	struct tl_slice message; /* as kept, see message.h */
+};
+
+/* An entry that is now in an inbox. Those of one user come in ascending order. */
+struct tl_inbox_append {
+	struct tl_slice uid;
+	uint64_t seq;
+	uint32_t delivery; /* index of the message it refers to */
+};
+
+struct tl_commit {
+	const struct tl_outcome *outcomes;
+	size_t outcome_count;
+	const struct tl_delivery *deliveries;
+	size_t delivery_count;
+	const struct tl_inbox_append *appends;
+	size_t append_count;
+};
+
+#endif

@@ -1,0 +1,317 @@
+#include "conversations.h"
+
+#include "message.h"
+#include "msgpack_reader.h"
+#include "ordered_int.h"
+#include "timeline.h"
+
+#include <stdlib.h>
+
+static const struct tl_slice own_record = {"", 0};
+
+void tl_conversations_init(struct tl_conversations *conversations, struct tl_database *database)
+{
+	*conversations = (struct tl_conversations){.database = database, .numbers = {.key = TL_META_NEXT_CONVERSATION}};
+}
+
+static void conversation_free(struct tl_conversation *conversation)
+{
+	if (!conversation)
+		return;
+	free(conversation->bytes);
+	free(conversation->members);
+	free(conversation);
+}
+
+static void forget(struct tl_conversations *conversations, struct tl_conversation *conversation)
+{
+	HASH_DELETE(by_cid, conversations->by_cid, conversation);
+	conversations->member_count -= conversation->member_count;
+	conversation_free(conversation);
+}
+
+static void cache(struct tl_conversations *conversations, struct tl_conversation *conversation)
+{
+	const struct tl_slice *cid = &conversation->record.cid;
+	HASH_ADD_KEYPTR(by_cid, conversations->by_cid, cid->ptr, cid->len, conversation);
+}
+
+void tl_conversations_clear(struct tl_conversations *conversations)
+{
+	struct tl_conversation *conversation, *next;
+	HASH_ITER(by_cid, conversations->by_cid, conversation, next)
+	forget(conversations, conversation);
+}
+
+void tl_conversations_fini(struct tl_conversations *conversations)
+{
+	tl_conversations_clear(conversations);
+}
+
+/* Second chance, as for users. */
+void tl_conversations_trim(struct tl_conversations *conversations, size_t max, size_t max_members)
+{
+	while (HASH_CNT(by_cid, conversations->by_cid) > max || conversations->member_count > max_members) {
+		struct tl_conversation *conversation = conversations->by_cid;
+		if (!conversation->used) {
+			forget(conversations, conversation);
+			continue;
+		}
+		HASH_DELETE(by_cid, conversations->by_cid, conversation);
+		conversation->used = false;
+		cache(conversations, conversation);
+	}
+}
+
+/* --- reading --- */
+
+enum tl_err tl_conversation_no(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
+                               uint64_t *no_out)
+{
+	char *value;
+	size_t len;
+	enum tl_err err = tl_engine_get(engine, snapshot, tl_partition(TL_PART_CONVERSATION_NAMES, 0), cid, &value, &len);
+	if (err != TL_OK)
+		return err;
+	struct tl_reader reader = tl_reader(tl_slice(value, len));
+	bool ok = tl_reader_uint(&reader, no_out);
+	free(value);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+enum tl_err tl_conversation_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
+                                 struct tl_conversation_record *record_out, char **bytes_out)
+{
+	char *value;
+	size_t len;
+	enum tl_err err =
+		tl_engine_get(engine, snapshot, tl_partition(TL_PART_CONVERSATION, no), own_record, &value, &len);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+	if (!tl_conversation_record_unpack(tl_slice(value, len), record_out)) {
+		free(value);
+		return TL_CORRUPT;
+	}
+	*bytes_out = value;
+	return TL_OK;
+}
+
+struct member_key {
+	unsigned char bytes[TL_ORDERED_INT_MAX];
+};
+
+static struct tl_slice member_key(struct member_key *key, uint64_t user_no)
+{
+	return tl_slice(key->bytes, tl_ordered_int_put(key->bytes, user_no));
+}
+
+enum tl_err tl_member_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no, uint64_t user_no,
+                           struct tl_member_record *record_out)
+{
+	struct member_key key;
+	char *value;
+	size_t len;
+	enum tl_err err = tl_engine_get(engine, snapshot, tl_partition(TL_PART_MEMBERS, no), member_key(&key, user_no),
+	                                &value, &len);
+	if (err != TL_OK)
+		return err;
+	bool ok = tl_member_record_unpack(tl_slice(value, len), record_out);
+	free(value);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+/* Where the store timeline ends, and what its last entry says. */
+static enum tl_err load_head(struct tl_engine *engine, struct tl_iter *iter, struct tl_conversation *conversation)
+{
+	struct tl_bounds bounds;
+	struct tl_store_record record;
+	char *last;
+	size_t last_len;
+	enum tl_err err = tl_timeline_bounds(engine, NULL, iter, tl_partition(TL_PART_STORE, conversation->no), &bounds,
+	                                     &last, &last_len);
+	if (err != TL_OK)
+		return err;
+	conversation->head = bounds.head;
+	if (last && tl_store_record_unpack(tl_slice(last, last_len), &record)) {
+		conversation->running = record.running;
+		conversation->position = record.position;
+		conversation->ts = tl_message_ts(record.message);
+	} else if (last) {
+		err = TL_CORRUPT;
+	}
+	free(last);
+	return err;
+}
+
+static enum tl_err add_member(struct tl_conversation *conversation, size_t *room, struct tl_slice key,
+                              struct tl_slice value)
+{
+	struct tl_member member;
+	if (tl_ordered_int_get(key.ptr, key.len, &member.user_no) != key.len ||
+	    !tl_member_record_unpack(value, &member.record))
+		return TL_CORRUPT;
+	if (conversation->member_count == *room) {
+		size_t more = *room ? *room * 2 : 2;
+		struct tl_member *grown = realloc(conversation->members, more * sizeof *grown);
+		if (!grown)
+			return TL_NO_MEMORY;
+		conversation->members = grown;
+		*room = more;
+	}
+	conversation->members[conversation->member_count++] = member;
+	return TL_OK;
+}
+
+static enum tl_err load_members(struct tl_iter *iter, struct tl_conversation *conversation)
+{
+	enum tl_err err = TL_OK;
+	size_t room = 0;
+
+	tl_iter_retarget(iter, tl_partition(TL_PART_MEMBERS, conversation->no));
+	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there && err == TL_OK; there = tl_iter_next(iter))
+		err = add_member(conversation, &room, tl_iter_key(iter), tl_iter_value(iter));
+	return err == TL_OK ? tl_iter_error(iter) : err;
+}
+
+static enum tl_err load(struct tl_engine *engine, struct tl_iter *iter, uint64_t no,
+                        struct tl_conversation **conversation_out)
+{
+	struct tl_conversation *conversation = calloc(1, sizeof *conversation);
+	if (!conversation)
+		return TL_NO_MEMORY;
+	conversation->no = no;
+	enum tl_err err = tl_conversation_read(engine, NULL, no, &conversation->record, &conversation->bytes);
+	if (err == TL_OK)
+		err = load_head(engine, iter, conversation);
+	if (err == TL_OK)
+		err = load_members(iter, conversation);
+	if (err != TL_OK) {
+		conversation_free(conversation);
+		return err;
+	}
+	*conversation_out = conversation;
+	return TL_OK;
+}
+
+enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct tl_iter *iter, struct tl_slice cid,
+                                  struct tl_conversation **conversation_out)
+{
+	struct tl_engine *engine = conversations->database->engine;
+	struct tl_conversation *conversation;
+	uint64_t no;
+
+	HASH_FIND(by_cid, conversations->by_cid, cid.ptr, cid.len, conversation);
+	if (!conversation) {
+		enum tl_err err = tl_conversation_no(engine, NULL, cid, &no);
+		if (err == TL_OK)
+			err = load(engine, iter, no, &conversation);
+		if (err == TL_OK && conversations->replaying && conversation->member_count == 0) {
+			conversation_free(conversation);
+			err = TL_CORRUPT;
+		}
+		if (err == TL_CORRUPT && conversations->replaying)
+			return TL_NOT_FOUND; /* the name was applied without the rest: it is made again */
+		if (err != TL_OK)
+			return err;
+		cache(conversations, conversation);
+		conversations->member_count += conversation->member_count;
+	}
+	conversation->used = true;
+	*conversation_out = conversation;
+	return TL_OK;
+}
+
+/* --- making --- */
+
+static int by_user_no(const void *a, const void *b)
+{
+	uint64_t x = ((const struct tl_member *)a)->user_no, y = ((const struct tl_member *)b)->user_no;
+	return (x > y) - (x < y);
+}
+
+static void put_members(struct tl_batch *batch, struct tl_pack *pack, const struct tl_conversation *conversation)
+{
+	struct member_key key;
+	for (size_t i = 0; i < conversation->member_count; i++) {
+		const struct tl_member *member = &conversation->members[i];
+		tl_pack_clear(pack);
+		tl_member_record_pack(pack, &member->record);
+		tl_batch_put(batch, tl_partition(TL_PART_MEMBERS, conversation->no), member_key(&key, member->user_no),
+		             tl_pack_bytes(pack));
+		tl_batch_put(batch, tl_partition(TL_PART_USER_CONVERSATIONS, member->user_no),
+		             member_key(&key, conversation->no), tl_slice("", 0));
+	}
+}
+
+static void put_records(struct tl_batch *batch, const struct tl_conversation *conversation, struct tl_slice bytes)
+{
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_pack_uint(&pack, conversation->no);
+	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), conversation->record.cid, tl_pack_bytes(&pack));
+	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION, conversation->no), own_record, bytes);
+	put_members(batch, &pack, conversation);
+	tl_pack_fini(&pack);
+}
+
+/* Owned copies of the record and the members. */
+static enum tl_err fill(struct tl_conversation *conversation, struct tl_slice bytes, const struct tl_member *members,
+                        size_t member_count)
+{
+	conversation->bytes = malloc(bytes.len + 1);
+	conversation->members = malloc((member_count + 1) * sizeof *members);
+	if (!conversation->bytes || !conversation->members)
+		return TL_NO_MEMORY;
+	memcpy(conversation->bytes, bytes.ptr, bytes.len);
+	memcpy(conversation->members, members, member_count * sizeof *members);
+	conversation->member_count = member_count;
+	qsort(conversation->members, member_count, sizeof *members, by_user_no);
+	bool ok = tl_conversation_record_unpack(tl_slice(conversation->bytes, bytes.len), &conversation->record);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+static enum tl_err take_number(struct tl_conversations *conversations, struct tl_slice cid, uint64_t *no_out)
+{
+	enum tl_err err = TL_NOT_FOUND;
+	if (conversations->replaying)
+		err = tl_conversation_no(conversations->database->engine, NULL, cid, no_out);
+	if (err == TL_NOT_FOUND)
+		err = tl_numbers_take(&conversations->numbers, conversations->database, no_out);
+	return err;
+}
+
+enum tl_err tl_conversations_create(struct tl_conversations *conversations, struct tl_batch *batch,
+                                    const struct tl_conversation_record *record, const struct tl_member *members,
+                                    size_t member_count, struct tl_conversation **conversation_out)
+{
+	struct tl_conversation *conversation = calloc(1, sizeof *conversation);
+	struct tl_pack pack;
+	enum tl_err err = TL_NO_MEMORY;
+
+	tl_pack_init(&pack);
+	if (!conversation)
+		goto done;
+	tl_conversation_record_pack(&pack, record);
+	if (pack.failed)
+		goto done;
+	if ((err = take_number(conversations, record->cid, &conversation->no)) != TL_OK)
+		goto done;
+	if ((err = fill(conversation, tl_pack_bytes(&pack), members, member_count)) != TL_OK)
+		goto done;
+	put_records(batch, conversation, tl_pack_bytes(&pack));
+	conversation->used = true;
+	cache(conversations, conversation);
+	conversations->member_count += member_count;
+	*conversation_out = conversation;
+	conversation = NULL;
+done:
+	tl_pack_fini(&pack);
+	conversation_free(conversation);
+	return err;
+}
+
+const struct tl_member *tl_conversation_member(const struct tl_conversation *conversation, uint64_t user_no)
+{
+	struct tl_member wanted = {.user_no = user_no};
+	return bsearch(&wanted, conversation->members, conversation->member_count, sizeof wanted, by_user_no);
+}

@@ -1,0 +1,72 @@
+/* The conversations that the writer has at hand: their record, where their store timeline ends, and who is in them. A
+ * bounded cache over the database; what is not in it is read when needed. Writer thread only, except where said. */
+#ifndef TL_CONVERSATIONS_H
+#define TL_CONVERSATIONS_H
+
+#include "users.h"
+
+struct tl_member {
+	uint64_t user_no;
+	struct tl_member_record record;
+};
+
+struct tl_conversation {
+	uint64_t no;
+	struct tl_conversation_record record; /* points into `bytes` */
+	char *bytes;                          /* the record as stored */
+	uint64_t head;     /* cseq of the last entry */
+	uint64_t running;  /* running number of the last entry */
+	uint64_t ts;       /* ms: time of the last entry */
+	uint64_t position; /* queue position of the last entry */
+	struct tl_member *members; /* by ascending user number */
+	size_t member_count;
+	bool used; /* since the last trim */
+	UT_hash_handle by_cid;
+};
+
+struct tl_conversations {
+	struct tl_database *database; /* borrowed */
+	struct tl_numbers numbers;
+	struct tl_conversation *by_cid;
+	size_t member_count; /* of all conversations cached */
+	bool replaying; /* what is being applied may have been applied in part before: see transaction.h */
+};
+
+void tl_conversations_init(struct tl_conversations *conversations, struct tl_database *database);
+void tl_conversations_fini(struct tl_conversations *conversations);
+
+/* Forgets everything cached, for when a batch may not have been applied. */
+void tl_conversations_clear(struct tl_conversations *conversations);
+
+/* Forgets conversations that were not used of late until at most `max` are left, and `max_members` members in all. */
+void tl_conversations_trim(struct tl_conversations *conversations, size_t max, size_t max_members);
+
+/* The conversation of that id, TL_NOT_FOUND if there is none. Valid until the next trim or clear. */
+TL_MUST_USE enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct tl_iter *iter,
+                                              struct tl_slice cid, struct tl_conversation **conversation_out);
+
+/* Makes a conversation that does not exist, with these members (copied; in any order, each once), and puts it into the
+ * batch. */
+TL_MUST_USE enum tl_err tl_conversations_create(struct tl_conversations *conversations, struct tl_batch *batch,
+                                                const struct tl_conversation_record *record,
+                                                const struct tl_member *members, size_t member_count,
+                                                struct tl_conversation **conversation_out);
+
+/* The member of that number, or NULL. */
+const struct tl_member *tl_conversation_member(const struct tl_conversation *conversation, uint64_t user_no);
+
+/* --- for readers, any thread --- */
+
+/* The number of a conversation, TL_NOT_FOUND if there is none of that id. */
+TL_MUST_USE enum tl_err tl_conversation_no(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                           struct tl_slice cid, uint64_t *no_out);
+
+/* A conversation's record: *bytes_out is malloc'ed, the caller's, and what record_out points into. */
+TL_MUST_USE enum tl_err tl_conversation_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
+                                             struct tl_conversation_record *record_out, char **bytes_out);
+
+/* One member's record, TL_NOT_FOUND if the user is not a member. */
+TL_MUST_USE enum tl_err tl_member_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
+                                       uint64_t user_no, struct tl_member_record *record_out);
+
+#endif

@@ -1,0 +1,163 @@
+#include "database.h"
+
+#include "msgpack_reader.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum {
+	NUMBERS_BLOCK = 1024,
+	FIRST_POSITION = 1, /* of the ingest queue, so that 0 can mean "none" */
+};
+
+static struct tl_partition meta(void)
+{
+	return tl_partition(TL_PART_META, 0);
+}
+
+static enum tl_err read_meta(const struct tl_database *db, const char *key, char **value_out, size_t *len_out)
+{
+	return tl_engine_get(db->engine, NULL, meta(), tl_slice_str(key), value_out, len_out);
+}
+
+enum tl_err tl_database_read_uint(const struct tl_database *database, const char *key, uint64_t *value_out)
+{
+	char *value;
+	size_t len;
+	enum tl_err err = read_meta(database, key, &value, &len);
+	if (err == TL_NOT_FOUND) {
+		*value_out = 0;
+		return TL_OK;
+	}
+	if (err != TL_OK)
+		return err;
+	struct tl_reader reader = tl_reader(tl_slice(value, len));
+	bool ok = tl_reader_uint(&reader, value_out);
+	free(value);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+void tl_database_put_uint(struct tl_batch *batch, const char *key, uint64_t value)
+{
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_pack_uint(&pack, value);
+	tl_batch_put(batch, meta(), tl_slice_str(key), tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
+}
+
+static enum tl_err create(struct tl_database *db, struct tl_why *why)
+{
+	struct tl_batch *batch;
+	struct tl_pack pack;
+	uint64_t random[2];
+
+	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+		return tl_fail(why, TL_IO, "no random numbers from the kernel");
+	enum tl_err err = tl_batch_new(db->engine, &batch);
+	if (err != TL_OK)
+		return err;
+	snprintf(db->epoch, sizeof db->epoch, "%016" PRIx64, random[0]);
+	db->secret = random[1];
+	tl_pack_init(&pack);
+	tl_pack_cstr(&pack, db->epoch);
+	tl_batch_put(batch, meta(), tl_slice_str(TL_META_EPOCH), tl_pack_bytes(&pack));
+	tl_database_put_uint(batch, TL_META_SECRET, db->secret);
+	tl_database_put_uint(batch, TL_META_WATERMARK, FIRST_POSITION);
+	tl_database_put_uint(batch, TL_META_FORMAT, TL_FORMAT_VERSION);
+	err = tl_engine_commit(db->engine, batch, true, why);
+	tl_pack_fini(&pack);
+	tl_batch_free(batch);
+	return err;
+}
+
+static enum tl_err load_epoch(struct tl_database *db)
+{
+	char *value;
+	size_t len;
+	enum tl_err err = read_meta(db, TL_META_EPOCH, &value, &len);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+	struct tl_reader reader = tl_reader(tl_slice(value, len));
+	struct tl_slice epoch;
+	bool ok = tl_reader_str(&reader, &epoch) && epoch.len == TL_EPOCH_BYTES;
+	if (ok)
+		memcpy(db->epoch, epoch.ptr, epoch.len);
+	free(value);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+static enum tl_err load(struct tl_database *db, struct tl_why *why)
+{
+	uint64_t format;
+	enum tl_err err = tl_database_read_uint(db, TL_META_FORMAT, &format);
+	if (err != TL_OK)
+		return tl_fail(why, err, "the database cannot be read: %s", tl_err_text(err));
+	if (format == 0)
+		return create(db, why);
+	if (format > TL_FORMAT_VERSION)
+		return tl_fail(why, TL_VERSION, "the database has format %" PRIu64 ", this program knows formats up to %d",
+		               format, TL_FORMAT_VERSION);
+	err = load_epoch(db);
+	if (err == TL_OK)
+		err = tl_database_read_uint(db, TL_META_SECRET, &db->secret);
+	if (err != TL_OK)
+		return tl_fail(why, err, "the database's own records cannot be read: %s", tl_err_text(err));
+	return TL_OK;
+}
+
+enum tl_err tl_database_open(const struct tl_engine_options *options, struct tl_database *database_out,
+                             struct tl_why *why)
+{
+	struct tl_database db = {0};
+	enum tl_err err = tl_engine_open_leveldb(options, &db.engine, why);
+	if (err != TL_OK)
+		return err;
+	err = load(&db, why);
+	if (err != TL_OK) {
+		tl_engine_close(db.engine);
+		return err;
+	}
+	*database_out = db;
+	return TL_OK;
+}
+
+void tl_database_close(struct tl_database *database)
+{
+	tl_engine_close(database->engine);
+	database->engine = NULL;
+}
+
+static enum tl_err reserve(struct tl_numbers *numbers, struct tl_database *db)
+{
+	struct tl_batch *batch;
+	uint64_t first;
+	enum tl_err err = tl_database_read_uint(db, numbers->key, &first);
+	if (err != TL_OK)
+		return err;
+	if (first == 0)
+		first = 1;
+	if ((err = tl_batch_new(db->engine, &batch)) != TL_OK)
+		return err;
+	tl_database_put_uint(batch, numbers->key, first + NUMBERS_BLOCK);
+	err = tl_engine_commit(db->engine, batch, true, NULL);
+	tl_batch_free(batch);
+	if (err != TL_OK)
+		return err;
+	numbers->next = first;
+	numbers->reserved = first + NUMBERS_BLOCK;
+	return TL_OK;
+}
+
+enum tl_err tl_numbers_take(struct tl_numbers *numbers, struct tl_database *database, uint64_t *number_out)
+{
+	if (numbers->next == numbers->reserved) {
+		enum tl_err err = reserve(numbers, database);
+		if (err != TL_OK)
+			return err;
+	}
+	*number_out = numbers->next++;
+	return TL_OK;
+}

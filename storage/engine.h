@@ -1,0 +1,132 @@
+/* The storage engine as everything above it sees it: items addressed by partition and ordered key.
+ *
+ *     partition (kind, number)          one timeline, one conversation's members, one user's conversations …
+ *        └── key (bytes, in byte order) ── value (bytes)
+ *
+ * An engine promises:
+ *   (E1) A batch is applied whole or not at all within each partition it touches. LevelDB applies the whole batch
+ *        atomically; callers must stay correct on the weaker promise.
+ *   (E2) A synced batch survives power loss once commit has returned TL_OK; an unsynced one survives kill -9.
+ *   (E3) After a commit that failed its outcome is unknown until reopen; the engine then shows all of it or
+ *        (within each partition) none of it.
+ *   (E4) Keys within a partition are read in byte order, forwards and backwards.
+ *
+ * Every function may be called from any thread unless it says otherwise. A batch belongs to one thread at a time.
+ */
+#ifndef TL_ENGINE_H
+#define TL_ENGINE_H
+
+#include "error.h"
+#include "slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tl_engine;   /* an open engine */
+struct tl_batch;    /* changes to be committed together */
+struct tl_snapshot; /* a frozen view for reads */
+struct tl_iter;     /* a position within one partition */
+
+struct tl_partition {
+	uint8_t kind; /* what is kept there; storage/FORMAT.md lists the kinds */
+	uint64_t no;  /* which one of the kind; 0 where there is only one */
+};
+
+struct tl_engine_options {
+	const char *path;         /* directory of the engine's own files, made if missing (its parent must exist) */
+	uint64_t cache_bytes;     /* cache of uncompressed blocks */
+	uint64_t write_buffer_bytes;
+	int max_open_files;
+	int bloom_bits;           /* per key; 0: none */
+	bool compress;
+};
+
+/* Opens or makes an engine over LevelDB. On failure `why` says what and *engine_out is untouched.
+ * TL_LOCKED another process has it; TL_NO_SPACE, TL_IO, TL_CORRUPT as the disk says. */
+TL_MUST_USE enum tl_err tl_engine_open_leveldb(const struct tl_engine_options *options, struct tl_engine **engine_out,
+                                               struct tl_why *why);
+
+/* Closes; no batch commit, iterator or snapshot may be in use. NULL is legal. */
+void tl_engine_close(struct tl_engine *engine);
+
+/* Closes and opens the underlying database again, which clears a failed write (E3). Waits until readers have freed
+ * their iterators and snapshots; new readers wait meanwhile. For the writer thread. If it fails, every use of the
+ * engine answers TL_IO until a later reopen succeeds. */
+TL_MUST_USE enum tl_err tl_engine_reopen(struct tl_engine *engine, struct tl_why *why);
+
+/* --- reads. `snapshot` NULL reads the present state. --- */
+
+/* A frozen view, TL_IO while the engine is out of order. Free it soon: it holds back reopen and compaction. */
+TL_MUST_USE enum tl_err tl_snapshot_new(struct tl_engine *engine, struct tl_snapshot **snapshot_out);
+void tl_snapshot_free(struct tl_snapshot *snapshot); /* NULL is legal */
+
+/* The value of one key: TL_OK, *value_out is malloc'ed (never NULL, even if empty) and the caller's to free;
+ * TL_NOT_FOUND; TL_IO or TL_CORRUPT. */
+TL_MUST_USE enum tl_err tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                      struct tl_partition partition, struct tl_slice key, char **value_out,
+                                      size_t *len_out);
+
+/* An iterator over one partition, positioned nowhere. It never shows another partition's items. An iterator with a
+ * snapshot must be freed before the snapshot. `fill_cache` false: a long scan leaves the block cache alone. */
+TL_MUST_USE enum tl_err tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                    struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
+void tl_iter_free(struct tl_iter *iter); /* NULL is legal */
+
+/* Moves the same iterator to another partition of the same engine and view, positioned nowhere: cheaper than a new one. */
+void tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition);
+
+/* Positioning. Each answers whether there is an item there; false also on error, which tl_iter_error tells apart. */
+bool tl_iter_seek(struct tl_iter *iter, struct tl_slice key);      /* the first key >= key */
+bool tl_iter_seek_last(struct tl_iter *iter);                      /* the last key of the partition */
+bool tl_iter_seek_before(struct tl_iter *iter, struct tl_slice key); /* the last key < key */
+bool tl_iter_next(struct tl_iter *iter); /* only where the last positioning answered true */
+bool tl_iter_prev(struct tl_iter *iter); /* only where the last positioning answered true */
+
+/* The item at hand, valid until the iterator moves. Only where the last positioning answered true. */
+struct tl_slice tl_iter_key(const struct tl_iter *iter);
+struct tl_slice tl_iter_value(const struct tl_iter *iter);
+
+/* TL_OK, or why the last positioning failed. */
+TL_MUST_USE enum tl_err tl_iter_error(const struct tl_iter *iter);
+
+/* --- writes --- */
+
+TL_MUST_USE enum tl_err tl_batch_new(struct tl_engine *engine, struct tl_batch **batch_out);
+void tl_batch_free(struct tl_batch *batch); /* NULL is legal */
+void tl_batch_clear(struct tl_batch *batch);
+
+/* Later changes of a key override earlier ones. Key and value are copied. */
+void tl_batch_put(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key, struct tl_slice value);
+void tl_batch_delete(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key);
+
+/* The commit is refused with TL_CONFLICT unless the key still has this value (`expected` NULL: is absent). For
+ * engines that several writers share. */
+void tl_batch_guard(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key,
+                    const struct tl_slice *expected);
+
+/* How many puts and deletes the batch holds, and about how many bytes. */
+uint32_t tl_batch_count(const struct tl_batch *batch);
+size_t tl_batch_bytes(const struct tl_batch *batch);
+
+/* Applies the batch (E1, E2), which stays as it is. TL_NO_SPACE or TL_IO: see (E3), reopen before anything else;
+ * TL_CONFLICT: nothing was applied. */
+TL_MUST_USE enum tl_err tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync,
+                                         struct tl_why *why);
+
+/* --- upkeep, never on the broker or writer thread --- */
+
+/* Deletes every key k of the partition with from <= k < to (to.len 0: to the end) in unsynced batches of bounded size;
+ * up to `limit` keys, *deleted_out says how many. Not atomic. */
+TL_MUST_USE enum tl_err tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition,
+                                             struct tl_slice from, struct tl_slice to, uint64_t limit,
+                                             uint64_t *deleted_out);
+
+/* About how many bytes on disk [from, to) takes (to.len 0: to the end of the partition). */
+uint64_t tl_engine_size(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
+                        struct tl_slice to);
+
+/* Lets the engine reclaim the space of dropped ranges in [from, to) of the partition. Synchronous and slow. */
+void tl_engine_compact(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
+                       struct tl_slice to);
+
+#endif

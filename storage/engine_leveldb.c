@@ -1,0 +1,422 @@
+/* The storage engine over LevelDB: opening and closing, who is using the database, get, snapshots and upkeep.
+ * The key layout, the rules of use (L1)–(L4) and what else belongs to this engine are in engine_leveldb.h.
+ *
+ *     TL_DB_READY ──reopen──► TL_DB_DRAINING ──users 0──► TL_DB_SWAPPING ──opened, or failed (db NULL)──► TL_DB_READY
+ *
+ * Any thread may call anything here, except open and close (nobody else has the engine then) and reopen (the writer
+ * thread). LevelDB's background thread has all signals blocked, whoever opened.
+ *
+ * LevelDB allocates with C++'s new: when memory runs out inside of it, the process ends.
+ */
+#include "engine_leveldb.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DRAIN_PATIENCE_MS = 50 }; /* (L3) */
+
+/* --- errors --- */
+
+static bool starts_with(const char *text, const char *start)
+{
+	return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* LevelDB ends its messages with strerror's text; a path earlier in the message may contain anything. */
+static bool ends_with_errno(const char *text, int errnum)
+{
+	char buffer[128];
+	const char *end = strerror_r(errnum, buffer, sizeof buffer);
+	size_t len = strlen(text), end_len = strlen(end);
+	return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+static enum tl_err classify(const char *message)
+{
+	if (starts_with(message, "Corruption:"))
+		return TL_CORRUPT;
+	if (ends_with_errno(message, ENOSPC) || ends_with_errno(message, EDQUOT))
+		return TL_NO_SPACE;
+	if (starts_with(message, "IO error: lock ") &&
+	    (strstr(message, "already held") || ends_with_errno(message, EAGAIN) || ends_with_errno(message, EACCES)))
+		return TL_LOCKED;
+	return TL_IO;
+}
+
+enum tl_err tl_db_error_take(char *message, const char *what, struct tl_why *why)
+{
+	if (!message)
+		return TL_OK;
+	enum tl_err err = tl_fail(why, classify(message), "cannot %s: %s", what, message);
+	leveldb_free(message);
+	return err;
+}
+
+/* The same for a system call that failed. */
+static enum tl_err errno_fail(const char *what, const char *path, struct tl_why *why)
+{
+	int errnum = errno;
+	char buffer[128];
+	enum tl_err err = errnum == ENOSPC || errnum == EDQUOT ? TL_NO_SPACE : errnum == ENOMEM ? TL_NO_MEMORY : TL_IO;
+	return tl_fail(why, err, "cannot %s %s: %s", what, path, strerror_r(errnum, buffer, sizeof buffer));
+}
+
+/* --- keys --- */
+
+size_t tl_db_prefix(unsigned char *out, struct tl_partition partition)
+{
+	out[0] = partition.kind;
+	return 1 + tl_ordered_int_put(out + 1, partition.no);
+}
+
+size_t tl_db_prefix_end(unsigned char *out, struct tl_partition partition)
+{
+	size_t len = tl_db_prefix(out, partition);
+	/* Ends at the second byte at the latest: it is a length of at most 8. */
+	while (out[len - 1] == 0xff)
+		len--;
+	out[len - 1]++;
+	return len;
+}
+
+enum tl_err tl_db_key_init(struct tl_db_key *db_key, struct tl_partition partition, struct tl_slice key)
+{
+	unsigned char prefix[TL_DB_PREFIX_MAX];
+	size_t prefix_len = tl_db_prefix(prefix, partition);
+	db_key->len = prefix_len + key.len;
+	db_key->bytes = db_key->len <= sizeof db_key->stack ? db_key->stack : malloc(db_key->len);
+	if (!db_key->bytes)
+		return TL_NO_MEMORY;
+	memcpy(db_key->bytes, prefix, prefix_len);
+	if (key.len)
+		memcpy(db_key->bytes + prefix_len, key.ptr, key.len);
+	return TL_OK;
+}
+
+void tl_db_key_fini(struct tl_db_key *db_key)
+{
+	if (db_key->bytes != db_key->stack)
+		free(db_key->bytes);
+}
+
+/* --- uses --- */
+
+/* Called and returns with the mutex held; in between time passes, so look at `db` afterwards. */
+static void wait_for_turn(struct tl_engine *engine)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += DRAIN_PATIENCE_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+
+	bool patient = true;
+	while (engine->state == TL_DB_SWAPPING || (engine->state == TL_DB_DRAINING && patient)) {
+		if (engine->state == TL_DB_SWAPPING)
+			pthread_cond_wait(&engine->changed, &engine->mutex);
+		else
+			patient = pthread_cond_timedwait(&engine->changed, &engine->mutex, &until) != ETIMEDOUT;
+	}
+}
+
+enum tl_err tl_engine_enter(struct tl_engine *engine)
+{
+	enum tl_err err = TL_OK;
+	pthread_mutex_lock(&engine->mutex);
+	if (engine->state != TL_DB_READY)
+		wait_for_turn(engine);
+	if (engine->db)
+		engine->users++;
+	else
+		err = TL_IO;
+	pthread_mutex_unlock(&engine->mutex);
+	return err;
+}
+
+void tl_engine_leave(struct tl_engine *engine)
+{
+	pthread_mutex_lock(&engine->mutex);
+	assert(engine->users > 0);
+	engine->users--;
+	if (engine->users == 0 && engine->state == TL_DB_DRAINING)
+		pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->mutex);
+}
+
+/* --- opening and closing --- */
+
+/* LevelDB makes its one background thread at the first background work it finds, wherever that may be. Let it find
+ * some while the signals are blocked, so that the broker's signals always go to the broker's thread: "compacting"
+ * the empty key, which nobody has, costs half a millisecond. */
+static enum tl_err open_db(struct tl_engine *engine, bool start_thread, leveldb_t **db_out, struct tl_why *why)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	char *message = NULL;
+	leveldb_t *db = leveldb_open(engine->options, engine->path, &message);
+	if (db && start_thread)
+		leveldb_compact_range(db, "", 0, "", 0);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!db)
+		return tl_db_error_take(message, "open the database", why);
+	*db_out = db;
+	/* Should the directory ever vanish, a reopen must not answer with an empty database. */
+	leveldb_options_set_create_if_missing(engine->options, 0);
+	return TL_OK;
+}
+
+/* Makes the directory for nobody but its owner, and holds it. LevelDB has a lock of its own, but loses it when the same
+ * process tries to open twice (closing any descriptor of a file drops a process's POSIX locks on it). */
+static enum tl_err lock_directory(struct tl_engine *engine, const char *path, struct tl_why *why)
+{
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return errno_fail("make the directory", path, why);
+	/* Absolute, so that a later reopen finds it wherever the process has gone. */
+	engine->path = realpath(path, NULL);
+	if (!engine->path)
+		return errno_fail("find the directory", path, why);
+	engine->lock_fd = open(engine->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (engine->lock_fd < 0)
+		return errno_fail("open the directory", engine->path, why);
+	/* Where the file system cannot do this (NFS), LevelDB's lock must do. */
+	if (flock(engine->lock_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+		return tl_fail(why, TL_LOCKED, "%s is in use by another process", engine->path);
+	return TL_OK;
+}
+
+static void make_options(struct tl_engine *engine, const struct tl_engine_options *options)
+{
+	engine->cache = leveldb_cache_create_lru((size_t)options->cache_bytes);
+	if (options->bloom_bits > 0)
+		engine->filter = leveldb_filterpolicy_create_bloom(options->bloom_bits);
+	engine->options = leveldb_options_create();
+	leveldb_options_set_create_if_missing(engine->options, 1);
+	leveldb_options_set_paranoid_checks(engine->options, 0);
+	leveldb_options_set_cache(engine->options, engine->cache);
+	leveldb_options_set_filter_policy(engine->options, engine->filter);
+	leveldb_options_set_write_buffer_size(engine->options, (size_t)options->write_buffer_bytes);
+	leveldb_options_set_max_open_files(engine->options, options->max_open_files);
+	leveldb_options_set_compression(engine->options,
+	                                options->compress ? leveldb_snappy_compression : leveldb_no_compression);
+	engine->read_present = tl_db_read_options_new(NULL, true);
+	engine->write_synced = leveldb_writeoptions_create();
+	leveldb_writeoptions_set_sync(engine->write_synced, 1);
+	engine->write_unsynced = leveldb_writeoptions_create();
+}
+
+static struct tl_engine *engine_new(const struct tl_engine_options *options)
+{
+	struct tl_engine *engine = calloc(1, sizeof *engine);
+	if (!engine)
+		return NULL;
+	engine->lock_fd = -1;
+	make_options(engine, options);
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&engine->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	pthread_mutex_init(&engine->mutex, NULL);
+	pthread_mutex_init(&engine->commit_mutex, NULL);
+	return engine;
+}
+
+enum tl_err tl_engine_open_leveldb(const struct tl_engine_options *options, struct tl_engine **engine_out,
+                                   struct tl_why *why)
+{
+	struct tl_engine *engine = engine_new(options);
+	if (!engine)
+		return tl_fail(why, TL_NO_MEMORY, "out of memory");
+	enum tl_err err = lock_directory(engine, options->path, why);
+	if (err)
+		goto done;
+	err = open_db(engine, true, &engine->db, why);
+done:
+	if (err)
+		tl_engine_close(engine);
+	else
+		*engine_out = engine;
+	return err;
+}
+
+void tl_engine_close(struct tl_engine *engine)
+{
+	if (!engine)
+		return;
+	assert(engine->users == 0 && engine->state == TL_DB_READY);
+	if (engine->db)
+		leveldb_close(engine->db);
+	leveldb_writeoptions_destroy(engine->write_unsynced);
+	leveldb_writeoptions_destroy(engine->write_synced);
+	leveldb_readoptions_destroy(engine->read_present);
+	leveldb_options_destroy(engine->options);
+	if (engine->filter)
+		leveldb_filterpolicy_destroy(engine->filter);
+	leveldb_cache_destroy(engine->cache);
+	if (engine->lock_fd >= 0)
+		close(engine->lock_fd);
+	pthread_mutex_destroy(&engine->commit_mutex);
+	pthread_mutex_destroy(&engine->mutex);
+	pthread_cond_destroy(&engine->changed);
+	free(engine->path);
+	free(engine);
+}
+
+/* Waits until the database is nobody's but ours, and takes it away. */
+static leveldb_t *drain(struct tl_engine *engine)
+{
+	pthread_mutex_lock(&engine->mutex);
+	assert(engine->state == TL_DB_READY);
+	engine->state = TL_DB_DRAINING;
+	while (engine->users > 0)
+		pthread_cond_wait(&engine->changed, &engine->mutex);
+	engine->state = TL_DB_SWAPPING;
+	leveldb_t *db = engine->db;
+	engine->db = NULL;
+	pthread_mutex_unlock(&engine->mutex);
+	return db;
+}
+
+enum tl_err tl_engine_reopen(struct tl_engine *engine, struct tl_why *why)
+{
+	leveldb_t *db = drain(engine);
+	if (db)
+		leveldb_close(db);
+	db = NULL;
+	enum tl_err err = open_db(engine, false, &db, why);
+	pthread_mutex_lock(&engine->mutex);
+	engine->write_error = TL_OK;
+	engine->db = db;
+	engine->state = TL_DB_READY;
+	pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->mutex);
+	return err;
+}
+
+/* --- reads --- */
+
+leveldb_readoptions_t *tl_db_read_options_new(const struct tl_snapshot *snapshot, bool fill_cache)
+{
+	leveldb_readoptions_t *options = leveldb_readoptions_create();
+	leveldb_readoptions_set_verify_checksums(options, 1);
+	leveldb_readoptions_set_fill_cache(options, fill_cache);
+	leveldb_readoptions_set_snapshot(options, snapshot ? snapshot->view : NULL);
+	return options;
+}
+
+enum tl_err tl_snapshot_new(struct tl_engine *engine, struct tl_snapshot **snapshot_out)
+{
+	struct tl_snapshot *snapshot = malloc(sizeof *snapshot);
+	if (!snapshot)
+		return TL_NO_MEMORY;
+	enum tl_err err = tl_engine_enter(engine);
+	if (err) {
+		free(snapshot);
+		return err;
+	}
+	snapshot->engine = engine;
+	snapshot->view = leveldb_create_snapshot(engine->db);
+	snapshot->options = tl_db_read_options_new(snapshot, true);
+	*snapshot_out = snapshot;
+	return TL_OK;
+}
+
+void tl_snapshot_free(struct tl_snapshot *snapshot)
+{
+	if (!snapshot)
+		return;
+	leveldb_readoptions_destroy(snapshot->options);
+	leveldb_release_snapshot(snapshot->engine->db, snapshot->view);
+	tl_engine_leave(snapshot->engine);
+	free(snapshot);
+}
+
+enum tl_err tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_partition partition,
+                          struct tl_slice key, char **value_out, size_t *len_out)
+{
+	assert(!snapshot || snapshot->engine == engine);
+	struct tl_db_key db_key;
+	enum tl_err err = tl_db_key_init(&db_key, partition, key);
+	if (err)
+		return err;
+	err = snapshot ? TL_OK : tl_engine_enter(engine);
+	if (err)
+		goto done;
+	char *message = NULL;
+	size_t len = 0;
+	char *value = leveldb_get(engine->db, snapshot ? snapshot->options : engine->read_present, db_key.bytes, db_key.len,
+	                          &len, &message);
+	if (!snapshot)
+		tl_engine_leave(engine);
+	err = tl_db_error_take(message, "read", NULL);
+	if (err)
+		goto done;
+	/* An empty value is malloc(0), which glibc and musl answer with a pointer. */
+	if (!value) {
+		err = TL_NOT_FOUND;
+		goto done;
+	}
+	*value_out = value;
+	*len_out = len;
+done:
+	tl_db_key_fini(&db_key);
+	return err;
+}
+
+/* --- upkeep --- */
+
+/* The bounds of [from, to) as keys of the database; `to` empty: the partition's end. */
+static enum tl_err range_init(struct tl_db_key *low, struct tl_db_key *high, struct tl_partition partition,
+                              struct tl_slice from, struct tl_slice to)
+{
+	enum tl_err err = tl_db_key_init(low, partition, from);
+	if (err)
+		return err;
+	err = tl_db_key_init(high, partition, to);
+	if (err) {
+		tl_db_key_fini(low);
+		return err;
+	}
+	if (to.len == 0)
+		high->len = tl_db_prefix_end((unsigned char *)high->bytes, partition);
+	return TL_OK;
+}
+
+uint64_t tl_engine_size(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
+                        struct tl_slice to)
+{
+	struct tl_db_key low, high;
+	if (range_init(&low, &high, partition, from, to) != TL_OK)
+		return 0;
+	uint64_t size = 0;
+	if (tl_engine_enter(engine) == TL_OK) {
+		leveldb_approximate_sizes(engine->db, 1, (const char *const[]){low.bytes}, &low.len,
+		                          (const char *const[]){high.bytes}, &high.len, &size);
+		tl_engine_leave(engine);
+	}
+	tl_db_key_fini(&low);
+	tl_db_key_fini(&high);
+	return size;
+}
+
+void tl_engine_compact(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
+                       struct tl_slice to)
+{
+	struct tl_db_key low, high;
+	if (range_init(&low, &high, partition, from, to) != TL_OK)
+		return;
+	if (tl_engine_enter(engine) == TL_OK) {
+		leveldb_compact_range(engine->db, low.bytes, low.len, high.bytes, high.len);
+		tl_engine_leave(engine);
+	}
+	tl_db_key_fini(&low);
+	tl_db_key_fini(&high);
+}

@@ -1,0 +1,156 @@
+#include "membership.h"
+
+#include "conversations.h"
+#include "id.h"
+#include "send.h"
+
+#include <stdlib.h>
+#include <uthash.h>
+#include <xxhash.h>
+
+struct answer {
+	struct tl_standing standing;
+	uint32_t version; /* of the cid's stripe when it was read */
+	UT_hash_handle hh;
+	size_t key_len;
+	char key[]; /* cid, NUL, uid */
+};
+
+struct tl_membership {
+	struct tl_membership_versions *versions;
+	const struct tl_database *database;
+	size_t max_entries;
+	struct answer *answers; /* oldest first */
+};
+
+enum { KEY_MAX = TL_DIRECT_ID_MAX + 1 + TL_ID_MAX };
+
+static size_t stripe_of(struct tl_slice cid)
+{
+	return XXH3_64bits(cid.ptr, cid.len) % TL_MEMBERSHIP_STRIPES;
+}
+
+void tl_membership_changed(struct tl_membership_versions *versions, struct tl_slice cid)
+{
+	atomic_fetch_add_explicit(&versions->stripes[stripe_of(cid)], 1, memory_order_release);
+}
+
+enum tl_err tl_membership_new(struct tl_membership_versions *versions, const struct tl_database *database,
+                              size_t max_entries, struct tl_membership **membership_out)
+{
+	struct tl_membership *membership = malloc(sizeof *membership);
+	if (!membership)
+		return TL_NO_MEMORY;
+	*membership =
+		(struct tl_membership){.versions = versions, .database = database, .max_entries = max_entries};
+	*membership_out = membership;
+	return TL_OK;
+}
+
+static void forget(struct tl_membership *membership, struct answer *answer)
+{
+	HASH_DEL(membership->answers, answer);
+	free(answer);
+}
+
+void tl_membership_free(struct tl_membership *membership)
+{
+	if (!membership)
+		return;
+	while (membership->answers)
+		forget(membership, membership->answers);
+	free(membership);
+}
+
+/* The standing as the database has it now. */
+static enum tl_err read_standing(const struct tl_database *database, struct tl_slice cid, struct tl_slice user,
+                                 struct tl_standing *standing_out)
+{
+	struct tl_conversation_record record;
+	struct tl_member_record member;
+	uint64_t no, user_no;
+	char *bytes;
+	enum tl_err err = tl_conversation_no(database->engine, NULL, cid, &no);
+	if (err == TL_OK)
+		err = tl_user_no(database->engine, NULL, user, &user_no);
+	if (err == TL_OK)
+		err = tl_member_read(database->engine, NULL, no, user_no, &member);
+	if (err == TL_NOT_FOUND) {
+		*standing_out = (struct tl_standing){.may_send = TL_NOT_MEMBER};
+		return TL_OK;
+	}
+	if (err == TL_OK)
+		err = tl_conversation_read(database->engine, NULL, no, &record, &bytes);
+	if (err != TL_OK)
+		return err;
+	*standing_out = (struct tl_standing){
+		.member = true,
+		.may_send = tl_send_allowed(&record, &member, user),
+		.needs_order = record.order == TL_ORDER_CUSTOM,
+	};
+	free(bytes);
+	return TL_OK;
+}
+
+static void remember(struct tl_membership *membership, struct tl_slice key, const struct tl_standing *standing,
+                     uint32_t version)
+{
+	struct answer *answer = malloc(sizeof *answer + key.len);
+	if (!answer)
+		return;
+	answer->standing = *standing;
+	answer->version = version;
+	answer->key_len = key.len;
+	memcpy(answer->key, key.ptr, key.len);
+	if (HASH_COUNT(membership->answers) >= membership->max_entries)
+		forget(membership, membership->answers);
+	HASH_ADD_KEYPTR(hh, membership->answers, answer->key, answer->key_len, answer);
+}
+
+static enum tl_err find_group(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,
+                              struct tl_standing *standing_out)
+{
+	struct answer *answer;
+	char key[KEY_MAX];
+	size_t len = cid.len + 1 + user.len;
+	/* Before reading: what changes afterwards shows as another version. */
+	uint32_t version =
+		atomic_load_explicit(&membership->versions->stripes[stripe_of(cid)], memory_order_acquire);
+
+	memcpy(key, cid.ptr, cid.len);
+	key[cid.len] = '\0';
+	memcpy(key + cid.len + 1, user.ptr, user.len);
+	HASH_FIND(hh, membership->answers, key, len, answer);
+	if (answer && answer->version == version) {
+		*standing_out = answer->standing;
+		return TL_OK;
+	}
+	if (answer)
+		forget(membership, answer);
+	enum tl_err err = read_standing(membership->database, cid, user, standing_out);
+	if (err == TL_OK)
+		remember(membership, tl_slice(key, len), standing_out, version);
+	return err;
+}
+
+enum tl_err tl_membership_find(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,
+                               struct tl_standing *standing_out)
+{
+	struct tl_slice other;
+	bool final = atomic_load_explicit(&membership->versions->pending, memory_order_acquire) == 0;
+	enum tl_err err = TL_OK;
+
+	if (tl_id_is_direct(cid)) {
+		bool member = tl_direct_id_other(cid, user, &other);
+		*standing_out = (struct tl_standing){.member = member, .may_send = member ? TL_OK : TL_NOT_MEMBER};
+		final = true;
+	} else if (!tl_id_valid(cid, TL_ID_MAX)) {
+		*standing_out = (struct tl_standing){.may_send = TL_NOT_MEMBER};
+		final = true;
+	} else {
+		err = find_group(membership, cid, user, standing_out);
+	}
+	if (err == TL_OK)
+		standing_out->final = final;
+	return err;
+}

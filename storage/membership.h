@@ -1,0 +1,43 @@
+/* Who may send to a conversation, for the thread that has to answer at once (the broker's). A bounded cache of answers
+ * over the committed state, each valid until the writer changes the conversation's members.
+ *
+ *     writer thread: commit ── bump version of the cid's stripe ── pending--
+ *     broker thread: pending? ── lookup: cached answer with the stripe's present version, else read the database
+ *
+ * While changes are waiting in the queue a negative answer is not final: they may be about to make it positive. */
+#ifndef TL_MEMBERSHIP_H
+#define TL_MEMBERSHIP_H
+
+#include "database.h"
+
+#include <stdatomic.h>
+
+enum { TL_MEMBERSHIP_STRIPES = 4096 };
+
+struct tl_membership_versions {
+	_Atomic uint32_t stripes[TL_MEMBERSHIP_STRIPES];
+	_Atomic uint64_t pending; /* changes submitted and not yet committed */
+};
+
+/* Says that who is in the conversation, or what they may do, has changed. Writer thread, after the commit. */
+void tl_membership_changed(struct tl_membership_versions *versions, struct tl_slice cid);
+
+struct tl_membership; /* the cache; one thread */
+
+TL_MUST_USE enum tl_err tl_membership_new(struct tl_membership_versions *versions,
+                                          const struct tl_database *database, size_t max_entries,
+                                          struct tl_membership **membership_out);
+void tl_membership_free(struct tl_membership *membership);
+
+struct tl_standing {
+	bool member;
+	enum tl_err may_send;    /* TL_OK, TL_NOT_MEMBER or TL_NOT_AUTHORISED */
+	bool needs_order;        /* messages must carry an order key */
+	bool final;              /* nothing is waiting that could change a refusal */
+};
+
+/* How `user` stands towards the conversation. TL_OK, or a failure to read. */
+TL_MUST_USE enum tl_err tl_membership_find(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,
+                                           struct tl_standing *standing_out);
+
+#endif

@@ -1,0 +1,118 @@
+#include "message.h"
+
+#include "msgpack_reader.h"
+
+/* The head of every kept message: a fixmap head, "ts", the head of a uint64. */
+enum {
+	TS_AT = 5, /* offset of the eight bytes of the time */
+	TS_END = TS_AT + 8,
+};
+
+static uint32_t count_pairs(const struct tl_message *m)
+{
+	return 6U + m->has_time + m->has_order + (m->ctype.len > 0) + (m->props_count > 0);
+}
+
+void tl_message_pack(struct tl_pack *pack, const struct tl_message *m)
+{
+	tl_pack_map(pack, count_pairs(m));
+	tl_pack_cstr(pack, "ts");
+	tl_pack_uint64_fixed(pack, m->ts);
+	tl_pack_cstr(pack, "id");
+	tl_pack_str(pack, m->id);
+	tl_pack_cstr(pack, "from");
+	tl_pack_str(pack, m->from);
+	tl_pack_cstr(pack, "device");
+	tl_pack_str(pack, m->device);
+	if (m->has_time) {
+		tl_pack_cstr(pack, "time");
+		tl_pack_uint(pack, m->time);
+	}
+	if (m->has_order) {
+		tl_pack_cstr(pack, "order");
+		tl_pack_uint(pack, m->order);
+	}
+	tl_pack_cstr(pack, "type");
+	tl_pack_str(pack, m->type);
+	if (m->ctype.len > 0) {
+		tl_pack_cstr(pack, "ctype");
+		tl_pack_str(pack, m->ctype);
+	}
+	if (m->props_count > 0) {
+		tl_pack_cstr(pack, "props");
+		tl_pack_map(pack, m->props_count);
+		tl_pack_raw(pack, m->props);
+	}
+	if (m->event.len > 0) {
+		tl_pack_cstr(pack, "event");
+		tl_pack_raw(pack, m->event);
+	} else {
+		tl_pack_cstr(pack, "body");
+		tl_pack_bin_head(pack, m->body_len);
+	}
+}
+
+static bool has_ts(struct tl_slice message)
+{
+	const unsigned char *p = message.ptr;
+	return message.len >= TS_END && (p[0] & 0xf0) == 0x80 && memcmp(p + 1, "\xa2ts\xcf", 4) == 0;
+}
+
+uint64_t tl_message_ts(struct tl_slice message)
+{
+	const unsigned char *p = message.ptr;
+	uint64_t ts = 0;
+	if (has_ts(message))
+		for (int i = TS_AT; i < TS_END; i++)
+			ts = ts << 8 | p[i];
+	return ts;
+}
+
+bool tl_message_set_ts(char *message, size_t len, uint64_t ts)
+{
+	if (!has_ts(tl_slice(message, len)))
+		return false;
+	for (int i = 0; i < 8; i++)
+		message[TS_AT + i] = (char)(unsigned char)(ts >> (8 * (7 - i)));
+	return true;
+}
+
+bool tl_message_pairs(struct tl_slice message, struct tl_slice *pairs_out, uint32_t *count_out)
+{
+	struct tl_reader reader = tl_reader(message);
+	if (!has_ts(message) || !tl_reader_map(&reader, count_out))
+		return false;
+	*pairs_out = tl_slice(reader.next, (size_t)(reader.end - reader.next));
+	return true;
+}
+
+static void show_place(struct tl_pack *pack, uint32_t more_pairs, uint64_t seq, struct tl_slice cid, uint64_t cseq)
+{
+	tl_pack_map(pack, more_pairs + (seq ? 3 : 2));
+	if (seq) {
+		tl_pack_cstr(pack, "seq");
+		tl_pack_uint(pack, seq);
+	}
+	tl_pack_cstr(pack, "conv");
+	tl_pack_str(pack, cid);
+	tl_pack_cstr(pack, "cseq");
+	tl_pack_uint(pack, cseq);
+}
+
+bool tl_message_show(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, struct tl_slice message)
+{
+	struct tl_slice pairs;
+	uint32_t count;
+	if (!tl_message_pairs(message, &pairs, &count))
+		return false;
+	show_place(pack, count, seq, cid, cseq);
+	tl_pack_raw(pack, pairs);
+	return true;
+}
+
+void tl_message_show_gone(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, const char *gone)
+{
+	show_place(pack, 1, seq, cid, cseq);
+	tl_pack_cstr(pack, "gone");
+	tl_pack_cstr(pack, gone);
+}

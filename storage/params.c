@@ -1,0 +1,175 @@
+#include "params.h"
+
+#include "id.h"
+#include "msgpack_reader.h"
+#include "records.h"
+
+#include <inttypes.h>
+
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+static const struct unit durations[] = {{"ms", 1},        {"s", 1000},      {"m", 60000},
+                                        {"h", 3600000},   {"d", 86400000},  {NULL, 0}};
+static const struct unit sizes[] = {{"", 1},          {"k", 1024},      {"m", 1048576}, {"g", 1073741824},
+                                    {"K", 1024},      {"M", 1048576},   {"G", 1073741824}, {NULL, 0}};
+
+static bool parse_quantity(struct tl_slice text, const struct unit *units, uint64_t *value_out)
+{
+	const char *p = text.ptr;
+	uint64_t number = 0;
+	size_t digits = 0;
+
+	for (; digits < text.len && p[digits] >= '0' && p[digits] <= '9'; digits++)
+		if (__builtin_mul_overflow(number, 10, &number) ||
+		    __builtin_add_overflow(number, (uint64_t)(p[digits] - '0'), &number))
+			return false;
+	if (digits == 0)
+		return false;
+	struct tl_slice unit = tl_slice(p + digits, text.len - digits);
+	for (; units->name; units++)
+		if (tl_slice_equal(unit, tl_slice_str(units->name)))
+			return !__builtin_mul_overflow(number, units->factor, value_out);
+	return false;
+}
+
+bool tl_duration_parse(struct tl_slice text, uint64_t *ms_out)
+{
+	if (tl_slice_equal(text, tl_slice_str("0"))) {
+		*ms_out = 0;
+		return true;
+	}
+	return parse_quantity(text, durations, ms_out);
+}
+
+bool tl_size_parse(struct tl_slice text, uint64_t *bytes_out)
+{
+	return parse_quantity(text, sizes, bytes_out);
+}
+
+static bool has_control(struct tl_slice text)
+{
+	const unsigned char *p = text.ptr;
+	for (size_t i = 0; i < text.len; i++)
+		if (p[i] < 0x20 || p[i] == 0x7f)
+			return true;
+	return false;
+}
+
+static enum tl_err wrong(struct tl_why *why, const struct tl_param *param, const char *what)
+{
+	return tl_fail(why, TL_BAD_REQUEST, "'%s' %s", param->key, what);
+}
+
+static enum tl_err parse_uint(const struct tl_param *param, struct tl_reader *reader, struct tl_arg *arg,
+                              struct tl_why *why)
+{
+	if (!tl_reader_uint(reader, &arg->uint))
+		return wrong(why, param, "must be a whole number, not negative");
+	if (arg->uint < param->min || arg->uint > param->max)
+		return tl_fail(why, TL_BAD_REQUEST, "'%s' must be within %" PRIu64 " and %" PRIu64, param->key, param->min,
+		               param->max);
+	return TL_OK;
+}
+
+static enum tl_err parse_choice(const struct tl_param *param, struct tl_arg *arg, struct tl_why *why)
+{
+	int index = tl_choice(param->choices, arg->bytes);
+	if (index >= 0) {
+		arg->uint = (uint64_t)index;
+		return TL_OK;
+	}
+	char list[128] = "";
+	for (int i = 0; param->choices[i]; i++) {
+		strncat(list, i ? ", " : "", sizeof list - strlen(list) - 1);
+		strncat(list, param->choices[i], sizeof list - strlen(list) - 1);
+	}
+	return tl_fail(why, TL_BAD_REQUEST, "'%s' must be one of: %s", param->key, list);
+}
+
+static bool cid_valid(struct tl_slice cid, bool direct_too)
+{
+	struct tl_slice first, second;
+	if (tl_id_is_direct(cid))
+		return direct_too && tl_direct_id_parse(cid, &first, &second);
+	return tl_id_valid(cid, TL_ID_MAX);
+}
+
+static enum tl_err parse_text(const struct tl_param *param, struct tl_reader *reader, struct tl_arg *arg,
+                              struct tl_why *why)
+{
+	if (!tl_reader_str(reader, &arg->bytes))
+		return wrong(why, param, "must be a string");
+	switch (param->type) {
+	case TL_PARAM_CID:
+	case TL_PARAM_NEW_CID:
+		if (!cid_valid(arg->bytes, param->type == TL_PARAM_CID))
+			return wrong(why, param, "is no valid conversation id");
+		return TL_OK;
+	case TL_PARAM_UID:
+		return tl_uid_valid(arg->bytes) ? TL_OK : wrong(why, param, "is no valid user id");
+	case TL_PARAM_CHOICE:
+		return parse_choice(param, arg, why);
+	case TL_PARAM_DURATION:
+		return tl_duration_parse(arg->bytes, &arg->uint) ? TL_OK
+		                                                 : wrong(why, param, "must be a duration such as \"90d\"");
+	default:
+		if (arg->bytes.len < param->min || arg->bytes.len > param->max || has_control(arg->bytes))
+			return tl_fail(why, TL_BAD_REQUEST,
+			               "'%s' must be %" PRIu64 " to %" PRIu64 " bytes without control characters", param->key,
+			               param->min, param->max);
+		return TL_OK;
+	}
+}
+
+static enum tl_err parse_uids(const struct tl_param *param, struct tl_reader *reader, struct tl_arg *arg,
+                              struct tl_why *why)
+{
+	uint32_t count;
+	struct tl_slice uid;
+	if (!tl_reader_array(reader, &count))
+		return wrong(why, param, "must be an array of user ids");
+	if (count > param->max)
+		return tl_fail(why, TL_BAD_REQUEST, "'%s' has more than %" PRIu64 " elements", param->key, param->max);
+	const unsigned char *begin = reader->next;
+	for (uint32_t i = 0; i < count; i++)
+		if (!tl_reader_str(reader, &uid) || !tl_uid_valid(uid))
+			return tl_fail(why, TL_BAD_REQUEST, "'%s' element %" PRIu32 " is no valid user id", param->key, i + 1);
+	arg->uint = count;
+	arg->bytes = tl_slice(begin, (size_t)(reader->next - begin));
+	return TL_OK;
+}
+
+static enum tl_err parse_one(const struct tl_param *param, struct tl_reader reader, struct tl_arg *arg,
+                             struct tl_why *why)
+{
+	arg->given = true;
+	switch (param->type) {
+	case TL_PARAM_UINT:
+		return parse_uint(param, &reader, arg, why);
+	case TL_PARAM_UIDS:
+		return parse_uids(param, &reader, arg, why);
+	default:
+		return parse_text(param, &reader, arg, why);
+	}
+}
+
+enum tl_err tl_params_parse(const struct tl_param *params, struct tl_slice args, struct tl_arg *args_out,
+                            struct tl_why *why)
+{
+	for (size_t i = 0; params[i].key; i++) {
+		struct tl_reader reader;
+		args_out[i] = (struct tl_arg){0};
+		if (!tl_msgpack_find(args, params[i].key, &reader)) {
+			if (params[i].required)
+				return wrong(why, &params[i], "is missing");
+			continue;
+		}
+		enum tl_err err = parse_one(&params[i], reader, &args_out[i], why);
+		if (err != TL_OK)
+			return err;
+	}
+	return TL_OK;
+}

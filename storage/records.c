@@ -1,0 +1,196 @@
+#include "records.h"
+
+#include "msgpack_reader.h"
+
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+const char *const tl_conversation_kinds[] = {"direct", "group", "channel", NULL};
+const char *const tl_histories[] = {"all", "joined", NULL};
+const char *const tl_joins[] = {"invite", "open", NULL};
+const char *const tl_posts[] = {"members", "admins", NULL};
+const char *const tl_orders[] = {"server", "custom", NULL};
+const char *const tl_fanouts[] = {"auto", "write", "read", NULL};
+const char *const tl_roles[] = {"member", "admin", "muted", NULL};
+
+int tl_choice(const char *const *names, struct tl_slice name)
+{
+	for (int i = 0; names[i]; i++)
+		if (tl_slice_equal(tl_slice_str(names[i]), name))
+			return i;
+	return -1;
+}
+
+/* Records are arrays; one that is longer than this program knows comes from a later minor version and is read as far
+ * as it is understood. */
+static bool open_array(struct tl_reader *reader, uint32_t at_least)
+{
+	uint32_t count;
+	return tl_reader_array(reader, &count) && count >= at_least;
+}
+
+void tl_store_record_pack(struct tl_pack *pack, const struct tl_store_record *record)
+{
+	tl_pack_array(pack, 3);
+	tl_pack_uint(pack, record->position);
+	tl_pack_uint(pack, record->running);
+	tl_pack_raw(pack, record->message);
+}
+
+bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *record_out)
+{
+	struct tl_reader reader = tl_reader(bytes);
+	if (!open_array(&reader, 3) || !tl_reader_uint(&reader, &record_out->position) ||
+	    !tl_reader_uint(&reader, &record_out->running))
+		return false;
+	record_out->message = tl_slice(reader.next, (size_t)(reader.end - reader.next));
+	return true;
+}
+
+void tl_inbox_entry_pack(struct tl_pack *pack, const struct tl_inbox_entry *entry)
+{
+	tl_pack_array(pack, 3);
+	tl_pack_uint(pack, entry->conversation_no);
+	tl_pack_uint(pack, entry->cseq);
+	tl_pack_uint(pack, entry->ts);
+}
+
+bool tl_inbox_entry_unpack(struct tl_slice bytes, struct tl_inbox_entry *entry_out)
+{
+	struct tl_reader reader = tl_reader(bytes);
+	return open_array(&reader, 3) && tl_reader_uint(&reader, &entry_out->conversation_no) &&
+	       tl_reader_uint(&reader, &entry_out->cseq) && tl_reader_uint(&reader, &entry_out->ts);
+}
+
+void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversation_record *record)
+{
+	tl_pack_array(pack, 12);
+	tl_pack_str(pack, record->cid);
+	tl_pack_uint(pack, record->kind);
+	tl_pack_str(pack, record->name);
+	tl_pack_str(pack, record->owner);
+	tl_pack_uint(pack, record->history);
+	tl_pack_uint(pack, record->join);
+	tl_pack_uint(pack, record->post);
+	tl_pack_uint(pack, record->order);
+	tl_pack_uint(pack, record->fanout);
+	tl_pack_str(pack, record->retention);
+	tl_pack_uint(pack, record->created_by);
+	tl_pack_uint(pack, record->member_count);
+}
+
+/* A choice with fewer than `limit` alternatives. */
+static bool read_choice(struct tl_reader *reader, uint64_t limit, uint8_t *value_out)
+{
+	uint64_t value;
+	if (!tl_reader_uint(reader, &value) || value >= limit)
+		return false;
+	*value_out = (uint8_t)value;
+	return true;
+}
+
+bool tl_conversation_record_unpack(struct tl_slice bytes, struct tl_conversation_record *record_out)
+{
+	struct tl_reader reader = tl_reader(bytes);
+	return open_array(&reader, 12) && tl_reader_str(&reader, &record_out->cid) &&
+	       read_choice(&reader, TL_CHANNEL + 1, &record_out->kind) && tl_reader_str(&reader, &record_out->name) &&
+	       tl_reader_str(&reader, &record_out->owner) &&
+	       read_choice(&reader, TL_HISTORY_JOINED + 1, &record_out->history) &&
+	       read_choice(&reader, TL_JOIN_OPEN + 1, &record_out->join) &&
+	       read_choice(&reader, TL_POST_ADMINS + 1, &record_out->post) &&
+	       read_choice(&reader, TL_ORDER_CUSTOM + 1, &record_out->order) &&
+	       read_choice(&reader, TL_FANOUT_READ + 1, &record_out->fanout) &&
+	       tl_reader_str(&reader, &record_out->retention) && tl_reader_uint(&reader, &record_out->created_by) &&
+	       tl_reader_uint(&reader, &record_out->member_count);
+}
+
+void tl_member_record_pack(struct tl_pack *pack, const struct tl_member_record *record)
+{
+	tl_pack_array(pack, 2);
+	tl_pack_uint(pack, record->role);
+	tl_pack_uint(pack, record->since);
+}
+
+bool tl_member_record_unpack(struct tl_slice bytes, struct tl_member_record *record_out)
+{
+	struct tl_reader reader = tl_reader(bytes);
+	return open_array(&reader, 2) && read_choice(&reader, TL_ROLE_MUTED + 1, &record_out->role) &&
+	       tl_reader_uint(&reader, &record_out->since);
+}
+
+void tl_dedup_key(uint64_t secret, struct tl_slice sender, struct tl_slice id, unsigned char key_out[TL_DEDUP_KEY_BYTES])
+{
+	/* Neither part can hold a NUL, so one between them keeps pairs apart. */
+	XXH3_state_t state;
+	XXH3_INITSTATE(&state);
+	XXH3_128bits_reset_withSeed(&state, secret);
+	XXH3_128bits_update(&state, sender.ptr, sender.len);
+	XXH3_128bits_update(&state, "", 1);
+	XXH3_128bits_update(&state, id.ptr, id.len);
+	XXH128_canonical_t canonical;
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
+	memcpy(key_out, canonical.digest, TL_DEDUP_KEY_BYTES);
+}
+
+static void pack_pair(struct tl_pack *pack, uint64_t first, uint64_t second)
+{
+	tl_pack_array(pack, 2);
+	tl_pack_uint(pack, first);
+	tl_pack_uint(pack, second);
+}
+
+static bool unpack_pair(struct tl_slice bytes, uint64_t *first_out, uint64_t *second_out)
+{
+	struct tl_reader reader = tl_reader(bytes);
+	return open_array(&reader, 2) && tl_reader_uint(&reader, first_out) && tl_reader_uint(&reader, second_out);
+}
+
+void tl_dedup_record_pack(struct tl_pack *pack, const struct tl_dedup_record *record)
+{
+	pack_pair(pack, record->cseq, record->ts);
+}
+
+bool tl_dedup_record_unpack(struct tl_slice bytes, struct tl_dedup_record *record_out)
+{
+	return unpack_pair(bytes, &record_out->cseq, &record_out->ts);
+}
+
+void tl_device_record_pack(struct tl_pack *pack, const struct tl_device_record *record)
+{
+	pack_pair(pack, record->checkpoint, record->seen);
+}
+
+bool tl_device_record_unpack(struct tl_slice bytes, struct tl_device_record *record_out)
+{
+	return unpack_pair(bytes, &record_out->checkpoint, &record_out->seen);
+}
+
+void tl_ingest_record_pack_head(struct tl_pack *pack, const struct tl_ingest_record *record)
+{
+	tl_pack_array(pack, 9);
+	tl_pack_uint(pack, record->kind);
+	tl_pack_bool(pack, record->to_user);
+	tl_pack_bin(pack, record->route);
+	tl_pack_str(pack, record->user);
+	tl_pack_str(pack, record->device);
+	tl_pack_str(pack, record->target);
+	tl_pack_str(pack, record->id);
+	tl_pack_uint(pack, record->ts);
+}
+
+bool tl_ingest_record_unpack(struct tl_slice bytes, struct tl_ingest_record *record_out)
+{
+	struct tl_reader reader = tl_reader(bytes);
+	struct tl_ingest_record record;
+	uint64_t kind;
+	if (!open_array(&reader, 9) || !tl_reader_uint(&reader, &kind) || kind > TL_INGEST_REQUEST ||
+	    !tl_reader_bool(&reader, &record.to_user) || !tl_reader_bin(&reader, &record.route) ||
+	    !tl_reader_str(&reader, &record.user) || !tl_reader_str(&reader, &record.device) ||
+	    !tl_reader_str(&reader, &record.target) || !tl_reader_str(&reader, &record.id) ||
+	    !tl_reader_uint(&reader, &record.ts))
+		return false;
+	record.kind = (enum tl_ingest_kind)kind;
+	record.payload = tl_slice(reader.next, (size_t)(reader.end - reader.next));
+	*record_out = record;
+	return true;
+}

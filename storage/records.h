@@ -1,0 +1,159 @@
+/* Every partition of the database and every record in it, encoded and decoded: the code behind storage/FORMAT.md.
+ * Nothing else in the program knows how a record looks. Decoders point into the bytes they are given and answer false
+ * where those are not what they should be. */
+#ifndef TL_RECORDS_H
+#define TL_RECORDS_H
+
+#include "engine.h"
+#include "msgpack_writer.h"
+#include "slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TL_FORMAT_VERSION = 1 };
+
+enum tl_partition_kind {
+	TL_PART_META = 'm',               /* the database itself; number 0 */
+	TL_PART_USER_NAMES = 'U',         /* uid → user number; number 0 */
+	TL_PART_CONVERSATION_NAMES = 'C', /* cid → conversation number; number 0 */
+	TL_PART_USER = 'u',               /* one user's own record */
+	TL_PART_DEVICES = 'k',            /* one user's devices */
+	TL_PART_INBOX = 'i',              /* one user's inbox timeline */
+	TL_PART_USER_CONVERSATIONS = 'l', /* the conversations that one user is or was in */
+	TL_PART_CONVERSATION = 'c',       /* one conversation's own record */
+	TL_PART_MEMBERS = 'M',            /* one conversation's members */
+	TL_PART_STORE = 's',              /* one conversation's store timeline */
+	TL_PART_DEDUP = 'd',              /* one conversation's message ids of late */
+};
+
+static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint64_t no)
+{
+	return (struct tl_partition){(uint8_t)kind, no};
+}
+
+/* The keys of TL_PART_META. */
+#define TL_META_FORMAT "format"                       /* uint: TL_FORMAT_VERSION */
+#define TL_META_EPOCH "epoch"                         /* str: this life of the data directory */
+#define TL_META_SECRET "secret"                       /* uint: seed of the dedup hashes */
+#define TL_META_WATERMARK "watermark"                 /* uint: queue position up to which everything is applied */
+#define TL_META_NEXT_USER "next_user"                 /* uint: number for the next new user */
+#define TL_META_NEXT_CONVERSATION "next_conversation" /* uint: number for the next new conversation */
+
+/* --- store timeline: one message or event --- */
+
+struct tl_store_record {
+	uint64_t position; /* in the ingest queue; tells on replay that the message is here already */
+	uint64_t running;  /* how many messages, events not counted, the conversation has up to and with this one */
+	struct tl_slice message; /* the message object of PROTOCOL 4 as a map, without seq, conv and cseq */
+};
+
+void tl_store_record_pack(struct tl_pack *pack, const struct tl_store_record *record);
+bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *record_out);
+
+/* --- inbox timeline: a reference into a store timeline --- */
+
+struct tl_inbox_entry {
+	uint64_t conversation_no;
+	uint64_t cseq;
+	uint64_t ts; /* ms, of the message: tells when the entry expires */
+};
+
+void tl_inbox_entry_pack(struct tl_pack *pack, const struct tl_inbox_entry *entry);
+bool tl_inbox_entry_unpack(struct tl_slice bytes, struct tl_inbox_entry *entry_out);
+
+/* --- conversations --- */
+
+enum tl_conversation_kind { TL_DIRECT, TL_GROUP, TL_CHANNEL };
+enum tl_history { TL_HISTORY_ALL, TL_HISTORY_JOINED };
+enum tl_join { TL_JOIN_INVITE, TL_JOIN_OPEN };
+enum tl_post { TL_POST_MEMBERS, TL_POST_ADMINS };
+enum tl_order { TL_ORDER_SERVER, TL_ORDER_CUSTOM };
+enum tl_fanout { TL_FANOUT_AUTO, TL_FANOUT_WRITE, TL_FANOUT_READ };
+enum tl_role { TL_ROLE_MEMBER, TL_ROLE_ADMIN, TL_ROLE_MUTED }; /* the owner stands in the conversation's own record */
+
+/* A choice's names, in the order of its enum, ended by NULL; as on the wire. */
+extern const char *const tl_conversation_kinds[];
+extern const char *const tl_histories[];
+extern const char *const tl_joins[];
+extern const char *const tl_posts[];
+extern const char *const tl_orders[];
+extern const char *const tl_fanouts[];
+extern const char *const tl_roles[];
+
+/* The index of `name` in such a list, or -1. */
+int tl_choice(const char *const *names, struct tl_slice name);
+
+struct tl_conversation_record {
+	struct tl_slice cid;
+	struct tl_slice name;      /* empty: none */
+	struct tl_slice owner;     /* uid; empty in a direct chat */
+	struct tl_slice retention; /* as the client said it; empty: for ever */
+	uint64_t created_by;       /* hash of the request that created it, so that a repeated one is recognised; 0: none */
+	uint64_t member_count;
+	uint8_t kind, history, join, post, order, fanout;
+};
+
+void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversation_record *record);
+bool tl_conversation_record_unpack(struct tl_slice bytes, struct tl_conversation_record *record_out);
+
+struct tl_member_record {
+	uint8_t role;
+	uint64_t since; /* cseq of joining: the first one the member gets */
+};
+
+void tl_member_record_pack(struct tl_pack *pack, const struct tl_member_record *record);
+bool tl_member_record_unpack(struct tl_slice bytes, struct tl_member_record *record_out);
+
+/* --- dedup: what became of a client's message id --- */
+
+struct tl_dedup_record {
+	uint64_t cseq;
+	uint64_t ts; /* ms */
+};
+
+enum { TL_DEDUP_KEY_BYTES = 16 };
+
+/* The key under which the sender's message id is remembered: 128 bits of XXH3 of both, seeded with the database's
+ * secret so that nobody can aim at somebody else's. */
+void tl_dedup_key(uint64_t secret, struct tl_slice sender, struct tl_slice id, unsigned char key_out[TL_DEDUP_KEY_BYTES]);
+void tl_dedup_record_pack(struct tl_pack *pack, const struct tl_dedup_record *record);
+bool tl_dedup_record_unpack(struct tl_slice bytes, struct tl_dedup_record *record_out);
+
+/* --- devices --- */
+
+struct tl_device_record {
+	uint64_t checkpoint; /* the last `after` that the device itself sent */
+	uint64_t seen;       /* ms: when it last synced */
+};
+
+void tl_device_record_pack(struct tl_pack *pack, const struct tl_device_record *record);
+bool tl_device_record_unpack(struct tl_slice bytes, struct tl_device_record *record_out);
+
+/* --- the ingest queue --- */
+
+enum tl_ingest_kind {
+	TL_INGEST_SEND = 0,    /* a message for a conversation or a user */
+	TL_INGEST_REQUEST = 1, /* a request that changes something */
+};
+
+/* One record of the queue. A send's `message` is an encoded map whose first pair is "ts" in the fixed 9-byte form; its
+ * body may follow in a second part, see tl_ingest_send_pack. */
+struct tl_ingest_record {
+	enum tl_ingest_kind kind;
+	bool to_user;            /* SEND: `target` is a uid, not a cid */
+	struct tl_slice route;   /* where the answer goes; opaque to storage */
+	struct tl_slice user;    /* sender */
+	struct tl_slice device;
+	struct tl_slice target;  /* SEND: cid or uid; REQUEST: the op's name */
+	struct tl_slice id;      /* SEND: the client's message id, empty if it gave none */
+	uint64_t ts;             /* REQUEST: ms, of acceptance (a send has it in the message) */
+	struct tl_slice payload; /* SEND: the message; REQUEST: a map, the arguments */
+};
+
+bool tl_ingest_record_unpack(struct tl_slice bytes, struct tl_ingest_record *record_out);
+
+/* Packs everything before the payload; the payload's bytes are to follow as they are. */
+void tl_ingest_record_pack_head(struct tl_pack *pack, const struct tl_ingest_record *record);
+
+#endif

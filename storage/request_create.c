@@ -1,0 +1,217 @@
+/* `create`: a new group or channel with its first members, who learn of it by an event, the conversation's first
+ * entry. The same request sent again by the same user finds its conversation and answers as the first one did. */
+#include "requests.h"
+
+#include "msgpack_reader.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <xxhash.h>
+
+enum {
+	ARG_CONV,
+	ARG_KIND,
+	ARG_NAME,
+	ARG_MEMBERS,
+	ARG_HISTORY,
+	ARG_JOIN,
+	ARG_POST,
+	ARG_ORDER,
+	ARG_FANOUT,
+	ARG_RETENTION,
+};
+
+enum { MEMBERS_MAX = 8192 }; /* of one request; those of the conversation are limited by the options */
+
+const struct tl_param tl_create_params[] = {
+	[ARG_CONV] = {.key = "conv", .type = TL_PARAM_NEW_CID},
+	[ARG_KIND] = {.key = "kind", .type = TL_PARAM_CHOICE, .choices = tl_conversation_kinds + TL_GROUP},
+	[ARG_NAME] = {.key = "name", .type = TL_PARAM_STR, .max = TL_NAME_MAX},
+	[ARG_MEMBERS] = {.key = "members", .type = TL_PARAM_UIDS, .max = MEMBERS_MAX},
+	[ARG_HISTORY] = {.key = "history", .type = TL_PARAM_CHOICE, .choices = tl_histories},
+	[ARG_JOIN] = {.key = "join", .type = TL_PARAM_CHOICE, .choices = tl_joins},
+	[ARG_POST] = {.key = "post", .type = TL_PARAM_CHOICE, .choices = tl_posts},
+	[ARG_ORDER] = {.key = "order", .type = TL_PARAM_CHOICE, .choices = tl_orders},
+	[ARG_FANOUT] = {.key = "fanout", .type = TL_PARAM_CHOICE, .choices = tl_fanouts},
+	[ARG_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION},
+	{.key = NULL},
+};
+
+/* Tells this user's request from any other; never 0. */
+static uint64_t request_hash(const struct tl_transaction *txn, const struct tl_call *call)
+{
+	uint64_t user = XXH3_64bits_withSeed(call->user.ptr, call->user.len, txn->database->secret);
+	return XXH3_64bits_withSeed(call->raw.ptr, call->raw.len, user) | 1;
+}
+
+static struct tl_conversation_record describe(const struct tl_call *call, struct tl_slice cid, uint64_t hash)
+{
+	const struct tl_arg *args = call->args;
+	struct tl_conversation_record record = {
+		.cid = cid,
+		.name = args[ARG_NAME].bytes,
+		.owner = call->user,
+		.retention = args[ARG_RETENTION].uint > 0 ? args[ARG_RETENTION].bytes : tl_slice("", 0),
+		.created_by = hash,
+		.kind = (uint8_t)(TL_GROUP + args[ARG_KIND].uint),
+		.history = (uint8_t)args[ARG_HISTORY].uint,
+		.join = (uint8_t)args[ARG_JOIN].uint,
+		.post = (uint8_t)args[ARG_POST].uint,
+		.order = (uint8_t)args[ARG_ORDER].uint,
+		.fanout = (uint8_t)args[ARG_FANOUT].uint,
+	};
+	if (record.kind == TL_CHANNEL && !args[ARG_POST].given)
+		record.post = TL_POST_ADMINS;
+	return record;
+}
+
+/* Without an id of the client's, one is made: from the request where it carries a rid, so that repeating it finds the
+ * same conversation, else from its place in the queue. */
+static struct tl_slice make_cid(const struct tl_transaction *txn, const struct tl_call *call, uint64_t hash,
+                                char *out, size_t size)
+{
+	struct tl_reader rid;
+	if (!tl_msgpack_find(call->raw, "rid", &rid))
+		hash = XXH3_64bits_withSeed(&txn->position, sizeof txn->position, txn->database->secret);
+	return tl_slice(out, (size_t)snprintf(out, size, "g-%016" PRIx64, hash));
+}
+
+static void add_member(struct tl_member *members, size_t *count, uint64_t user_no)
+{
+	members[(*count)++] =
+		(struct tl_member){.user_no = user_no, .record = {.role = TL_ROLE_MEMBER, .since = 1}};
+}
+
+static int by_user_no(const void *a, const void *b)
+{
+	uint64_t x = ((const struct tl_member *)a)->user_no, y = ((const struct tl_member *)b)->user_no;
+	return (x > y) - (x < y);
+}
+
+static size_t drop_repeated(struct tl_member *members, size_t count)
+{
+	size_t kept = 0;
+	qsort(members, count, sizeof *members, by_user_no);
+	for (size_t i = 0; i < count; i++)
+		if (kept == 0 || members[kept - 1].user_no != members[i].user_no)
+			members[kept++] = members[i];
+	return kept;
+}
+
+/* The creator and everyone named, each once. */
+static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_call *call, struct tl_member **members_out,
+                                  size_t *count_out)
+{
+	const struct tl_arg *named = &call->args[ARG_MEMBERS];
+	struct tl_member *members = tl_arena_alloc(&txn->arena, (named->uint + 1) * sizeof *members);
+	struct tl_reader reader = tl_reader(named->bytes);
+	struct tl_slice uid = call->user;
+	struct tl_user *user;
+	size_t count = 0;
+
+	if (!members)
+		return TL_NO_MEMORY;
+	do {
+		enum tl_err err = tl_transaction_user(txn, uid, &user);
+		if (err != TL_OK)
+			return err;
+		add_member(members, &count, user->no);
+	} while (tl_reader_str(&reader, &uid));
+	*members_out = members;
+	*count_out = drop_repeated(members, count);
+	return TL_OK;
+}
+
+/* kind, by, users, and whatever of the request's settings was given. */
+static void pack_event(struct tl_pack *pack, const struct tl_call *call)
+{
+	static const int settings[] = {ARG_NAME, ARG_HISTORY, ARG_JOIN, ARG_POST, ARG_ORDER, ARG_FANOUT, ARG_RETENTION};
+	const struct tl_arg *users = &call->args[ARG_MEMBERS];
+	struct tl_pack_open event = tl_pack_map_begin(pack);
+	uint32_t pairs = 3;
+
+	tl_pack_cstr(pack, "kind");
+	tl_pack_cstr(pack, "create");
+	tl_pack_cstr(pack, "by");
+	tl_pack_str(pack, call->user);
+	tl_pack_cstr(pack, "users");
+	tl_pack_array(pack, (uint32_t)users->uint);
+	tl_pack_raw(pack, users->bytes);
+	for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+		if (call->args[settings[i]].given) {
+			tl_pack_cstr(pack, tl_create_params[settings[i]].key);
+			tl_pack_str(pack, call->args[settings[i]].bytes);
+			pairs++;
+		}
+	tl_pack_map_end(pack, event, pairs);
+}
+
+static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call *call,
+                                struct tl_conversation *conversation)
+{
+	struct tl_pack event, message;
+	char id[32];
+	uint64_t cseq, ts;
+	enum tl_err err = TL_NO_MEMORY;
+
+	tl_pack_init(&event);
+	tl_pack_init(&message);
+	pack_event(&event, call);
+	const struct tl_message entry = {
+		.ts = call->now,
+		.id = tl_slice(id, (size_t)snprintf(id, sizeof id, "s-%" PRIx64, txn->position)),
+		.from = call->user,
+		.device = call->device,
+		.type = tl_slice_str("event"),
+		.event = tl_pack_bytes(&event),
+	};
+	tl_message_pack(&message, &entry);
+	if (event.failed || message.failed)
+		goto done;
+	const struct tl_append append = {
+		.message = tl_arena_copy(&txn->arena, tl_pack_bytes(&message)),
+		.len = tl_pack_bytes(&message).len,
+		.event = true,
+	};
+	if (append.message)
+		err = tl_transaction_append(txn, conversation, &append, &cseq, &ts);
+done:
+	tl_pack_fini(&event);
+	tl_pack_fini(&message);
+	return err;
+}
+
+static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
+                        struct tl_conversation_record *record, struct tl_conversation **conversation_out)
+{
+	struct tl_member *members;
+	size_t count;
+	enum tl_err err = gather_members(txn, call, &members, &count);
+	if (err != TL_OK)
+		return err;
+	record->member_count = count;
+	err = tl_conversations_create(&txn->conversations, txn->batch, record, members, count, conversation_out);
+	return err == TL_OK ? append_event(txn, call, *conversation_out) : err;
+}
+
+enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
+{
+	char made[32];
+	uint64_t hash = request_hash(txn, call);
+	struct tl_slice cid = call->args[ARG_CONV].given ? call->args[ARG_CONV].bytes
+	                                                 : make_cid(txn, call, hash, made, sizeof made);
+	struct tl_conversation_record record = describe(call, cid, hash);
+	struct tl_conversation *conversation;
+
+	if (call->args[ARG_MEMBERS].uint + 1 > txn->max_members)
+		return tl_fail(&answer->why, TL_TOO_LARGE, "a conversation has at most %" PRIu64 " members",
+		               txn->max_members);
+	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
+	if (err == TL_OK && conversation->record.created_by != hash)
+		return TL_EXISTS;
+	if (err == TL_NOT_FOUND)
+		err = make(txn, call, &record, &conversation);
+	if (err == TL_OK)
+		tl_answer_info(answer, &conversation->record, conversation->head);
+	return err;
+}

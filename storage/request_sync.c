@@ -1,0 +1,224 @@
+/* `sync`: the next page of a user's inbox after a position. What lies in the inbox are references; the messages are
+ * read from their store timelines. References to one conversation often stand in a row, and then the store is read on
+ * from where it was, which is several times as fast as looking each message up.
+ */
+#include "requests.h"
+
+#include "timeline.h"
+
+#include <stdlib.h>
+
+enum { ARG_AFTER, ARG_LIMIT };
+
+const struct tl_param tl_sync_params[] = {
+	[ARG_AFTER] = {.key = "after", .type = TL_PARAM_UINT, .max = UINT64_MAX},
+	[ARG_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_PAGE_MAX},
+	{.key = NULL},
+};
+
+/* A page in the making. */
+struct page {
+	struct tl_engine *engine;
+	struct tl_snapshot *snapshot;
+	struct tl_iter *inbox_iter, *store_iter;
+	struct tl_pack *out;
+	uint64_t limit;
+	uint32_t count; /* messages on the page */
+	uint64_t next;  /* the last seq on the page */
+
+	/* where store_iter is */
+	uint64_t conversation_no; /* 0: nowhere */
+	struct tl_cursor store;
+	bool there; /* the cursor is at an entry */
+	struct tl_conversation_record conversation;
+	char *conversation_bytes;
+};
+
+static void page_fini(struct page *page)
+{
+	free(page->conversation_bytes);
+	tl_iter_free(page->inbox_iter);
+	tl_iter_free(page->store_iter);
+	tl_snapshot_free(page->snapshot);
+}
+
+static enum tl_err page_init(struct page *page, struct tl_engine *engine, struct tl_pack *out, uint64_t limit)
+{
+	const struct tl_partition nowhere = tl_partition(TL_PART_META, 0);
+	*page = (struct page){.engine = engine, .out = out, .limit = limit};
+	enum tl_err err = tl_snapshot_new(engine, &page->snapshot);
+	if (err == TL_OK)
+		err = tl_iter_new(engine, page->snapshot, nowhere, true, &page->inbox_iter);
+	if (err == TL_OK)
+		err = tl_iter_new(engine, page->snapshot, nowhere, true, &page->store_iter);
+	if (err != TL_OK)
+		page_fini(page);
+	return err;
+}
+
+static enum tl_err change_conversation(struct page *page, uint64_t no)
+{
+	free(page->conversation_bytes);
+	page->conversation_bytes = NULL;
+	page->conversation_no = 0;
+	page->there = false;
+	enum tl_err err =
+		tl_conversation_read(page->engine, page->snapshot, no, &page->conversation, &page->conversation_bytes);
+	if (err == TL_OK)
+		page->conversation_no = no;
+	return err;
+}
+
+/* Moves the store's cursor to the message. TL_NOT_FOUND if it is not there any more. */
+static enum tl_err find_message(struct page *page, const struct tl_inbox_entry *entry,
+                                struct tl_store_record *record_out)
+{
+	if (entry->conversation_no != page->conversation_no) {
+		enum tl_err err = change_conversation(page, entry->conversation_no);
+		if (err != TL_OK)
+			return err;
+	}
+	if (page->there && page->store.seq + 1 == entry->cseq)
+		page->there = tl_cursor_next(&page->store);
+	else if (!page->there || page->store.seq != entry->cseq)
+		page->there = tl_cursor_seek(&page->store, page->store_iter,
+		                             tl_partition(TL_PART_STORE, entry->conversation_no), entry->cseq);
+	if (!page->there || page->store.seq != entry->cseq) {
+		enum tl_err err = tl_iter_error(page->store_iter);
+		return err == TL_OK ? TL_NOT_FOUND : err;
+	}
+	return tl_store_record_unpack(page->store.entry, record_out) ? TL_OK : TL_CORRUPT;
+}
+
+/* Appends one entry to the page; false in *room_out, and nothing appended, where the page is full. */
+static enum tl_err add_entry(struct page *page, uint64_t seq, struct tl_slice bytes, bool *room_out)
+{
+	struct tl_inbox_entry entry;
+	struct tl_store_record record;
+	size_t before = page->out->buffer.size;
+
+	if (!tl_inbox_entry_unpack(bytes, &entry))
+		return TL_CORRUPT;
+	enum tl_err err = find_message(page, &entry, &record);
+	if (err == TL_NOT_FOUND)
+		tl_message_show_gone(page->out, seq, page->conversation.cid, entry.cseq, "expired");
+	else if (err != TL_OK)
+		return err;
+	else if (!tl_message_show(page->out, seq, page->conversation.cid, entry.cseq, record.message))
+		return TL_CORRUPT;
+	*room_out = page->count == 0 || page->out->buffer.size <= TL_PAGE_BYTES;
+	if (!*room_out) {
+		page->out->buffer.size = before;
+		return TL_OK;
+	}
+	page->count++;
+	page->next = seq;
+	return TL_OK;
+}
+
+static enum tl_err fill(struct page *page, uint64_t user_no, uint64_t after)
+{
+	struct tl_cursor inbox;
+	struct tl_pack_open messages = tl_pack_array_begin(page->out);
+	enum tl_err err = TL_OK;
+	bool room = true;
+
+	page->next = after;
+	bool there = tl_cursor_seek(&inbox, page->inbox_iter, tl_partition(TL_PART_INBOX, user_no), after + 1);
+	while (there && room && err == TL_OK && page->count < page->limit) {
+		if (inbox.seq != page->next + 1)
+			return TL_CORRUPT; /* a gap would be passed on to the device for good */
+		err = add_entry(page, inbox.seq, inbox.entry, &room);
+		there = tl_cursor_next(&inbox);
+	}
+	tl_pack_array_end(page->out, messages, page->count);
+	return err == TL_OK ? tl_iter_error(page->inbox_iter) : err;
+}
+
+/* Where to begin: as asked, else the device's checkpoint, else the floor. */
+static enum tl_err position(const struct tl_reading *reading, const struct tl_call *call, uint64_t user_no,
+                            uint64_t floor, uint64_t *after_out)
+{
+	if (call->args[ARG_AFTER].given) {
+		*after_out = call->args[ARG_AFTER].uint;
+		return TL_OK;
+	}
+	enum tl_err err = tl_checkpoints_find(reading->checkpoints, reading->database->engine, user_no, call->device,
+	                                      after_out);
+	if (err == TL_NOT_FOUND) {
+		*after_out = floor;
+		return TL_OK;
+	}
+	if (err == TL_OK && *after_out < floor)
+		*after_out = floor;
+	return err;
+}
+
+static void answer_position(const struct tl_reading *reading, struct tl_answer *answer, const struct tl_bounds *bounds,
+                            uint64_t next)
+{
+	tl_answer_uint(answer, "next", next);
+	tl_answer_uint(answer, "latest", bounds->head);
+	tl_answer_uint(answer, "floor", bounds->floor);
+	tl_answer_bool(answer, "more", next < bounds->head);
+	tl_answer_str(answer, "epoch", tl_slice_str(reading->database->epoch));
+}
+
+static void answer_nothing(const struct tl_reading *reading, struct tl_answer *answer, const struct tl_bounds *bounds,
+                           bool reset)
+{
+	tl_pack_cstr(&answer->fields, "messages");
+	tl_pack_array(&answer->fields, 0);
+	answer->field_count++;
+	answer_position(reading, answer, bounds, bounds->floor);
+	if (reset)
+		tl_answer_bool(answer, "reset", true);
+}
+
+static enum tl_err answer_page(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer,
+                               struct page *page, uint64_t user_no)
+{
+	struct tl_bounds bounds;
+	uint64_t after;
+	enum tl_err err = tl_timeline_bounds(page->engine, page->snapshot, page->inbox_iter,
+	                                     tl_partition(TL_PART_INBOX, user_no), &bounds, NULL, NULL);
+	if (err == TL_OK)
+		err = position(reading, call, user_no, bounds.floor, &after);
+	if (err != TL_OK)
+		return err;
+	if (after > bounds.head) {
+		answer_nothing(reading, answer, &bounds, true);
+		return TL_OK;
+	}
+	if (call->args[ARG_AFTER].given)
+		tl_checkpoints_note(reading->checkpoints, user_no, call->device, after, call->now);
+	bool gap = after < bounds.floor;
+	tl_pack_cstr(&answer->fields, "messages");
+	answer->field_count++;
+	if ((err = fill(page, user_no, gap ? bounds.floor : after)) != TL_OK)
+		return err;
+	answer_position(reading, answer, &bounds, page->next);
+	if (gap)
+		tl_answer_bool(answer, "gap", true);
+	return TL_OK;
+}
+
+enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
+{
+	struct page page;
+	uint64_t user_no;
+	uint64_t limit = call->args[ARG_LIMIT].given ? call->args[ARG_LIMIT].uint : TL_PAGE_DEFAULT;
+	enum tl_err err = tl_user_no(reading->database->engine, NULL, call->user, &user_no);
+	if (err == TL_NOT_FOUND) {
+		const struct tl_bounds empty = {0, 0};
+		answer_nothing(reading, answer, &empty, call->args[ARG_AFTER].given && call->args[ARG_AFTER].uint > 0);
+		return TL_OK;
+	}
+	if (err == TL_OK)
+		err = page_init(&page, reading->database->engine, &answer->fields, limit);
+	if (err != TL_OK)
+		return err;
+	err = answer_page(reading, call, answer, &page, user_no);
+	page_fini(&page);
+	return err;
+}

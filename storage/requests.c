@@ -1,0 +1,116 @@
+#include "requests.h"
+
+static const struct tl_request requests[] = {
+	{.name = "hello", .params = tl_hello_params, .read = tl_hello},
+	{.name = "sync", .params = tl_sync_params, .read = tl_sync},
+	{.name = "info", .params = tl_info_params, .read = tl_info},
+	{.name = "create", .params = tl_create_params, .change = tl_create},
+};
+
+const struct tl_request *tl_request_find(struct tl_slice name)
+{
+	for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
+		if (tl_slice_equal(tl_slice_str(requests[i].name), name))
+			return &requests[i];
+	return NULL;
+}
+
+enum tl_err tl_request_check(const struct tl_request *request, struct tl_slice raw, struct tl_why *why)
+{
+	struct tl_arg args[TL_REQUEST_PARAMS_MAX];
+	return tl_params_parse(request->params, raw, args, why);
+}
+
+void tl_answer_init(struct tl_answer *answer)
+{
+	tl_pack_init(&answer->fields);
+	answer->field_count = 0;
+	answer->why.text[0] = '\0';
+}
+
+void tl_answer_fini(struct tl_answer *answer)
+{
+	tl_pack_fini(&answer->fields);
+}
+
+void tl_answer_uint(struct tl_answer *answer, const char *key, uint64_t value)
+{
+	tl_pack_cstr(&answer->fields, key);
+	tl_pack_uint(&answer->fields, value);
+	answer->field_count++;
+}
+
+void tl_answer_bool(struct tl_answer *answer, const char *key, bool value)
+{
+	tl_pack_cstr(&answer->fields, key);
+	tl_pack_bool(&answer->fields, value);
+	answer->field_count++;
+}
+
+void tl_answer_str(struct tl_answer *answer, const char *key, struct tl_slice value)
+{
+	tl_pack_cstr(&answer->fields, key);
+	tl_pack_str(&answer->fields, value);
+	answer->field_count++;
+}
+
+/* An answer that failed holds no pairs, whatever was packed before the failure. */
+static enum tl_err finish(struct tl_answer *answer, enum tl_err err)
+{
+	if (err == TL_OK && answer->fields.failed)
+		err = TL_NO_MEMORY;
+	if (err != TL_OK) {
+		tl_pack_clear(&answer->fields);
+		answer->field_count = 0;
+	}
+	return err;
+}
+
+enum tl_err tl_request_read(const struct tl_request *request, const struct tl_reading *reading, struct tl_call call,
+                            struct tl_answer *answer)
+{
+	struct tl_arg args[TL_REQUEST_PARAMS_MAX];
+	enum tl_err err = tl_params_parse(request->params, call.raw, args, &answer->why);
+	call.args = args;
+	if (err == TL_OK)
+		err = request->read(reading, &call, answer);
+	return finish(answer, err);
+}
+
+static enum tl_err change(struct tl_transaction *txn, const struct tl_request *request,
+                          const struct tl_ingest_record *record, struct tl_answer *answer)
+{
+	struct tl_arg args[TL_REQUEST_PARAMS_MAX];
+	enum tl_err err = tl_params_parse(request->params, record->payload, args, &answer->why);
+	const struct tl_call call = {
+		.user = record->user, .device = record->device, .raw = record->payload, .args = args, .now = record->ts};
+	if (err == TL_OK)
+		err = request->change(txn, &call, answer);
+	return finish(answer, err);
+}
+
+enum tl_err tl_request_apply(struct tl_transaction *txn, const struct tl_ingest_record *record)
+{
+	const struct tl_request *request = tl_request_find(record->target);
+	struct tl_answer answer;
+
+	if (!request || !request->change)
+		return TL_CORRUPT; /* only such requests are put into the queue */
+	tl_answer_init(&answer);
+	enum tl_err err = change(txn, request, record, &answer);
+	if (err == TL_OK || tl_err_is_refusal(err)) {
+		const struct tl_outcome outcome = {
+			.route = record->route,
+			.user = record->user,
+			.device = record->device,
+			.op = request->name,
+			.err = err,
+			.why = answer.why.text,
+			.fields = tl_pack_bytes(&answer.fields),
+			.field_count = answer.field_count,
+		};
+		err = tl_transaction_tell(txn, &outcome);
+	}
+	tl_answer_fini(&answer);
+	return err;
+}

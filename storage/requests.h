@@ -1,0 +1,102 @@
+/* The requests of PROTOCOL section 5, one table row each: what a request takes, whether it reads or changes, and the
+ * function that does it.
+ *
+ *   - A request that reads runs on a reader thread, on a snapshot of the committed state.
+ *   - A request that changes something goes through the ingest queue, in order with the messages, and runs on the
+ *     writer thread within a transaction.
+ *
+ * Either answers with packed pairs, to which the layer above adds op, ok, rid and its codec. */
+#ifndef TL_REQUESTS_H
+#define TL_REQUESTS_H
+
+#include "checkpoints.h"
+#include "params.h"
+#include "transaction.h"
+
+enum {
+	TL_PAGE_MAX = 1000,             /* messages a page holds at most */
+	TL_PAGE_DEFAULT = 100,          /* messages a page holds unless asked otherwise */
+	TL_PAGE_BYTES = 256 * 1024,     /* and bytes, if there is more than one message */
+	TL_REQUEST_PARAMS_MAX = 16,     /* arguments of a request at most */
+	TL_NAME_MAX = 256,              /* bytes of a conversation's name */
+	TL_REQUEST_MAX_BYTES = 65536,   /* a request's payload */
+	TL_REQUEST_MAX_DEPTH = 8,       /* how deep a request may be nested */
+};
+
+/* Whose request, and what it says. Borrowed. */
+struct tl_call {
+	struct tl_slice user;
+	struct tl_slice device;
+	struct tl_slice raw;        /* the arguments as a packed map */
+	const struct tl_arg *args;  /* parsed, in the order of the op's params */
+	uint64_t now;               /* ms: of acceptance if it changes something, else of now */
+};
+
+/* The pairs of a response. */
+struct tl_answer {
+	struct tl_pack fields;
+	uint32_t field_count;
+	struct tl_why why; /* on failure, for a person */
+};
+
+/* What a request that reads has at hand. Any thread. */
+struct tl_reading {
+	const struct tl_database *database;
+	struct tl_checkpoints *checkpoints;
+	const struct tl_limits *limits;
+};
+
+/* What `hello` tells about the server. */
+struct tl_limits {
+	const char *server; /* name and version */
+	uint64_t max_body, notify_inline_max, dedup_window_ms, inbox_ttl_ms, max_members;
+};
+
+typedef enum tl_err (*tl_read_function)(const struct tl_reading *reading, const struct tl_call *call,
+                                        struct tl_answer *answer);
+typedef enum tl_err (*tl_change_function)(struct tl_transaction *txn, const struct tl_call *call,
+                                          struct tl_answer *answer);
+
+/* Exactly one of `read` and `change` is set. */
+struct tl_request {
+	const char *name;
+	const struct tl_param *params; /* ended by a NULL key */
+	tl_read_function read;
+	tl_change_function change;
+};
+
+/* The request of that name, or NULL. */
+const struct tl_request *tl_request_find(struct tl_slice name);
+
+/* Checks the arguments, a well-formed map, without doing anything. TL_OK or TL_BAD_REQUEST. Any thread. */
+TL_MUST_USE enum tl_err tl_request_check(const struct tl_request *request, struct tl_slice raw, struct tl_why *why);
+
+/* Does a request that reads: TL_OK, a refusal or trouble, as answer->why may explain; answer is initialised by the
+ * caller and holds no pairs unless TL_OK. */
+TL_MUST_USE enum tl_err tl_request_read(const struct tl_request *request, const struct tl_reading *reading,
+                                        struct tl_call call, struct tl_answer *answer);
+
+/* Applies one TL_INGEST_REQUEST record. An error means that the database cannot be read or written and nothing was
+ * changed. Writer thread. */
+TL_MUST_USE enum tl_err tl_request_apply(struct tl_transaction *txn, const struct tl_ingest_record *record);
+
+/* --- packing answers --- */
+
+void tl_answer_init(struct tl_answer *answer);
+void tl_answer_fini(struct tl_answer *answer);
+void tl_answer_uint(struct tl_answer *answer, const char *key, uint64_t value);
+void tl_answer_bool(struct tl_answer *answer, const char *key, bool value);
+void tl_answer_str(struct tl_answer *answer, const char *key, struct tl_slice value);
+
+/* --- the requests, in files of their own --- */
+
+extern const struct tl_param tl_hello_params[], tl_sync_params[], tl_create_params[], tl_info_params[];
+enum tl_err tl_hello(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer);
+enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer);
+enum tl_err tl_info(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer);
+enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer);
+
+/* Answers what `info` says of a conversation. */
+void tl_answer_info(struct tl_answer *answer, const struct tl_conversation_record *record, uint64_t head);
+
+#endif

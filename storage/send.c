@@ -1,0 +1,159 @@
+#include "send.h"
+
+#include "id.h"
+#include "msgpack_reader.h"
+
+enum tl_err tl_send_allowed(const struct tl_conversation_record *record, const struct tl_member_record *member,
+                            struct tl_slice user)
+{
+	if (!member)
+		return TL_NOT_MEMBER;
+	if (tl_slice_equal(record->owner, user))
+		return TL_OK;
+	if (member->role == TL_ROLE_MUTED || (record->post == TL_POST_ADMINS && member->role != TL_ROLE_ADMIN))
+		return TL_NOT_AUTHORISED;
+	return TL_OK;
+}
+
+/* A direct chat comes into being with its first message. */
+static enum tl_err create_direct(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice one,
+                                 struct tl_slice other, struct tl_conversation **conversation_out)
+{
+	const struct tl_conversation_record record = {
+		.cid = cid, .kind = TL_DIRECT, .member_count = tl_slice_equal(one, other) ? 1 : 2};
+	const struct tl_member_record member = {.role = TL_ROLE_MEMBER, .since = 1};
+	struct tl_user *first, *second;
+	enum tl_err err = tl_transaction_user(txn, one, &first);
+	if (err == TL_OK)
+		err = tl_transaction_user(txn, other, &second);
+	if (err != TL_OK)
+		return err;
+	const struct tl_member members[2] = {{first->no, member}, {second->no, member}};
+	return tl_conversations_create(&txn->conversations, txn->batch, &record, members, first == second ? 1 : 2,
+	                               conversation_out);
+}
+
+/* The direct chat, made if need be; TL_NOT_MEMBER where the sender is neither of the two. */
+static enum tl_err resolve_direct(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice sender,
+                                  struct tl_conversation **conversation_out)
+{
+	struct tl_slice other;
+	if (!tl_direct_id_other(cid, sender, &other))
+		return TL_NOT_MEMBER;
+	enum tl_err err = tl_transaction_conversation(txn, cid, conversation_out);
+	return err == TL_NOT_FOUND ? create_direct(txn, cid, sender, other, conversation_out) : err;
+}
+
+/* A group or channel that the sender may post to. */
+static enum tl_err resolve_group(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice sender,
+                                 struct tl_conversation **conversation_out)
+{
+	struct tl_conversation *conversation;
+	struct tl_user *user;
+	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_NOT_MEMBER : err;
+	if ((err = tl_transaction_user(txn, sender, &user)) != TL_OK)
+		return err;
+	const struct tl_member *member = tl_conversation_member(conversation, user->no);
+	err = tl_send_allowed(&conversation->record, member ? &member->record : NULL, sender);
+	if (err == TL_OK)
+		*conversation_out = conversation;
+	return err;
+}
+
+static enum tl_err resolve(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice sender,
+                           struct tl_conversation **conversation_out)
+{
+	return tl_id_is_direct(cid) ? resolve_direct(txn, cid, sender, conversation_out)
+	                            : resolve_group(txn, cid, sender, conversation_out);
+}
+
+/* The message's own id: the client's or the one made for it. */
+static struct tl_slice message_id(struct tl_slice message)
+{
+	struct tl_reader value;
+	struct tl_slice id;
+	if (tl_msgpack_find(message, "id", &value) && tl_reader_str(&value, &id))
+		return id;
+	return tl_slice("", 0);
+}
+
+static bool has_order(struct tl_slice message)
+{
+	struct tl_reader value;
+	return tl_msgpack_find(message, "order", &value);
+}
+
+static enum tl_err tell(struct tl_transaction *txn, const struct tl_ingest_record *record, struct tl_slice cid,
+                        enum tl_err result, const struct tl_dedup_record *stored, bool dup)
+{
+	struct tl_pack fields;
+	tl_pack_init(&fields);
+	tl_pack_cstr(&fields, "conv");
+	tl_pack_str(&fields, cid);
+	tl_pack_cstr(&fields, "id");
+	tl_pack_str(&fields, record->id.len ? record->id : message_id(record->payload));
+	if (result == TL_OK) {
+		tl_pack_cstr(&fields, "cseq");
+		tl_pack_uint(&fields, stored->cseq);
+		tl_pack_cstr(&fields, "ts");
+		tl_pack_uint(&fields, stored->ts);
+		tl_pack_cstr(&fields, "dup");
+		tl_pack_bool(&fields, dup);
+	}
+	const struct tl_outcome outcome = {
+		.route = record->route,
+		.user = record->user,
+		.device = record->device,
+		.op = "send",
+		.err = result,
+		.why = result == TL_BAD_REQUEST ? TL_SEND_NO_ORDER : "",
+		.fields = tl_pack_bytes(&fields),
+		.field_count = result == TL_OK ? 5 : 2,
+	};
+	enum tl_err err = fields.failed ? TL_NO_MEMORY : tl_transaction_tell(txn, &outcome);
+	tl_pack_fini(&fields);
+	return err;
+}
+
+static enum tl_err store(struct tl_transaction *txn, const struct tl_ingest_record *record,
+                         struct tl_conversation *conversation, struct tl_dedup_record *stored_out)
+{
+	const struct tl_append append = {
+		.message = tl_arena_copy(&txn->arena, record->payload),
+		.len = record->payload.len,
+		.dedup_sender = record->user,
+		.dedup_id = record->id,
+	};
+	if (!append.message)
+		return TL_NO_MEMORY;
+	return tl_transaction_append(txn, conversation, &append, &stored_out->cseq, &stored_out->ts);
+}
+
+enum tl_err tl_send_apply(struct tl_transaction *txn, const struct tl_ingest_record *record)
+{
+	char direct[TL_DIRECT_ID_MAX];
+	struct tl_slice cid = record->to_user ? tl_direct_id(record->user, record->target, direct) : record->target;
+	struct tl_conversation *conversation;
+	struct tl_dedup_record stored;
+
+	enum tl_err err = resolve(txn, cid, record->user, &conversation);
+	if (err == TL_OK && conversation->record.order == TL_ORDER_CUSTOM && !has_order(record->payload))
+		err = TL_BAD_REQUEST;
+	if (tl_err_is_refusal(err))
+		return tell(txn, record, cid, err, NULL, false);
+	if (err != TL_OK)
+		return err;
+	if (record->id.len > 0) {
+		err = tl_transaction_find_dup(txn, conversation, record->user, record->id, tl_message_ts(record->payload),
+		                              &stored);
+		if (err == TL_OK)
+			return tell(txn, record, cid, TL_OK, &stored, true);
+		if (err != TL_NOT_FOUND)
+			return err;
+	}
+	if ((err = store(txn, record, conversation, &stored)) != TL_OK)
+		return err;
+	return tell(txn, record, cid, TL_OK, &stored, false);
+}

@@ -1,0 +1,271 @@
+#include "store.h"
+
+#include "timeline.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	SEGMENT_BYTES = 4 * 1024 * 1024, /* small, so that space comes back soon */
+	BATCH_KEYS = 4000,
+	BATCH_BYTES = 4 * 1024 * 1024,
+	STANDINGS = 65536,               /* cached answers of tl_store_standing */
+	MAX_OPEN_FILES = 500,
+	BLOOM_BITS = 10,
+	SLOW_DOWN_US = 1000,             /* how long a send waits where the queue is nearly full */
+	MEMBERS_PER_CONVERSATION = 8,    /* cached members for each cached conversation, on average */
+};
+
+struct tl_store {
+	struct tl_store_options options;
+	struct tl_database database;
+	struct tl_ingest_queue *queue;
+	struct tl_checkpoints checkpoints;
+	struct tl_membership_versions versions;
+	struct tl_membership *membership; /* front thread's */
+	struct tl_writer *writer;
+	struct tl_pack pack; /* front thread's scratch */
+};
+
+/* --- opening --- */
+
+static enum tl_err check_directory(const char *dir, struct tl_why *why)
+{
+	struct stat st;
+	if (stat(dir, &st) != 0)
+		return tl_fail(why, TL_IO, "the data directory %s: %s", dir, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return tl_fail(why, TL_IO, "the data directory %s: is not a directory", dir);
+	if (access(dir, R_OK | W_OK | X_OK) != 0)
+		return tl_fail(why, TL_IO, "the data directory %s: %s", dir, strerror(errno));
+	return TL_OK;
+}
+
+static enum tl_err open_database(struct tl_store *store, struct tl_why *why)
+{
+	char path[PATH_MAX];
+	if (snprintf(path, sizeof path, "%s/db", store->options.dir) >= (int)sizeof path)
+		return tl_fail(why, TL_IO, "the data directory's name is too long");
+	const struct tl_engine_options options = {
+		.path = path,
+		.cache_bytes = store->options.block_cache_bytes,
+		.write_buffer_bytes = store->options.write_buffer_bytes,
+		.max_open_files = MAX_OPEN_FILES,
+		.bloom_bits = BLOOM_BITS,
+		.compress = true,
+	};
+	enum tl_err err = tl_database_open(&options, &store->database, why);
+	if (err == TL_LOCKED)
+		tl_fail(why, err, "the data directory %s is in use by another process", store->options.dir);
+	return err;
+}
+
+static void warn_of_loss(struct tl_store *store, uint64_t lost_bytes)
+{
+	char text[160];
+	if (lost_bytes == 0)
+		return;
+	snprintf(text, sizeof text, "the ingest queue is damaged: %" PRIu64 " bytes of accepted messages cannot be read",
+	         lost_bytes);
+	store->options.events.log(store->options.events.ctx, TL_LOG_ERROR, text);
+}
+
+static enum tl_err open_queue(struct tl_store *store, struct tl_why *why)
+{
+	char path[PATH_MAX];
+	uint64_t watermark, lost_bytes = 0;
+	enum tl_err err = tl_database_read_uint(&store->database, TL_META_WATERMARK, &watermark);
+	if (err != TL_OK)
+		return tl_fail(why, err, "the database cannot be read: %s", tl_err_text(err));
+	if (snprintf(path, sizeof path, "%s/queue", store->options.dir) >= (int)sizeof path)
+		return tl_fail(why, TL_IO, "the data directory's name is too long");
+	const struct tl_ingest_queue_options options = {
+		.dir = path,
+		.max_bytes = store->options.queue_max_bytes,
+		.segment_bytes = SEGMENT_BYTES,
+		.sync = store->options.durability == TL_DURABILITY_STRICT,
+	};
+	err = tl_ingest_queue_open(&options, watermark, &store->queue, &lost_bytes, why);
+	warn_of_loss(store, lost_bytes);
+	return err;
+}
+
+static enum tl_err open_writer(struct tl_store *store, struct tl_why *why)
+{
+	const struct tl_writer_options options = {
+		.sync = store->options.durability != TL_DURABILITY_OS,
+		.dedup_window_ms = store->options.limits.dedup_window_ms,
+		.max_members = store->options.limits.max_members,
+		.batch_keys = BATCH_KEYS,
+		.batch_bytes = BATCH_BYTES,
+		.cached_users = store->options.cached_users,
+		.cached_conversations = store->options.cached_conversations,
+		.cached_members = store->options.cached_conversations * MEMBERS_PER_CONVERSATION,
+		.events = store->options.events,
+	};
+	enum tl_err err = tl_writer_open(&store->database, store->queue, &store->checkpoints, &store->versions, &options,
+	                                 &store->writer);
+	return err == TL_OK ? TL_OK : tl_fail(why, err, "the writer cannot start: %s", tl_err_text(err));
+}
+
+static enum tl_err open_parts(struct tl_store *store, struct tl_why *why)
+{
+	enum tl_err err = tl_checkpoints_init(&store->checkpoints);
+	if (err != TL_OK)
+		return err;
+	if ((err = check_directory(store->options.dir, why)) != TL_OK || (err = open_database(store, why)) != TL_OK ||
+	    (err = open_queue(store, why)) != TL_OK)
+		return err;
+	err = tl_membership_new(&store->versions, &store->database, STANDINGS, &store->membership);
+	return err == TL_OK ? open_writer(store, why) : err;
+}
+
+enum tl_err tl_store_open(const struct tl_store_options *options, struct tl_store **store_out, struct tl_why *why)
+{
+	struct tl_store *store = calloc(1, sizeof *store);
+	if (!store)
+		return tl_fail(why, TL_NO_MEMORY, "out of memory");
+	store->options = *options;
+	tl_pack_init(&store->pack);
+	why->text[0] = '\0';
+	enum tl_err err = open_parts(store, why);
+	if (err != TL_OK) {
+		if (why->text[0] == '\0')
+			tl_fail(why, err, "%s", tl_err_text(err));
+		tl_store_close(store);
+		return err;
+	}
+	*store_out = store;
+	return TL_OK;
+}
+
+void tl_store_close(struct tl_store *store)
+{
+	if (!store)
+		return;
+	tl_writer_close(store->writer);
+	tl_membership_free(store->membership);
+	tl_ingest_queue_close(store->queue);
+	tl_database_close(&store->database);
+	tl_checkpoints_fini(&store->checkpoints);
+	tl_pack_fini(&store->pack);
+	free(store);
+}
+
+/* --- submitting --- */
+
+/* A queue that is three quarters full holds each sender for a moment, so that the writer gets ahead; unless the writer
+ * cannot store at all, when waiting would only slow down everybody else. */
+static void slow_down(struct tl_store *store)
+{
+	uint64_t backlog = tl_ingest_queue_backlog_bytes(store->queue);
+	if (backlog > store->options.queue_max_bytes / 4 * 3 && !tl_writer_stats(store->writer).failing)
+		usleep(SLOW_DOWN_US);
+}
+
+static enum tl_err append(struct tl_store *store, struct tl_slice payload)
+{
+	const struct tl_slice parts[] = {tl_pack_bytes(&store->pack), payload};
+	uint64_t position;
+	if (store->pack.failed)
+		return TL_NO_MEMORY;
+	slow_down(store);
+	return tl_ingest_queue_append(store->queue, parts, payload.len > 0 ? 2 : 1, &position);
+}
+
+enum tl_err tl_store_send(struct tl_store *store, const struct tl_submission *from, bool to_user,
+                          struct tl_slice target, struct tl_slice client_id, struct tl_message *message,
+                          struct tl_slice body)
+{
+	char made[32];
+	const struct tl_ingest_record record = {
+		.kind = TL_INGEST_SEND,
+		.to_user = to_user,
+		.route = from->route,
+		.user = from->user,
+		.device = from->device,
+		.target = target,
+		.id = client_id,
+	};
+	/* The place in the queue is unique for the life of the data directory. */
+	message->id = client_id.len ? client_id
+	                            : tl_slice(made, (size_t)snprintf(made, sizeof made, "s-%" PRIx64,
+	                                                              tl_ingest_queue_end(store->queue)));
+	message->body_len = body.len;
+	tl_pack_clear(&store->pack);
+	tl_ingest_record_pack_head(&store->pack, &record);
+	tl_message_pack(&store->pack, message);
+	return append(store, body);
+}
+
+enum tl_err tl_store_change(struct tl_store *store, const struct tl_submission *from, const struct tl_request *request,
+                            struct tl_slice args, uint64_t now)
+{
+	const struct tl_ingest_record record = {
+		.kind = TL_INGEST_REQUEST,
+		.route = from->route,
+		.user = from->user,
+		.device = from->device,
+		.target = tl_slice_str(request->name),
+		.ts = now,
+	};
+	tl_pack_clear(&store->pack);
+	tl_ingest_record_pack_head(&store->pack, &record);
+	atomic_fetch_add(&store->versions.pending, 1);
+	enum tl_err err = append(store, args);
+	if (err != TL_OK)
+		atomic_fetch_sub(&store->versions.pending, 1);
+	return err;
+}
+
+enum tl_err tl_store_standing(struct tl_store *store, struct tl_slice cid, struct tl_slice user,
+                              struct tl_standing *standing_out)
+{
+	return tl_membership_find(store->membership, cid, user, standing_out);
+}
+
+/* --- asking --- */
+
+enum tl_err tl_store_read(struct tl_store *store, const struct tl_request *request, struct tl_call call,
+                          struct tl_answer *answer)
+{
+	const struct tl_reading reading = {
+		.database = &store->database,
+		.checkpoints = &store->checkpoints,
+		.limits = &store->options.limits,
+	};
+	return tl_request_read(request, &reading, call, answer);
+}
+
+enum tl_err tl_store_latest(struct tl_store *store, struct tl_slice user, uint64_t *seq_out)
+{
+	struct tl_engine *engine = store->database.engine;
+	struct tl_bounds bounds = {0, 0};
+	uint64_t no;
+	enum tl_err err = tl_user_no(engine, NULL, user, &no);
+	if (err == TL_OK)
+		err = tl_timeline_bounds(engine, NULL, NULL, tl_partition(TL_PART_INBOX, no), &bounds, NULL, NULL);
+	else if (err == TL_NOT_FOUND)
+		err = TL_OK;
+	if (err == TL_OK)
+		*seq_out = bounds.head;
+	return err;
+}
+
+const char *tl_store_epoch(const struct tl_store *store)
+{
+	return store->database.epoch;
+}
+
+struct tl_store_stats tl_store_stats(const struct tl_store *store)
+{
+	return (struct tl_store_stats){
+		.writer = tl_writer_stats(store->writer),
+		.queue_bytes = tl_ingest_queue_backlog_bytes(store->queue),
+	};
+}

@@ -1,0 +1,52 @@
+/* The timeline: entries in the order of an ever growing sequence number, which the whole program is made of.
+ *
+ *     floor                                            head
+ *       │  dropped for good ◄─┤ floor+1 … ├─► present    │   appended next: head+1
+ *
+ * A timeline is one partition of the engine: ordered_int(seq) → entry, and under the empty key, which sorts before
+ * all of them, its floor once something has been dropped.
+ *
+ *   (T1) Sequence numbers start at 1; append uses head + 1, so there is no gap above the floor.
+ *   (T2) head never decreases: with every entry dropped it is the floor.
+ *   (T3) Reads never look below the floor, where deleted keys would make them slow.
+ *
+ * A timeline has one writer at a time, who caches its bounds; any thread may read.
+ */
+#ifndef TL_TIMELINE_H
+#define TL_TIMELINE_H
+
+#include "engine.h"
+
+struct tl_bounds {
+	uint64_t floor; /* the last sequence number dropped, 0 if none was */
+	uint64_t head;  /* the last one appended, 0 if none was */
+};
+
+/* Reads the bounds. If `last_out` is not NULL it receives a malloc'ed copy of the entry at head (NULL with length 0
+ * where there is none), the caller's to free. `iter` (any partition, moved by this) spares the making of one; NULL to
+ * have one made on `snapshot`. */
+TL_MUST_USE enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                           struct tl_iter *iter, struct tl_partition timeline,
+                                           struct tl_bounds *bounds_out, char **last_out, size_t *last_len_out);
+
+/* Puts the entry `seq` into the batch: head + 1 to append, a present one to replace it. */
+void tl_timeline_put(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry);
+
+/* One entry: TL_OK with a malloc'ed copy that is the caller's, or TL_NOT_FOUND. */
+TL_MUST_USE enum tl_err tl_timeline_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                        struct tl_partition timeline, uint64_t seq, char **entry_out, size_t *len_out);
+
+/* --- reading on from a place --- */
+
+struct tl_cursor {
+	struct tl_iter *iter; /* borrowed */
+	uint64_t seq;         /* of the entry at hand */
+	struct tl_slice entry; /* valid until the cursor moves */
+};
+
+/* Positions a cursor over `timeline` on `iter` at the first entry >= seq; false if there is none, or on error
+ * (tl_iter_error). Do not pass a seq at or below the floor (T3). */
+bool tl_cursor_seek(struct tl_cursor *cursor, struct tl_iter *iter, struct tl_partition timeline, uint64_t seq);
+bool tl_cursor_next(struct tl_cursor *cursor);
+
+#endif

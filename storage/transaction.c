@@ -1,0 +1,361 @@
+#include "transaction.h"
+
+#include "timeline.h"
+
+#include <stdlib.h>
+
+struct tl_dedup_key {
+	uint64_t conversation_no;
+	unsigned char hash[TL_DEDUP_KEY_BYTES];
+};
+
+/* An id that was used in the batch at hand and so cannot be read from the database yet; in the arena. */
+struct tl_dedup_pending {
+	struct tl_dedup_key key;
+	struct tl_dedup_record record;
+	UT_hash_handle hh;
+};
+
+enum tl_err tl_transaction_init(struct tl_transaction *txn, struct tl_database *database)
+{
+	*txn = (struct tl_transaction){.database = database};
+	enum tl_err err = tl_batch_new(database->engine, &txn->batch);
+	if (err != TL_OK)
+		return err;
+	tl_users_init(&txn->users, database);
+	tl_conversations_init(&txn->conversations, database);
+	tl_pack_init(&txn->pack);
+	return TL_OK;
+}
+
+void tl_transaction_fini(struct tl_transaction *txn)
+{
+	tl_transaction_clear(txn);
+	tl_batch_free(txn->batch);
+	tl_users_fini(&txn->users);
+	tl_conversations_fini(&txn->conversations);
+	tl_arena_fini(&txn->arena);
+	tl_pack_fini(&txn->pack);
+	free(txn->outcomes);
+	free(txn->deliveries);
+	free(txn->appends);
+}
+
+void tl_transaction_clear(struct tl_transaction *txn)
+{
+	tl_batch_clear(txn->batch);
+	tl_iter_free(txn->iter);
+	txn->iter = NULL;
+	HASH_CLEAR(hh, txn->dedup);
+	tl_arena_clear(&txn->arena);
+	txn->outcome_count = txn->delivery_count = txn->append_count = 0;
+}
+
+void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool replaying)
+{
+	txn->position = position;
+	txn->replaying = txn->users.replaying = txn->conversations.replaying = replaying;
+}
+
+enum tl_err tl_transaction_iter(struct tl_transaction *txn, struct tl_iter **iter_out)
+{
+	if (!txn->iter) {
+		enum tl_err err =
+			tl_iter_new(txn->database->engine, NULL, tl_partition(TL_PART_META, 0), true, &txn->iter);
+		if (err != TL_OK)
+			return err;
+	}
+	*iter_out = txn->iter;
+	return TL_OK;
+}
+
+enum tl_err tl_transaction_conversation(struct tl_transaction *txn, struct tl_slice cid,
+                                        struct tl_conversation **conversation_out)
+{
+	struct tl_iter *iter;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	return err == TL_OK ? tl_conversations_find(&txn->conversations, iter, cid, conversation_out) : err;
+}
+
+enum tl_err tl_transaction_user(struct tl_transaction *txn, struct tl_slice uid, struct tl_user **user_out)
+{
+	struct tl_iter *iter;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	return err == TL_OK ? tl_users_take(&txn->users, txn->batch, iter, uid, user_out) : err;
+}
+
+/* A list with room for `more` elements beyond `count`: the same one, a larger copy, or NULL (then the old one stays). */
+static void *with_room(void *list, size_t count, size_t more, size_t *room, size_t element)
+{
+	if (count + more <= *room)
+		return list;
+	size_t wanted = *room ? *room : 64;
+	while (wanted < count + more)
+		wanted *= 2;
+	void *grown = realloc(list, wanted * element);
+	if (grown)
+		*room = wanted;
+	return grown;
+}
+
+/* --- deduplication --- */
+
+static struct tl_dedup_key dedup_key(const struct tl_transaction *txn, const struct tl_conversation *conversation,
+                                     struct tl_slice sender, struct tl_slice id)
+{
+	struct tl_dedup_key key;
+	memset(&key, 0, sizeof key); /* it is hashed byte by byte */
+	key.conversation_no = conversation->no;
+	tl_dedup_key(txn->database->secret, sender, id, key.hash);
+	return key;
+}
+
+static enum tl_err read_dedup(struct tl_transaction *txn, const struct tl_dedup_key *key,
+                              struct tl_dedup_record *record_out)
+{
+	struct tl_dedup_pending *pending;
+	char *value;
+	size_t len;
+
+	HASH_FIND(hh, txn->dedup, key, sizeof *key, pending);
+	if (pending) {
+		*record_out = pending->record;
+		return TL_OK;
+	}
+	enum tl_err err = tl_engine_get(txn->database->engine, NULL, tl_partition(TL_PART_DEDUP, key->conversation_no),
+	                                tl_slice(key->hash, sizeof key->hash), &value, &len);
+	if (err != TL_OK)
+		return err;
+	bool ok = tl_dedup_record_unpack(tl_slice(value, len), record_out);
+	free(value);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+/* The position of the message with this cseq; TL_NOT_FOUND if it is not there. */
+static enum tl_err position_of(struct tl_transaction *txn, uint64_t conversation_no, uint64_t cseq,
+                               uint64_t *position_out)
+{
+	struct tl_store_record record;
+	char *value;
+	size_t len;
+	enum tl_err err = tl_timeline_get(txn->database->engine, NULL, tl_partition(TL_PART_STORE, conversation_no), cseq,
+	                                  &value, &len);
+	if (err != TL_OK)
+		return err;
+	bool ok = tl_store_record_unpack(tl_slice(value, len), &record);
+	if (ok)
+		*position_out = record.position;
+	free(value);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+/* While replaying, the id that is found may be the record's own, applied without the rest (X2). */
+static enum tl_err is_own(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t cseq,
+                          bool *own_out)
+{
+	uint64_t position;
+	*own_out = cseq > conversation->head;
+	if (*own_out)
+		return TL_OK;
+	enum tl_err err = position_of(txn, conversation->no, cseq, &position);
+	if (err == TL_OK)
+		*own_out = position == txn->position;
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
+enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                                    struct tl_slice sender, struct tl_slice id, uint64_t ts,
+                                    struct tl_dedup_record *record_out)
+{
+	struct tl_dedup_key key = dedup_key(txn, conversation, sender, id);
+	struct tl_dedup_record record;
+	bool own = false;
+	enum tl_err err = read_dedup(txn, &key, &record);
+	if (err != TL_OK)
+		return err;
+	if (ts > record.ts && ts - record.ts >= txn->dedup_window_ms)
+		return TL_NOT_FOUND;
+	if (txn->replaying && (err = is_own(txn, conversation, record.cseq, &own)) != TL_OK)
+		return err;
+	if (own)
+		return TL_NOT_FOUND;
+	*record_out = record;
+	return TL_OK;
+}
+
+static void remember_id(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                               const struct tl_append *append, struct tl_dedup_pending *pending)
+{
+	if (append->dedup_id.len == 0)
+		return;
+	pending->key = dedup_key(txn, conversation, append->dedup_sender, append->dedup_id);
+	tl_pack_clear(&txn->pack);
+	tl_dedup_record_pack(&txn->pack, &pending->record);
+	tl_batch_put(txn->batch, tl_partition(TL_PART_DEDUP, conversation->no),
+	             tl_slice(pending->key.hash, sizeof pending->key.hash), tl_pack_bytes(&txn->pack));
+	HASH_ADD(hh, txn->dedup, key, sizeof pending->key, pending);
+}
+
+/* --- appending --- */
+
+/* The members' users, all of them read before anything is changed (X1). */
+static enum tl_err gather(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                          struct tl_user ***users_out)
+{
+	struct tl_iter *iter;
+	struct tl_user **users = tl_arena_alloc(&txn->arena, (conversation->member_count + 1) * sizeof(struct tl_user *));
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (!users)
+		return TL_NO_MEMORY;
+	for (size_t i = 0; i < conversation->member_count && err == TL_OK; i++)
+		err = tl_users_find_no(&txn->users, iter, conversation->members[i].user_no, &users[i]);
+	if (err == TL_OK)
+		*users_out = users;
+	return err;
+}
+
+/* While replaying: whether the store timeline has the record at hand already, and where (X2). */
+static enum tl_err find_applied(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                                uint64_t *cseq_out)
+{
+	uint64_t position;
+	*cseq_out = 0;
+	if (!txn->replaying || conversation->position < txn->position)
+		return TL_OK;
+	for (uint64_t cseq = conversation->head; cseq > 0; cseq--) {
+		enum tl_err err = position_of(txn, conversation->no, cseq, &position);
+		if (err != TL_OK || position < txn->position)
+			return err == TL_NOT_FOUND ? TL_OK : err;
+		if (position == txn->position) {
+			*cseq_out = cseq;
+			return TL_OK;
+		}
+	}
+	return TL_OK;
+}
+
+static void put_store(struct tl_transaction *txn, struct tl_conversation *conversation, const struct tl_append *append,
+                      uint64_t ts)
+{
+	conversation->head++;
+	conversation->running += !append->event;
+	conversation->ts = ts;
+	conversation->position = txn->position;
+	struct tl_store_record record = {
+		.position = txn->position,
+		.running = conversation->running,
+		.message = tl_slice(append->message, append->len),
+	};
+	tl_pack_clear(&txn->pack);
+	tl_store_record_pack(&txn->pack, &record);
+	tl_timeline_put(txn->batch, tl_partition(TL_PART_STORE, conversation->no), conversation->head,
+	                tl_pack_bytes(&txn->pack));
+}
+
+/* The same reference goes to every member. Room for what is told has been made before. */
+static void put_inboxes(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                        struct tl_user *const *users, const struct tl_inbox_entry *entry, uint32_t delivery)
+{
+	tl_pack_clear(&txn->pack);
+	tl_inbox_entry_pack(&txn->pack, entry);
+	for (size_t i = 0; i < conversation->member_count; i++) {
+		struct tl_user *user = users[i];
+		if (txn->replaying && user->position >= txn->position)
+			continue;
+		user->inbox_head++;
+		user->position = txn->position;
+		tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head,
+		                tl_pack_bytes(&txn->pack));
+		txn->appends[txn->append_count++] = (struct tl_inbox_append){
+			.uid = tl_slice(user->uid, user->uid_len), .seq = user->inbox_head, .delivery = delivery};
+	}
+}
+
+static enum tl_err room_to_tell(struct tl_transaction *txn, size_t members)
+{
+	void *deliveries =
+		with_room(txn->deliveries, txn->delivery_count, 1, &txn->delivery_room, sizeof *txn->deliveries);
+	if (!deliveries)
+		return TL_NO_MEMORY;
+	txn->deliveries = deliveries;
+	void *appends = with_room(txn->appends, txn->append_count, members, &txn->append_room, sizeof *txn->appends);
+	if (!appends)
+		return TL_NO_MEMORY;
+	txn->appends = appends;
+	return TL_OK;
+}
+
+static uint32_t tell_delivery(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t cseq,
+                              const struct tl_append *append)
+{
+	txn->deliveries[txn->delivery_count] = (struct tl_delivery){
+		.cid = conversation->record.cid, .cseq = cseq, .message = tl_slice(append->message, append->len)};
+	return (uint32_t)txn->delivery_count++;
+}
+
+enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversation *conversation,
+                                  const struct tl_append *append, uint64_t *cseq_out, uint64_t *ts_out)
+{
+	struct tl_dedup_pending *pending = tl_arena_alloc(&txn->arena, sizeof *pending);
+	uint64_t ts = tl_message_ts(tl_slice(append->message, append->len)), applied;
+	struct tl_user **users;
+	enum tl_err err = pending ? gather(txn, conversation, &users) : TL_NO_MEMORY;
+	if (err == TL_OK)
+		err = room_to_tell(txn, conversation->member_count);
+	if (err == TL_OK)
+		err = find_applied(txn, conversation, &applied);
+	if (err != TL_OK)
+		return err;
+
+	if (ts < conversation->ts)
+		ts = conversation->ts;
+	if (!tl_message_set_ts(append->message, append->len, ts))
+		return TL_CORRUPT;
+	if (!applied)
+		put_store(txn, conversation, append, ts);
+	uint64_t cseq = applied ? applied : conversation->head;
+	*pending = (struct tl_dedup_pending){.record = {.cseq = cseq, .ts = ts}};
+	remember_id(txn, conversation, append, pending);
+	struct tl_inbox_entry entry = {.conversation_no = conversation->no, .cseq = cseq, .ts = ts};
+	put_inboxes(txn, conversation, users, &entry, tell_delivery(txn, conversation, cseq, append));
+	*cseq_out = cseq;
+	*ts_out = ts;
+	return txn->pack.failed ? TL_NO_MEMORY : TL_OK;
+}
+
+/* --- telling --- */
+
+static bool copy_slice(struct tl_transaction *txn, struct tl_slice *slice)
+{
+	slice->ptr = tl_arena_copy(&txn->arena, *slice);
+	return slice->ptr != NULL;
+}
+
+enum tl_err tl_transaction_tell(struct tl_transaction *txn, const struct tl_outcome *outcome)
+{
+	struct tl_outcome copy = *outcome;
+	struct tl_slice why = tl_slice(outcome->why, strlen(outcome->why) + 1);
+
+	if (!copy_slice(txn, &copy.route) || !copy_slice(txn, &copy.user) || !copy_slice(txn, &copy.device) ||
+	    !copy_slice(txn, &copy.fields) || !copy_slice(txn, &why))
+		return TL_NO_MEMORY;
+	void *outcomes = with_room(txn->outcomes, txn->outcome_count, 1, &txn->outcome_room, sizeof *txn->outcomes);
+	if (!outcomes)
+		return TL_NO_MEMORY;
+	txn->outcomes = outcomes;
+	copy.why = why.ptr;
+	txn->outcomes[txn->outcome_count++] = copy;
+	return TL_OK;
+}
+
+struct tl_commit tl_transaction_told(const struct tl_transaction *txn)
+{
+	return (struct tl_commit){
+		.outcomes = txn->outcomes,
+		.outcome_count = txn->outcome_count,
+		.deliveries = txn->deliveries,
+		.delivery_count = txn->delivery_count,
+		.appends = txn->appends,
+		.append_count = txn->append_count,
+	};
+}

@@ -1,0 +1,97 @@
+/* One batch in the making: the changes of many queue records, and what is to be told once they are committed.
+ *
+ *     queue record ── send.c, request_*.c ──► transaction ── commit ──► engine
+ *                                                  └── outcomes, deliveries, appends ──► told afterwards
+ *
+ *   (X1) Applying a record first reads all that it needs, then changes; an error in between leaves nothing half-done.
+ *   (X2) A record is applied exactly once. The watermark tells which records a committed batch covers. An engine that
+ *        is atomic only within a partition may have applied parts of a batch whose watermark is missing; so while
+ *        records are replayed after a start or a failure (`replaying`), each append first looks whether the
+ *        timeline has it already, by the queue position that store records carry.
+ *   (X3) Sequence numbers are given here and nowhere else: head + 1, per conversation and per user.
+ *
+ * Writer thread only.
+ */
+#ifndef TL_TRANSACTION_H
+#define TL_TRANSACTION_H
+
+#include "arena.h"
+#include "commit.h"
+#include "conversations.h"
+#include "message.h"
+#include "users.h"
+
+struct tl_transaction {
+	/* given by the writer */
+	struct tl_database *database;
+	struct tl_users users;
+	struct tl_conversations conversations;
+	uint64_t dedup_window_ms;
+	uint64_t max_members; /* of a conversation */
+
+	/* the batch */
+	struct tl_batch *batch;
+	struct tl_iter *iter; /* on the state before the batch; made when first needed */
+	struct tl_arena arena;
+	struct tl_pack pack;  /* scratch */
+	struct tl_dedup_pending *dedup; /* ids used in this batch */
+
+	/* what is told once the batch is committed */
+	struct tl_outcome *outcomes;
+	struct tl_delivery *deliveries;
+	struct tl_inbox_append *appends;
+	size_t outcome_count, outcome_room;
+	size_t delivery_count, delivery_room;
+	size_t append_count, append_room;
+
+	/* the record at hand */
+	uint64_t position; /* in the queue, never 0 */
+	bool replaying;
+};
+
+TL_MUST_USE enum tl_err tl_transaction_init(struct tl_transaction *txn, struct tl_database *database);
+void tl_transaction_fini(struct tl_transaction *txn);
+
+/* Begins anew: an empty batch, nothing to tell. The caches stay. */
+void tl_transaction_clear(struct tl_transaction *txn);
+
+/* Before each record. */
+void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool replaying);
+
+/* An iterator on the state before the batch. */
+TL_MUST_USE enum tl_err tl_transaction_iter(struct tl_transaction *txn, struct tl_iter **iter_out);
+
+/* --- what operations do --- */
+
+/* Finds a conversation. TL_NOT_FOUND if there is none. */
+TL_MUST_USE enum tl_err tl_transaction_conversation(struct tl_transaction *txn, struct tl_slice cid,
+                                                    struct tl_conversation **conversation_out);
+
+/* Finds a user or makes a new one. */
+TL_MUST_USE enum tl_err tl_transaction_user(struct tl_transaction *txn, struct tl_slice uid, struct tl_user **user_out);
+
+/* Whether this sender's id was used in this conversation within the window: TL_OK and what became of it, or
+ * TL_NOT_FOUND. `ts`: now, ms. */
+TL_MUST_USE enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                                                struct tl_slice sender, struct tl_slice id, uint64_t ts,
+                                                struct tl_dedup_record *record_out);
+
+/* Appends a kept message (its time may be raised in place) to the conversation and to every member's inbox, and has
+ * it told. `event`: not counted as a message. `dedup_sender` and `dedup_id`: to be remembered, empty for none. */
+struct tl_append {
+	char *message; /* in the arena */
+	size_t len;
+	bool event;
+	struct tl_slice dedup_sender;
+	struct tl_slice dedup_id;
+};
+TL_MUST_USE enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversation *conversation,
+                                              const struct tl_append *append, uint64_t *cseq_out, uint64_t *ts_out);
+
+/* Has an outcome told; its slices are copied. */
+TL_MUST_USE enum tl_err tl_transaction_tell(struct tl_transaction *txn, const struct tl_outcome *outcome);
+
+/* All that is to be told, valid until the next clear or trim. */
+struct tl_commit tl_transaction_told(const struct tl_transaction *txn);
+
+#endif

@@ -1,0 +1,221 @@
+#include "users.h"
+
+#include "msgpack_reader.h"
+#include "timeline.h"
+
+#include <stdlib.h>
+
+static const struct tl_slice own_record = {"", 0};
+
+void tl_users_init(struct tl_users *users, struct tl_database *database)
+{
+	*users = (struct tl_users){.database = database, .numbers = {.key = TL_META_NEXT_USER}};
+}
+
+void tl_users_clear(struct tl_users *users)
+{
+	struct tl_user *user, *next;
+	HASH_CLEAR(by_uid, users->by_uid);
+	HASH_ITER(by_no, users->by_no, user, next)
+	{
+		HASH_DELETE(by_no, users->by_no, user);
+		free(user);
+	}
+}
+
+void tl_users_fini(struct tl_users *users)
+{
+	tl_users_clear(users);
+}
+
+/* Second chance: in the order of arrival, whoever was used since the last time goes to the end of the line. */
+void tl_users_trim(struct tl_users *users, size_t max)
+{
+	size_t excess = HASH_CNT(by_no, users->by_no);
+	excess = excess > max ? excess - max : 0;
+	while (excess > 0) {
+		struct tl_user *user = users->by_no;
+		HASH_DELETE(by_no, users->by_no, user);
+		if (user->used) {
+			user->used = false;
+			HASH_ADD(by_no, users->by_no, no, sizeof user->no, user);
+			continue;
+		}
+		HASH_DELETE(by_uid, users->by_uid, user);
+		free(user);
+		excess--;
+	}
+}
+
+static struct tl_user *user_new(struct tl_slice uid, uint64_t no)
+{
+	struct tl_user *user = calloc(1, sizeof *user + uid.len);
+	if (!user)
+		return NULL;
+	user->no = no;
+	user->uid_len = uid.len;
+	memcpy(user->uid, uid.ptr, uid.len);
+	return user;
+}
+
+static void cache(struct tl_users *users, struct tl_user *user)
+{
+	HASH_ADD(by_no, users->by_no, no, sizeof user->no, user);
+	HASH_ADD_KEYPTR(by_uid, users->by_uid, user->uid, user->uid_len, user);
+}
+
+/* The position of the message that an inbox entry refers to, 0 where retention has dropped it. */
+static enum tl_err entry_position(struct tl_engine *engine, struct tl_slice bytes, uint64_t *position_out)
+{
+	struct tl_inbox_entry entry;
+	struct tl_store_record record;
+	char *value;
+	size_t len;
+
+	*position_out = 0;
+	if (!tl_inbox_entry_unpack(bytes, &entry))
+		return TL_CORRUPT;
+	enum tl_err err =
+		tl_timeline_get(engine, NULL, tl_partition(TL_PART_STORE, entry.conversation_no), entry.cseq, &value, &len);
+	if (err == TL_NOT_FOUND)
+		return TL_OK;
+	if (err != TL_OK)
+		return err;
+	bool ok = tl_store_record_unpack(tl_slice(value, len), &record);
+	if (ok)
+		*position_out = record.position;
+	free(value);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+static enum tl_err load_inbox(struct tl_users *users, struct tl_iter *iter, struct tl_user *user)
+{
+	struct tl_engine *engine = users->database->engine;
+	struct tl_bounds bounds;
+	char *last;
+	size_t last_len;
+	enum tl_err err =
+		tl_timeline_bounds(engine, NULL, iter, tl_partition(TL_PART_INBOX, user->no), &bounds, &last, &last_len);
+	if (err != TL_OK)
+		return err;
+	user->inbox_head = bounds.head;
+	if (last && users->replaying)
+		err = entry_position(engine, tl_slice(last, last_len), &user->position);
+	free(last);
+	return err;
+}
+
+/* Makes the user at hand one of the cache, or frees it. */
+static enum tl_err admit(struct tl_users *users, struct tl_iter *iter, struct tl_user *user, struct tl_user **user_out)
+{
+	if (!user)
+		return TL_NO_MEMORY;
+	enum tl_err err = load_inbox(users, iter, user);
+	if (err != TL_OK) {
+		free(user);
+		return err;
+	}
+	user->used = true;
+	cache(users, user);
+	*user_out = user;
+	return TL_OK;
+}
+
+static void put_records(struct tl_batch *batch, const struct tl_user *user)
+{
+	struct tl_pack pack;
+	struct tl_slice uid = tl_slice(user->uid, user->uid_len);
+
+	tl_pack_init(&pack);
+	tl_pack_uint(&pack, user->no);
+	tl_batch_put(batch, tl_partition(TL_PART_USER_NAMES, 0), uid, tl_pack_bytes(&pack));
+	tl_pack_clear(&pack);
+	tl_pack_array(&pack, 1);
+	tl_pack_str(&pack, uid);
+	tl_batch_put(batch, tl_partition(TL_PART_USER, user->no), own_record, tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
+}
+
+/* A brand-new user has no inbox to look for, so nothing is read. */
+static enum tl_err make(struct tl_users *users, struct tl_batch *batch, struct tl_slice uid, struct tl_user **user_out)
+{
+	uint64_t no;
+	enum tl_err err = tl_numbers_take(&users->numbers, users->database, &no);
+	if (err != TL_OK)
+		return err;
+	struct tl_user *user = user_new(uid, no);
+	if (!user)
+		return TL_NO_MEMORY;
+	user->used = true;
+	cache(users, user);
+	put_records(batch, user);
+	*user_out = user;
+	return TL_OK;
+}
+
+enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter, struct tl_slice uid,
+                          struct tl_user **user_out)
+{
+	struct tl_user *user;
+	uint64_t no;
+
+	HASH_FIND(by_uid, users->by_uid, uid.ptr, uid.len, user);
+	if (user) {
+		user->used = true;
+		*user_out = user;
+		return TL_OK;
+	}
+	enum tl_err err = tl_user_no(users->database->engine, NULL, uid, &no);
+	if (err == TL_NOT_FOUND)
+		return make(users, batch, uid, user_out);
+	if (err == TL_OK)
+		err = admit(users, iter, user_new(uid, no), user_out);
+	if (err == TL_OK && users->replaying)
+		put_records(batch, *user_out); /* the name may have been applied without the record */
+	return err;
+}
+
+static enum tl_err read_uid(struct tl_engine *engine, uint64_t no, struct tl_user **user_out)
+{
+	char *value;
+	size_t len;
+	uint32_t count;
+	struct tl_slice uid;
+	enum tl_err err = tl_engine_get(engine, NULL, tl_partition(TL_PART_USER, no), own_record, &value, &len);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+	struct tl_reader reader = tl_reader(tl_slice(value, len));
+	if (tl_reader_array(&reader, &count) && count >= 1 && tl_reader_str(&reader, &uid))
+		*user_out = user_new(uid, no);
+	else
+		err = TL_CORRUPT;
+	free(value);
+	return err;
+}
+
+enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no, struct tl_user **user_out)
+{
+	struct tl_user *user;
+	HASH_FIND(by_no, users->by_no, &no, sizeof no, user);
+	if (user) {
+		user->used = true;
+		*user_out = user;
+		return TL_OK;
+	}
+	enum tl_err err = read_uid(users->database->engine, no, &user);
+	return err == TL_OK ? admit(users, iter, user, user_out) : err;
+}
+
+enum tl_err tl_user_no(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice uid,
+                       uint64_t *no_out)
+{
+	char *value;
+	size_t len;
+	enum tl_err err = tl_engine_get(engine, snapshot, tl_partition(TL_PART_USER_NAMES, 0), uid, &value, &len);
+	if (err != TL_OK)
+		return err;
+	struct tl_reader reader = tl_reader(tl_slice(value, len));
+	bool ok = tl_reader_uint(&reader, no_out);
+	free(value);
+	return ok ? TL_OK : TL_CORRUPT;
+}

@@ -1,0 +1,53 @@
+/* The users that the writer has at hand: number, name, and where their inbox ends. A bounded cache over the database;
+ * what is not in it is read when needed. Writer thread only. */
+#ifndef TL_USERS_H
+#define TL_USERS_H
+
+#include "database.h"
+
+#include <uthash.h>
+
+struct tl_user {
+	uint64_t no;
+	uint64_t inbox_head; /* sequence number of the last inbox entry */
+	uint64_t position;   /* queue position of the message that it refers to; known only while replaying */
+	UT_hash_handle by_no;
+	UT_hash_handle by_uid;
+	bool used;   /* since the last trim */
+	size_t uid_len;
+	char uid[]; /* not terminated */
+};
+
+struct tl_users {
+	struct tl_database *database; /* borrowed */
+	struct tl_numbers numbers;
+	struct tl_user *by_no;
+	struct tl_user *by_uid;
+	bool replaying; /* what is being applied may have been applied in part before: see transaction.h */
+};
+
+void tl_users_init(struct tl_users *users, struct tl_database *database);
+void tl_users_fini(struct tl_users *users);
+
+/* Forgets everything cached, for when a batch may not have been applied. */
+void tl_users_clear(struct tl_users *users);
+
+/* Forgets users that were not used of late until at most `max` are left. Not between taking a user and using it. */
+void tl_users_trim(struct tl_users *users, size_t max);
+
+/* The user of that name; one who does not exist is made, which goes into `batch`. `iter` is any iterator on the present
+ * state. The user is valid until the next trim or clear. */
+TL_MUST_USE enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter,
+                                      struct tl_slice uid, struct tl_user **user_out);
+
+/* The user of that number, who must exist (TL_CORRUPT). */
+TL_MUST_USE enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no,
+                                         struct tl_user **user_out);
+
+/* --- for readers, any thread --- */
+
+/* The number of a user, TL_NOT_FOUND if there never was one of that name. */
+TL_MUST_USE enum tl_err tl_user_no(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice uid,
+                                   uint64_t *no_out);
+
+#endif

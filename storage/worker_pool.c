@@ -1,0 +1,101 @@
+#include "worker_pool.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct tl_worker_pool {
+	pthread_mutex_t lock; /* guards the rest but `threads` */
+	pthread_cond_t work;
+	struct tl_job *first, **last;
+	size_t waiting, max_jobs;
+	bool stop;
+	unsigned thread_count;
+	pthread_t threads[];
+};
+
+static struct tl_job *take(struct tl_worker_pool *pool)
+{
+	struct tl_job *job = NULL;
+	pthread_mutex_lock(&pool->lock);
+	while (!pool->first && !pool->stop)
+		pthread_cond_wait(&pool->work, &pool->lock);
+	if (!pool->stop) {
+		job = pool->first;
+		pool->first = job->next;
+		if (!pool->first)
+			pool->last = &pool->first;
+		pool->waiting--;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return job;
+}
+
+static void *work(void *arg)
+{
+	struct tl_worker_pool *pool = arg;
+	for (struct tl_job *job = take(pool); job; job = take(pool))
+		job->run(job);
+	return NULL;
+}
+
+enum tl_err tl_worker_pool_open(unsigned threads, size_t max_jobs, struct tl_worker_pool **pool_out)
+{
+	struct tl_worker_pool *pool = calloc(1, sizeof *pool + threads * sizeof pool->threads[0]);
+	sigset_t all, before;
+	if (!pool)
+		return TL_NO_MEMORY;
+	pool->last = &pool->first;
+	pool->max_jobs = max_jobs;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->work, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (pool->thread_count < threads &&
+	       pthread_create(&pool->threads[pool->thread_count], NULL, work, pool) == 0)
+		pool->thread_count++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (pool->thread_count == 0) {
+		tl_worker_pool_close(pool);
+		return TL_NO_MEMORY;
+	}
+	*pool_out = pool;
+	return TL_OK;
+}
+
+void tl_worker_pool_close(struct tl_worker_pool *pool)
+{
+	if (!pool)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	pool->stop = true;
+	pthread_cond_broadcast(&pool->work);
+	pthread_mutex_unlock(&pool->lock);
+	for (unsigned i = 0; i < pool->thread_count; i++)
+		pthread_join(pool->threads[i], NULL);
+	while (pool->first) {
+		struct tl_job *job = pool->first;
+		pool->first = job->next;
+		job->discard(job);
+	}
+	pthread_cond_destroy(&pool->work);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
+
+enum tl_err tl_worker_pool_submit(struct tl_worker_pool *pool, struct tl_job *job)
+{
+	enum tl_err err = TL_FULL;
+	pthread_mutex_lock(&pool->lock);
+	if (pool->waiting < pool->max_jobs) {
+		job->next = NULL;
+		*pool->last = job;
+		pool->last = &job->next;
+		pool->waiting++;
+		pthread_cond_signal(&pool->work);
+		err = TL_OK;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return err;
+}

@@ -1,0 +1,377 @@
+#include "writer.h"
+
+#include "membership.h"
+#include "requests.h"
+#include "send.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+	IDLE_MS = 1000,         /* how long checkpoints may wait for company */
+	RETRY_FIRST_MS = 100,   /* pause after a failure, doubled each time */
+	RETRY_LONGEST_MS = 5000,
+};
+
+struct tl_writer {
+	struct tl_database *database;
+	struct tl_ingest_queue *queue;
+	struct tl_checkpoints *checkpoints;
+	struct tl_membership_versions *versions;
+	struct tl_writer_options options;
+
+	/* the writer thread's own */
+	struct tl_transaction txn;
+	uint64_t committed;    /* the watermark: everything before it is in the database */
+	uint64_t replay_until; /* records before it may be there in part */
+	uint64_t damaged_at;   /* a record that cannot be applied, 0: none; it is answered and passed over */
+	uint64_t changes;      /* requests in the batch at hand */
+
+	pthread_t thread;
+	pthread_mutex_t lock;  /* guards the rest, but the atomics */
+	pthread_cond_t moved;  /* applied has grown, or stop was set */
+	uint64_t applied;      /* = committed, for others */
+	_Atomic bool stop;
+	_Atomic bool failing;
+	_Atomic uint64_t records, messages, inbox_entries, batches, failures;
+};
+
+static void say(struct tl_writer *writer, enum tl_log level, const char *text)
+{
+	writer->options.events.log(writer->options.events.ctx, level, text);
+}
+
+static void count(_Atomic uint64_t *counter, uint64_t more)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
+}
+
+/* --- applying --- */
+
+static enum tl_err tell_damaged(struct tl_transaction *txn, const struct tl_ingest_record *record)
+{
+	const struct tl_outcome outcome = {
+		.route = record->route,
+		.user = record->user,
+		.device = record->device,
+		.op = "send",
+		.err = TL_STORAGE,
+		.why = "",
+	};
+	return tl_transaction_tell(txn, &outcome);
+}
+
+static enum tl_err apply(struct tl_writer *writer, uint64_t position, struct tl_slice bytes)
+{
+	struct tl_ingest_record record;
+	if (!tl_ingest_record_unpack(bytes, &record))
+		return position == writer->damaged_at ? TL_OK : TL_CORRUPT;
+	if (position == writer->damaged_at)
+		return tell_damaged(&writer->txn, &record);
+	tl_transaction_record(&writer->txn, position, position < writer->replay_until);
+	if (record.kind == TL_INGEST_SEND)
+		return tl_send_apply(&writer->txn, &record);
+	writer->changes++;
+	return tl_request_apply(&writer->txn, &record);
+}
+
+static bool batch_is_full(const struct tl_writer *writer)
+{
+	const struct tl_batch *batch = writer->txn.batch;
+	return tl_batch_count(batch) >= writer->options.batch_keys || tl_batch_bytes(batch) >= writer->options.batch_bytes;
+}
+
+/* Applies what waits, up to a full batch. *end_out: where the batch ends. */
+static enum tl_err fill(struct tl_writer *writer, uint64_t *end_out)
+{
+	uint64_t next = writer->committed, records = 0;
+	enum tl_err err = TL_OK;
+
+	writer->changes = 0;
+	while (!batch_is_full(writer)) {
+		struct tl_slice record;
+		uint64_t position = next, after;
+		err = tl_ingest_queue_read(writer->queue, &position, &record, &after);
+		if (err != TL_OK)
+			break;
+		err = apply(writer, position, record);
+		if (err == TL_CORRUPT)
+			writer->damaged_at = position;
+		if (err != TL_OK)
+			return err;
+		next = after;
+		records++;
+	}
+	if (err != TL_OK && err != TL_END)
+		return err;
+	count(&writer->records, records);
+	*end_out = next;
+	return TL_OK;
+}
+
+/* Commits what there is; nothing at all is a success too. */
+static enum tl_err commit(struct tl_writer *writer, uint64_t end, struct tl_why *why)
+{
+	struct tl_batch *batch = writer->txn.batch;
+	tl_checkpoints_collect(writer->checkpoints, batch);
+	if (end == writer->committed && tl_batch_count(batch) == 0)
+		return TL_OK;
+	tl_database_put_uint(batch, TL_META_WATERMARK, end);
+	enum tl_err err = tl_engine_commit(writer->database->engine, batch, writer->options.sync, why);
+	tl_checkpoints_settle(writer->checkpoints, err == TL_OK);
+	if (err == TL_OK)
+		count(&writer->batches, 1);
+	return err;
+}
+
+/* --- after a commit --- */
+
+static void announce_changes(struct tl_writer *writer, const struct tl_commit *commit)
+{
+	if (writer->changes == 0)
+		return;
+	for (size_t i = 0; i < commit->delivery_count; i++)
+		tl_membership_changed(writer->versions, commit->deliveries[i].cid);
+	/* Those that were waiting when the process started were never counted. */
+	uint64_t pending = atomic_load(&writer->versions->pending), left;
+	do
+		left = pending > writer->changes ? pending - writer->changes : 0;
+	while (!atomic_compare_exchange_weak(&writer->versions->pending, &pending, left));
+}
+
+static void publish(struct tl_writer *writer, uint64_t end)
+{
+	const struct tl_commit commit = tl_transaction_told(&writer->txn);
+
+	announce_changes(writer, &commit);
+	if (commit.outcome_count + commit.append_count > 0)
+		writer->options.events.committed(writer->options.events.ctx, &commit);
+	count(&writer->messages, commit.delivery_count);
+	count(&writer->inbox_entries, commit.append_count);
+	writer->committed = end;
+	tl_ingest_queue_release(writer->queue, end);
+	pthread_mutex_lock(&writer->lock);
+	writer->applied = end;
+	pthread_cond_broadcast(&writer->moved);
+	pthread_mutex_unlock(&writer->lock);
+}
+
+static void trim(struct tl_writer *writer)
+{
+	tl_transaction_clear(&writer->txn);
+	tl_users_trim(&writer->txn.users, writer->options.cached_users);
+	tl_conversations_trim(&writer->txn.conversations, writer->options.cached_conversations,
+	                      writer->options.cached_members);
+}
+
+/* --- failing --- */
+
+static void pause_ms(struct tl_writer *writer, unsigned ms)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&writer->lock);
+	while (!atomic_load(&writer->stop) && pthread_cond_timedwait(&writer->moved, &writer->lock, &until) != ETIMEDOUT)
+		;
+	pthread_mutex_unlock(&writer->lock);
+}
+
+static void forget_all(struct tl_writer *writer)
+{
+	tl_transaction_clear(&writer->txn);
+	tl_users_clear(&writer->txn.users);
+	tl_conversations_clear(&writer->txn.conversations);
+	writer->txn.users.numbers.next = writer->txn.users.numbers.reserved = 0;
+	writer->txn.conversations.numbers.next = writer->txn.conversations.numbers.reserved = 0;
+}
+
+/* The failed batch may have been committed after all; then the watermark says so. What it would have told is lost with
+ * it: receipts are sent again when the client asks again, and devices pull. */
+static enum tl_err read_watermark(struct tl_writer *writer)
+{
+	uint64_t watermark;
+	enum tl_err err = tl_database_read_uint(writer->database, TL_META_WATERMARK, &watermark);
+	if (err == TL_OK && watermark > writer->committed) {
+		writer->committed = watermark;
+		tl_ingest_queue_release(writer->queue, watermark);
+	}
+	return err;
+}
+
+/* Opens the database again, pausing between attempts, until it works or the writer is stopped (W3). */
+static void recover(struct tl_writer *writer, enum tl_err err, const struct tl_why *why)
+{
+	char text[400];
+	unsigned pause = RETRY_FIRST_MS;
+
+	count(&writer->failures, 1);
+	if (!writer->failing) {
+		snprintf(text, sizeof text, "storing failed (%s%s%s), trying again until it works; what was acked is kept",
+		         tl_err_text(err), why->text[0] ? ": " : "", why->text);
+		say(writer, TL_LOG_ERROR, text);
+	}
+	writer->failing = true;
+	writer->replay_until = tl_ingest_queue_end(writer->queue);
+	forget_all(writer);
+	do {
+		pause_ms(writer, pause);
+		if (pause < RETRY_LONGEST_MS)
+			pause *= 2;
+		err = tl_engine_reopen(writer->database->engine, NULL);
+		if (err == TL_OK)
+			err = read_watermark(writer);
+	} while (err != TL_OK && !atomic_load(&writer->stop));
+}
+
+static void pass_over_damaged(struct tl_writer *writer)
+{
+	char text[160];
+	snprintf(text, sizeof text, "the queue record at %" PRIu64 " meets damaged data and is passed over",
+	         writer->damaged_at);
+	say(writer, TL_LOG_ERROR, text);
+	forget_all(writer);
+}
+
+/* --- the thread --- */
+
+static void step(struct tl_writer *writer)
+{
+	struct tl_why why = {""};
+	uint64_t end = writer->committed, damaged = writer->damaged_at;
+	enum tl_err err = fill(writer, &end);
+
+	if (err == TL_CORRUPT && writer->damaged_at != damaged) {
+		pass_over_damaged(writer);
+		return;
+	}
+	if (err == TL_OK)
+		err = commit(writer, end, &why);
+	if (err != TL_OK) {
+		recover(writer, err, &why);
+		return;
+	}
+	if (writer->failing)
+		say(writer, TL_LOG_NOTICE, "storing works again");
+	writer->failing = false;
+	publish(writer, end);
+	trim(writer);
+}
+
+static void *run(void *arg)
+{
+	struct tl_writer *writer = arg;
+	while (!atomic_load(&writer->stop))
+		if (tl_ingest_queue_wait(writer->queue, writer->committed, IDLE_MS) ||
+		    tl_checkpoints_pending(writer->checkpoints))
+			step(writer);
+	return NULL;
+}
+
+static enum tl_err start_thread(struct tl_writer *writer)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int failed = pthread_create(&writer->thread, NULL, run, writer);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return failed ? TL_NO_MEMORY : TL_OK;
+}
+
+static enum tl_err init(struct tl_writer *writer)
+{
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&writer->moved, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	pthread_mutex_init(&writer->lock, NULL);
+
+	enum tl_err err = tl_database_read_uint(writer->database, TL_META_WATERMARK, &writer->committed);
+	if (err != TL_OK)
+		return err;
+	writer->applied = writer->committed;
+	writer->replay_until = tl_ingest_queue_end(writer->queue);
+	writer->txn.dedup_window_ms = writer->options.dedup_window_ms;
+	writer->txn.max_members = writer->options.max_members;
+	return start_thread(writer);
+}
+
+enum tl_err tl_writer_open(struct tl_database *database, struct tl_ingest_queue *queue,
+                           struct tl_checkpoints *checkpoints, struct tl_membership_versions *versions,
+                           const struct tl_writer_options *options, struct tl_writer **writer_out)
+{
+	struct tl_writer *writer = calloc(1, sizeof *writer);
+	if (!writer)
+		return TL_NO_MEMORY;
+	writer->database = database;
+	writer->queue = queue;
+	writer->checkpoints = checkpoints;
+	writer->versions = versions;
+	writer->options = *options;
+	enum tl_err err = tl_transaction_init(&writer->txn, database);
+	if (err != TL_OK) {
+		free(writer);
+		return err;
+	}
+	if ((err = init(writer)) != TL_OK) {
+		tl_transaction_fini(&writer->txn);
+		free(writer);
+		return err;
+	}
+	*writer_out = writer;
+	return TL_OK;
+}
+
+void tl_writer_close(struct tl_writer *writer)
+{
+	if (!writer)
+		return;
+	pthread_mutex_lock(&writer->lock);
+	atomic_store(&writer->stop, true);
+	pthread_cond_broadcast(&writer->moved);
+	pthread_mutex_unlock(&writer->lock);
+	tl_ingest_queue_wake(writer->queue);
+	pthread_join(writer->thread, NULL);
+	tl_transaction_fini(&writer->txn);
+	pthread_cond_destroy(&writer->moved);
+	pthread_mutex_destroy(&writer->lock);
+	free(writer);
+}
+
+bool tl_writer_drain(struct tl_writer *writer, unsigned timeout_ms)
+{
+	uint64_t end = tl_ingest_queue_end(writer->queue);
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += timeout_ms / 1000 + 1;
+	int rc = 0;
+
+	pthread_mutex_lock(&writer->lock);
+	while (writer->applied < end && rc == 0)
+		rc = pthread_cond_timedwait(&writer->moved, &writer->lock, &until);
+	bool drained = writer->applied >= end;
+	pthread_mutex_unlock(&writer->lock);
+	return drained;
+}
+
+struct tl_writer_stats tl_writer_stats(const struct tl_writer *writer)
+{
+	return (struct tl_writer_stats){
+		.records = atomic_load_explicit(&writer->records, memory_order_relaxed),
+		.messages = atomic_load_explicit(&writer->messages, memory_order_relaxed),
+		.inbox_entries = atomic_load_explicit(&writer->inbox_entries, memory_order_relaxed),
+		.batches = atomic_load_explicit(&writer->batches, memory_order_relaxed),
+		.failures = atomic_load_explicit(&writer->failures, memory_order_relaxed),
+		.failing = atomic_load_explicit(&writer->failing, memory_order_relaxed),
+	};
+}

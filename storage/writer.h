@@ -1,0 +1,63 @@
+/* The writer: one thread that takes what waits in the ingest queue, applies it, and commits it in batches.
+ *
+ *     ingest queue ──► apply (send.c, request_*.c) ──► one batch + watermark ──► commit ──► told ──► queue released
+ *
+ *   (W1) The watermark is committed in the same batch as what it covers, so a replay begins exactly where the last
+ *        batch ended.
+ *   (W2) Nobody is told anything before the commit has returned, synced unless durability says otherwise.
+ *   (W3) When reading or committing fails, everything cached is forgotten, the database is opened again, and the same
+ *        records are applied anew, until it works. What was acked waits in the queue meanwhile.
+ */
+#ifndef TL_WRITER_H
+#define TL_WRITER_H
+
+#include "checkpoints.h"
+#include "commit.h"
+#include "database.h"
+#include "ingest_queue.h"
+
+enum tl_log { TL_LOG_ERROR, TL_LOG_WARNING, TL_LOG_NOTICE };
+
+/* How the layer above hears of things; called on the writer thread. */
+struct tl_store_events {
+	void *ctx;
+	void (*committed)(void *ctx, const struct tl_commit *commit);
+	void (*log)(void *ctx, enum tl_log level, const char *text);
+};
+
+struct tl_writer_options {
+	bool sync;                  /* commits are synced */
+	uint64_t dedup_window_ms;
+	uint64_t max_members;
+	uint64_t batch_keys;        /* a batch is committed when it has this many puts */
+	uint64_t batch_bytes;       /* or about this many bytes */
+	uint64_t cached_users;      /* upper bounds of what is cached between batches */
+	uint64_t cached_conversations;
+	uint64_t cached_members;
+	struct tl_store_events events;
+};
+
+/* Figures, each written by the writer thread alone and read by any. */
+struct tl_writer_stats {
+	uint64_t records, messages, inbox_entries, batches, failures;
+	bool failing; /* the last attempt to store failed; it is being tried again */
+};
+
+struct tl_membership_versions;
+struct tl_writer;
+
+/* Starts the thread. All that is passed is borrowed until close. */
+TL_MUST_USE enum tl_err tl_writer_open(struct tl_database *database, struct tl_ingest_queue *queue,
+                                       struct tl_checkpoints *checkpoints, struct tl_membership_versions *versions,
+                                       const struct tl_writer_options *options, struct tl_writer **writer_out);
+
+/* Lets the batch at hand finish, stops the thread; what still waits in the queue stays there. NULL is legal. */
+void tl_writer_close(struct tl_writer *writer);
+
+/* Blocks until everything appended to the queue before the call has been applied and told, or `timeout_ms` is over
+ * (false). Any thread but the writer. */
+bool tl_writer_drain(struct tl_writer *writer, unsigned timeout_ms);
+
+struct tl_writer_stats tl_writer_stats(const struct tl_writer *writer);
+
+#endif

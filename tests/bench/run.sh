@@ -1,0 +1,388 @@
+#!/usr/bin/env bash
+# Measures the stock broker, the plugin under each durability, and LevelDB alone, and prints one table. README.md says
+# what the rows mean. Everything runs on 127.0.0.1, on free ports, with fresh data directories.
+#
+#	tests/bench/run.sh              three rounds, about ten minutes
+#	QUICK=1 tests/bench/run.sh      one short round, to see that it works
+#
+# ROUNDS=3            rounds; every round runs all columns in turn, the table shows medians
+# MOSQUITTO=PATH      the broker binary
+# DURABILITIES="..."  columns of the plugin, of: strict group os
+# GROUPS_OF="..."     group sizes
+# NODELAY=false       leave Nagle's algorithm on (the broker's default); a message then waits for acks of the one before
+# DATA=DIR            where the data directories go: a real disk, or fsync costs nothing
+# BUILD=DIR           a finished release build, instead of building here
+# PLUGIN=FILE         another mosquitto_timeline.so
+set -uo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+quick=${QUICK:-0}
+mosquitto=${MOSQUITTO:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mosquitto || true)}
+durabilities=${DURABILITIES-strict group os}
+groups_of=${GROUPS_OF:-2 100 500}
+nodelay=${NODELAY:-true}
+own_build=${BUILD:+0}
+build=${BUILD:-$root/build/release}
+plugin=${PLUGIN:-$build/plugin/mosquitto_timeline.so}
+
+if [ "$quick" = 1 ]; then
+	rounds=${ROUNDS:-1} load_seconds=1 latency_seconds=2 entries=100000 drain_messages=20000 raw_messages=50000
+else
+	rounds=${ROUNDS:-3} load_seconds=5 latency_seconds=10 entries=1000000 drain_messages=200000 raw_messages=400000
+fi
+
+senders=8      # connections that publish one to one: users 0 to 7
+receivers=100  # users 8 to 107
+rate=1000      # of the latency runs
+broker_pid=''
+broker_dir=''
+port=''
+work=''
+
+die() {
+	echo "run.sh: $*" >&2
+	exit 1
+}
+
+note() {
+	echo "run.sh: $*" >&2
+}
+
+# ---- building ----
+
+run_logged() {
+	"$@" >"$work/build.log" 2>&1 || {
+		tail -n 40 "$work/build.log" >&2
+		die "failed: $*"
+	}
+}
+
+build_all() {
+	if [ -z "$own_build" ] && [ -f "$root/CMakePresets.json" ]; then
+		cd "$root" || die "cannot enter $root"
+		run_logged cmake --preset release
+		run_logged cmake --build --preset release
+	fi
+	tools=$build/tests/bench
+	if [ ! -x "$tools/tl_mqtt_load" ] || [ ! -x "$tools/tl_raw_leveldb" ]; then
+		tools=$build/bench-tools
+		run_logged cmake -S "$root/tests/bench" -B "$tools" -DCMAKE_BUILD_TYPE=Release
+		run_logged cmake --build "$tools"
+	fi
+	if [ -n "$durabilities" ] && [ ! -f "$plugin" ]; then
+		note "there is no $plugin: measuring without the plugin"
+		durabilities=''
+	fi
+}
+
+# ---- the broker ----
+
+stop_broker() {
+	if [ -n "$broker_pid" ]; then
+		kill "$broker_pid" 2>/dev/null
+		wait "$broker_pid" 2>/dev/null
+		broker_pid=''
+	fi
+	if [ -n "$broker_dir" ]; then
+		rm -rf "$broker_dir"
+		broker_dir=''
+	fi
+}
+
+# shellcheck disable=SC2317 # called by trap
+clean_up() {
+	stop_broker
+	[ -z "$work" ] || rm -rf "$work"
+}
+
+is_open() {
+	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+pick_port() {
+	port=$((20000 + RANDOM % 12000))
+	while is_open "$port"; do
+		port=$((20000 + RANDOM % 12000))
+	done
+}
+
+# write_config COLUMN
+write_config() {
+	echo "listener $port 127.0.0.1"
+	echo "allow_anonymous true"
+	echo "max_inflight_messages 0"
+	echo "max_queued_messages 0"
+	echo "set_tcp_nodelay $nodelay"
+	echo "log_dest stderr"
+	echo "log_type error"
+	echo "log_type warning"
+	[ "$(id -u)" != 0 ] || echo "user root"
+	if [ "$1" != stock ]; then
+		echo "plugin $plugin"
+		echo "plugin_opt_data_dir $broker_dir/data"
+		echo "plugin_opt_durability $1"
+		echo "plugin_opt_other_topics allow"
+	fi
+}
+
+# The last line the broker logged, but for the one about running as root.
+broker_words() {
+	grep -v 'run as root' "$work/broker.log" | tail -n 1
+}
+
+# start_broker COLUMN: false, with the broker's last words, when it does not start
+start_broker() {
+	for _ in 1 2 3; do
+		broker_dir=$(mktemp -d "$work/data.XXXXXX")
+		mkdir "$broker_dir/data"
+		pick_port
+		write_config "$1" >"$broker_dir/mosquitto.conf"
+		"$mosquitto" -c "$broker_dir/mosquitto.conf" >"$work/broker.log" 2>&1 &
+		broker_pid=$!
+		for _ in {1..200}; do
+			kill -0 "$broker_pid" 2>/dev/null || break
+			is_open "$port" && return 0
+			sleep 0.05
+		done
+		stop_broker
+	done
+	note "$1: the broker did not start: $(broker_words)"
+	return 1
+}
+
+# Nanoseconds the broker's own thread has been running; 0 where the kernel does not say.
+broker_cpu_ns() {
+	local ns=0
+
+	read -r ns _ 2>/dev/null <"/proc/$broker_pid/task/$broker_pid/schedstat"
+	echo "${ns:-0}"
+}
+
+# ---- figures ----
+
+# load COMMAND [OPTION ...]: runs the generator and leaves its line in $line
+load() {
+	line=$("$tools/tl_mqtt_load" "$1" --port "$port" "${@:2}") && return 0
+	[ -z "$(broker_words)" ] || note "the broker said: $(broker_words)"
+	return 1
+}
+
+# value KEY: the figure KEY=... of $line
+value() {
+	sed -n "s/.* $1=\([0-9.]*\).*/\1/p" <<<"$line"
+}
+
+record() {
+	echo "$3" >>"$work/results/$1.$2"
+}
+
+# ratio A B: A / B
+ratio() {
+	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", (b > 0 ? a / b : 0) }'
+}
+
+warn_refused() {
+	[ "$(value refused)" = 0 ] || note "$1: $(value refused) messages were refused: $line"
+}
+
+# ---- what is measured; each with a broker of its own ----
+
+# One to one: acks, and the moment the last message is in both inboxes.
+measure_direct() {
+	local column=$1 topic='im/user/u%u/m%m' cpu messages start_ns
+
+	[ "$column" != stock ] || topic='bench/u%u/m%m'
+	cpu=$(broker_cpu_ns)
+	load publish --connections $senders --users $receivers --first-user $senders --topic "$topic" \
+		--seconds $load_seconds --messages 10000000 || return 1
+	cpu=$(($(broker_cpu_ns) - cpu))
+	warn_refused "$column"
+	messages=$(value messages)
+	start_ns=$(value start_ns)
+	record acked "$column" "$(value acked_per_s)"
+	record cpu "$column" "$(ratio "$cpu" $((messages * 1000)))"
+	[ "$column" != stock ] || return 0
+	load wait --users $((senders + receivers)) --sum $((2 * messages)) --since-ns "$start_ns" || return 1
+	record stored "$column" "$(ratio "$messages" "$(value seconds)")"
+}
+
+# The stock broker's counterpart of storing: delivery to a connected subscriber.
+measure_delivery() {
+	load publish --connections $senders --topic 'bench/%n' --subscribers $senders --filter 'bench/%n' --copies 1 \
+		--seconds $load_seconds --messages 10000000 || return 1
+	record stored "$1" "$(value delivered_per_s)"
+}
+
+# measure_group COLUMN MEMBERS: entries/s over all members' inboxes (stock: deliveries/s to as many subscribers)
+measure_group() {
+	local column=$1 members=$2 each=$((entries / $2 / 2)) sum messages start_ns
+
+	if [ "$column" = stock ]; then
+		load publish --connections 2 --messages $each --seconds $load_seconds --topic bench/group \
+			--subscribers "$members" --filter bench/group --copies "$members" || return 1
+		record "group$members" "$column" "$(value delivered_per_s)"
+		return 0
+	fi
+	load create --conv team --members "$members" || return 1
+	load wait --users "$members" || return 1
+	sum=$(value sum)
+	load publish --connections 2 --messages $each --seconds $load_seconds --topic 'im/conv/team/m%m' || return 1
+	warn_refused "$column"
+	messages=$(value messages)
+	start_ns=$(value start_ns)
+	load wait --users "$members" --sum $((sum + messages * members)) --since-ns "$start_ns" || return 1
+	record "group$members" "$column" "$(ratio $((messages * members)) "$(value seconds)")"
+}
+
+# From publishing to the notification that carries the message (stock: to delivery).
+measure_latency() {
+	local topic='im/user/u%u/m%m' filter='im/notify/u%u'
+
+	[ "$1" != stock ] || topic='bench/u%u/m%m' filter='bench/u%u/+'
+	load latency --rate $rate --seconds $latency_seconds --topic "$topic" --filter "$filter" || return 1
+	[ "$(value missing)" = 0 ] || note "$1: $(value missing) messages came in no notification: $line"
+	record notify_p50 "$1" "$(value p50_us)"
+	record notify_p99 "$1" "$(value p99_us)"
+}
+
+# One device pulls a full inbox (stock: a full persistent session).
+measure_drain() {
+	local column=$1 each=$((drain_messages / senders)) topic='im/user/u%u/m%m' messages
+
+	if [ "$column" = stock ]; then
+		topic='bench/u%u/m%m'
+		load subscribe --filter 'bench/#' || return 1
+	fi
+	load publish --connections $senders --messages $each --seconds $load_seconds --users 1 --first-user 1000 \
+		--topic "$topic" || return 1
+	messages=$(value messages)
+	if [ "$column" = stock ]; then
+		load drain --mode session --count "$messages" || return 1
+	else
+		load wait --first 1000 --sum "$messages" || return 1
+		load drain --user u1000 || return 1
+		[ "$(value messages)" = "$messages" ] || note "$column: drained $(value messages) of $messages messages"
+	fi
+	record drain "$column" "$(value messages_per_s)"
+}
+
+measure_raw() {
+	local members
+
+	line=$("$tools/tl_raw_leveldb" --dir "$work/raw.db" --messages $raw_messages) || return 1
+	record stored raw "$(value messages_per_s)"
+	rm -rf "$work/raw.db"
+	for members in $groups_of; do
+		line=$("$tools/tl_raw_leveldb" --dir "$work/raw.db" --messages $((entries / members)) --members "$members") ||
+			return 1
+		record "group$members" raw "$(value inbox_per_s)"
+		rm -rf "$work/raw.db"
+	done
+}
+
+# with_broker COLUMN MEASURE [ARGUMENT]: a fresh broker for one measurement
+with_broker() {
+	local column=$1 measure=$2
+
+	start_broker "$column" || return 1
+	"$measure" "$column" "${@:3}" || note "$column: $measure ${*:3} failed and is left out"
+	stop_broker
+}
+
+measure_column() {
+	local column=$1 members
+
+	with_broker "$column" measure_direct || return
+	[ "$column" != stock ] || with_broker "$column" measure_delivery
+	for members in $groups_of; do
+		with_broker "$column" measure_group "$members"
+	done
+	with_broker "$column" measure_latency
+	with_broker "$column" measure_drain
+}
+
+# ---- the table ----
+
+median() {
+	[ -s "$work/results/$1.$2" ] || return 0
+	sort -n "$work/results/$1.$2" |
+		awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int((NR + 2) / 2)]) / 2 }'
+}
+
+# cell MEDIAN REFERENCE [own]: "median (ratio)"; the column that is the reference itself has no ratio
+cell() {
+	if [ -z "$1" ]; then
+		printf '%16s' -
+	else
+		awk -v m="$1" -v r="${2:-0}" -v own="${3:-}" 'BEGIN {
+			number = m < 100 && m != int(m) ? sprintf("%.1f", m) : sprintf("%.0f", m)
+			printf "%16s", (r > 0 && own == "" ? sprintf("%s (%.2f)", number, m / r) : number) }'
+	fi
+}
+
+# row NAME REFERENCE LABEL
+row() {
+	local reference column
+
+	reference=$(median "$1" "$2")
+	printf '%-39s' "$3"
+	for column in stock $durabilities raw; do
+		if [ "$column" = "$2" ] || [ "$column" = stock ] || [ "$column" = raw ]; then
+			cell "$(median "$1" "$column")" "$reference" own
+		else
+			cell "$(median "$1" "$column")" "$reference"
+		fi
+	done
+	echo
+}
+
+print_table() {
+	local column members
+
+	echo
+	echo "$("$mosquitto" -h 2>/dev/null | head -n 1), $(nproc) processors, $(uname -sr), data on" \
+		"$(stat -f -c %T "$work"), set_tcp_nodelay $nodelay"
+	echo "medians of $rounds rounds; in brackets the ratio to stock, in rows marked * to LevelDB alone (raw)"
+	echo
+	printf '%-39s' ''
+	for column in stock $durabilities raw; do
+		printf '%16s' "$column"
+	done
+	echo
+	row acked stock 'acked messages/s, 1:1'
+	row cpu stock 'broker thread, us CPU per message, 1:1'
+	row stored raw 'messages/s until stored, 1:1 *'
+	for members in $groups_of; do
+		row "group$members" raw "inbox writes/s, group of $members *"
+	done
+	row notify_p50 stock "publish to notify at $rate/s, p50 us"
+	row notify_p99 stock "publish to notify at $rate/s, p99 us"
+	row drain stock 'drain by one device, messages/s'
+	echo
+	echo "stock stores nothing: its figure is delivery to connected subscribers (rows *, notify), or from a"
+	echo "persistent session in memory (drain)."
+}
+
+main() {
+	local round column
+
+	[ -x "$mosquitto" ] || die "no mosquitto found: install it or set MOSQUITTO=/path/to/mosquitto"
+	mkdir -p "${DATA:-$build}" || die "cannot make ${DATA:-$build}"
+	work=$(mktemp -d "${DATA:-$build}/bench.XXXXXX") || die "cannot make a directory in ${DATA:-$build}"
+	trap clean_up EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	mkdir "$work/results"
+	build_all
+	for ((round = 1; round <= rounds; round++)); do
+		for column in stock $durabilities; do
+			note "round $round of $rounds: $column"
+			measure_column "$column"
+		done
+		note "round $round of $rounds: raw LevelDB"
+		measure_raw || note "raw LevelDB failed and is left out"
+	done
+	print_table
+}
+
+main "$@"
