@@ -54,11 +54,18 @@ static enum tl_err take_rid(struct tl_slice map, struct tl_slice *rid_out, struc
 	return TL_OK;
 }
 
-static void refuse(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_route *route,
-                   const char *op, enum tl_err err, const char *why)
+/* Answers a request that gets no further. Its rid is given back if it can be made out. */
+static void refuse(struct tl_plugin *plugin, const struct tl_session *session, struct tl_route *route, const char *op,
+                   struct tl_slice payload, enum tl_err err, const char *why)
 {
+	struct tl_pack map;
+	tl_pack_init(&map);
+	if (tl_codec_decode(route->codec, payload, &map, NULL) != TL_OK ||
+	    take_rid(tl_pack_bytes(&map), &route->rid, NULL) != TL_OK)
+		route->rid = tl_slice("", 0);
 	const struct tl_response response = {.op = op, .rid = route->rid, .err = err, .why = why};
 	tl_answer_send(plugin, route, session->user, session->device, &response, false);
+	tl_pack_fini(&map);
 }
 
 /* --- requests that read: on a reader thread --- */
@@ -242,6 +249,6 @@ int tl_incoming_request(struct tl_plugin *plugin, struct tl_session *session, co
 		return MOSQ_ERR_SUCCESS;
 	if (!tl_err_is_refusal(err) && request && request->change)
 		return MOSQ_ERR_NOMEM; /* no ack: the connection is closed, and the client sends again */
-	refuse(plugin, session, &route, op, err, why.text);
+	refuse(plugin, session, &route, op, payload, err, why.text);
 	return MOSQ_ERR_SUCCESS;
 }

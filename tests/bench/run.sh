@@ -9,7 +9,7 @@
 # MOSQUITTO=PATH      the broker binary
 # DURABILITIES="..."  columns of the plugin, of: strict group os
 # GROUPS_OF="..."     group sizes
-# NODELAY=false       leave Nagle's algorithm on (the broker's default); a message then waits for acks of the one before
+# NODELAY=false       leave Nagle's algorithm on (the broker's default): milliseconds more latency
 # DATA=DIR            where the data directories go: a real disk, or fsync costs nothing
 # BUILD=DIR           a finished release build, instead of building here
 # PLUGIN=FILE         another mosquitto_timeline.so

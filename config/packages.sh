@@ -1,0 +1,32 @@
+#!/bin/sh
+# Installs the Debian packages that this project needs and that are missing.
+#   config/packages.sh        what it takes to build and run
+#   config/packages.sh tests  and what its tests need besides
+set -eu
+
+packages="cmake gcc libc6-dev make pkg-config mosquitto mosquitto-dev libmosquitto-dev mosquitto-clients
+  libleveldb-dev libmsgpack-dev libjson-c-dev libxxhash-dev libunistring-dev libssl-dev uthash-dev"
+if [ "${1:-}" = tests ]; then
+  packages="$packages libcmocka-dev bc python3 python3-paho-mqtt python3-msgpack clang libclang-rt-14-dev"
+fi
+
+missing=""
+for package in $packages; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+[ -z "$missing" ] && exit 0
+
+echo "Installing:$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+sudo=""
+[ "$(id -u)" = 0 ] || sudo="sudo -E"
+# Debian starts its own broker on installing it; only ours is wanted, so services are kept from starting.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+  $sudo chmod 755 $policy
+  trap '$sudo rm -f $policy' EXIT
+fi
+$sudo apt-get update -q >&2
+# shellcheck disable=SC2086
+$sudo apt-get install -y -q --no-install-recommends $missing >&2
