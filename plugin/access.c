@@ -63,19 +63,16 @@ static bool may_subscribe(struct tl_plugin *plugin, const struct tl_session *ses
 
 static void note_interest(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
 {
-	unsigned codecs = 0;
 	for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1) {
 		char topic[512];
 		bool matches = false;
 		tl_notify_topic(plugin->notify, (enum tl_codec)codec, session->user, topic, sizeof topic);
-		if (mosquitto_topic_matches_sub(filter->plain, topic, &matches) == MOSQ_ERR_SUCCESS && matches)
-			codecs |= codec;
+		if (mosquitto_topic_matches_sub(filter->plain, topic, &matches) != MOSQ_ERR_SUCCESS || !matches)
+			continue;
+		session->codecs |= codec;
+		tl_notify_want(plugin->notify, session->user, codec);
+		tl_tell_latest(plugin, session, (enum tl_codec)codec);
 	}
-	if (codecs == 0)
-		return;
-	session->codecs |= codecs;
-	tl_notify_want(plugin->notify, session->user, codecs);
-	tl_tell_latest(plugin, session, codecs);
 }
 
 static int outside(const struct tl_plugin *plugin)

@@ -68,6 +68,8 @@ static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 		return false;
 	if (packet->answers_request && session->requests > 0)
 		session->requests--;
+	if (!packet->payload)
+		return false;
 	const struct tl_packet_address address = {
 		.client_id = packet->device.ptr,
 		.topic = packet->topic.ptr,

@@ -14,8 +14,7 @@ enum { RID_MAX = 128 }; /* bytes of a packed rid */
 struct reading {
 	struct tl_job job;
 	struct tl_plugin *plugin;
-	const struct tl_request *request; /* NULL: the current seq is to be told */
-	unsigned codecs;                  /* of the notifications, if so */
+	const struct tl_request *request; /* NULL: the current seq is to be told, in the route's codec */
 	struct tl_route route;
 	struct tl_slice user, device, payload;
 	char data[];
@@ -102,29 +101,21 @@ static void answer_reading(struct reading *reading)
 	tl_answer_fini(&answer);
 }
 
-static void tell_one(struct reading *reading, enum tl_codec codec, uint64_t seq)
+/* Exactly one packet leaves here whatever happens, because the session counts on it. */
+static void answer_latest(struct reading *reading)
 {
+	struct tl_notify *notify = reading->plugin->notify;
 	char topic[512];
-	tl_notify_topic(reading->plugin->notify, codec, reading->user, topic, sizeof topic);
+	uint64_t seq;
+	tl_notify_topic(notify, reading->route.codec, reading->user, topic, sizeof topic);
 	struct tl_packet *packet =
 		tl_packet_new(reading->user, reading->device, tl_slice_str(topic), tl_slice(NULL, 0));
 	if (!packet)
 		return;
-	packet->payload = tl_notify_lightweight(reading->plugin->notify, codec, seq, &packet->payload_len);
-	if (packet->payload)
-		tl_outbox_put_take(&reading->plugin->outbox, packet);
-	else
-		tl_packet_free(packet);
-}
-
-static void answer_latest(struct reading *reading)
-{
-	uint64_t seq;
-	if (tl_store_latest(reading->plugin->store, reading->user, &seq) != TL_OK)
-		return;
-	for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1)
-		if (reading->codecs & codec)
-			tell_one(reading, (enum tl_codec)codec, seq);
+	packet->answers_request = true;
+	if (tl_store_latest(reading->plugin->store, reading->user, &seq) == TL_OK)
+		packet->payload = tl_notify_lightweight(notify, reading->route.codec, seq, &packet->payload_len);
+	tl_outbox_put_take(&reading->plugin->outbox, packet);
 }
 
 static void run(struct tl_job *job)
@@ -171,17 +162,11 @@ static struct reading *reading_new(struct tl_plugin *plugin, const struct tl_ses
 	return reading;
 }
 
-static enum tl_err read(struct tl_plugin *plugin, struct tl_session *session, const struct tl_request *request,
-                        const struct tl_route *route, struct tl_slice payload, struct tl_why *why)
+static enum tl_err submit(struct tl_plugin *plugin, struct tl_session *session, struct reading *reading,
+                          struct tl_why *why)
 {
-	if (payload.len > TL_REQUEST_MAX_BYTES)
-		return tl_fail(why, TL_TOO_LARGE, "a request has at most %d bytes", TL_REQUEST_MAX_BYTES);
-	if (session->requests >= plugin->options.requests_per_device)
-		return tl_fail(why, TL_RATE_LIMITED, "too many requests at once: wait for answers");
-	struct reading *reading = reading_new(plugin, session, route, payload);
 	if (!reading)
 		return TL_NO_MEMORY;
-	reading->request = request;
 	if (tl_worker_pool_submit(plugin->readers, &reading->job) != TL_OK) {
 		free(reading);
 		return tl_fail(why, TL_RATE_LIMITED, "the server is busy: try again later");
@@ -190,15 +175,26 @@ static enum tl_err read(struct tl_plugin *plugin, struct tl_session *session, co
 	return TL_OK;
 }
 
-void tl_tell_latest(struct tl_plugin *plugin, const struct tl_session *session, unsigned codecs)
+static enum tl_err read(struct tl_plugin *plugin, struct tl_session *session, const struct tl_request *request,
+                        const struct tl_route *route, struct tl_slice payload, struct tl_why *why)
 {
-	const struct tl_route nowhere = {.codec = TL_CODEC_JSON};
-	struct reading *reading = reading_new(plugin, session, &nowhere, tl_slice("", 0));
-	if (!reading)
+	if (payload.len > TL_REQUEST_MAX_BYTES)
+		return tl_fail(why, TL_TOO_LARGE, "a request has at most %d bytes", TL_REQUEST_MAX_BYTES);
+	if (session->requests >= plugin->options.requests_per_device)
+		return tl_fail(why, TL_RATE_LIMITED, "too many requests at once: wait for answers");
+	struct reading *reading = reading_new(plugin, session, route, payload);
+	if (reading)
+		reading->request = request;
+	return submit(plugin, session, reading, why);
+}
+
+void tl_tell_latest(struct tl_plugin *plugin, struct tl_session *session, enum tl_codec codec)
+{
+	const struct tl_route route = {.codec = codec};
+	if (session->requests >= plugin->options.requests_per_device)
 		return;
-	reading->codecs = codecs;
-	if (tl_worker_pool_submit(plugin->readers, &reading->job) != TL_OK)
-		free(reading);
+	enum tl_err err = submit(plugin, session, reading_new(plugin, session, &route, tl_slice("", 0)), NULL);
+	(void)err; /* the next notification tells it */
 }
 
 /* --- requests that change something --- */

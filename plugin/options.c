@@ -13,7 +13,7 @@ struct option {
 	enum type type;
 	size_t offset;
 	const char *standard; /* the default; NULL: must be given */
-	uint64_t min, max;    /* NUMBER; SIZE in bytes; TIME in ms */
+	uint64_t min, max;    /* TEXT: bytes; NUMBER; SIZE in bytes; TIME in ms */
 	const char *const *choices;
 };
 
@@ -28,9 +28,9 @@ static const char *const others[] = {"defer", "allow", NULL};
 #define AT(field) offsetof(struct tl_options, field)
 
 static const struct option table[] = {
-	{"root", TEXT, AT(root), "im", 1, 128, NULL},
-	{"data_dir", TEXT, AT(data_dir), NULL, 1, 3000, NULL},
-	{"admins", TEXT, AT(admins), "", 0, 4096, NULL},
+	{"root", TEXT, AT(root), "im", 1, TL_ROOT_MAX, NULL},
+	{"data_dir", TEXT, AT(data_dir), NULL, 1, TL_DATA_DIR_MAX, NULL},
+	{"admins", TEXT, AT(admins), "", 0, TL_ADMINS_MAX, NULL},
 	{"durability", CHOICE, AT(durability), "group", 0, 0, durabilities},
 	{"anonymous", CHOICE, AT(anonymous), "deny", 0, 0, anonymouses},
 	{"other_topics", CHOICE, AT(other_topics), "defer", 0, 0, others},
@@ -118,7 +118,7 @@ static enum tl_err set(struct tl_options *options, const struct option *option, 
 		return set_number(options, option, value, why);
 	if (strlen(value) < option->min || strlen(value) > option->max)
 		return bad(why, option, value, "is empty or too long");
-	*(const char **)field(options, option) = value;
+	strcpy(field(options, option), value); /* the table's maximum is the field's room */
 	return TL_OK;
 }
 

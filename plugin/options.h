@@ -9,10 +9,12 @@
 enum tl_anonymous { TL_ANONYMOUS_DENY, TL_ANONYMOUS_CLIENT_ID };
 enum tl_other_topics { TL_OTHER_DEFER, TL_OTHER_ALLOW };
 
+enum { TL_ROOT_MAX = 128, TL_DATA_DIR_MAX = 3000, TL_ADMINS_MAX = 4096 }; /* bytes */
+
 struct tl_options {
-	const char *root;
-	const char *data_dir;
-	const char *admins; /* usernames separated by commas or blanks; empty: none */
+	char root[TL_ROOT_MAX + 1];
+	char data_dir[TL_DATA_DIR_MAX + 1];
+	char admins[TL_ADMINS_MAX + 1]; /* usernames separated by commas; empty: none */
 	uint64_t durability;   /* enum tl_durability */
 	uint64_t anonymous;    /* enum tl_anonymous */
 	uint64_t other_topics; /* enum tl_other_topics */
@@ -29,8 +31,8 @@ struct tl_options {
 	uint64_t requests_per_device; /* being worked on at once */
 };
 
-/* Fills the options in from the configuration and the defaults; strings are borrowed from `given`. An unknown option,
- * a bad value or a missing one: TL_BAD_REQUEST, and `why` names the option and says what is wrong. */
+/* Fills the options in from the configuration and the defaults. Nothing of `given`, which the broker may free when it
+ * reloads its configuration, is kept. An unknown option, a bad value or a missing one: TL_BAD_REQUEST, and `why` names the option and says what is wrong. */
 TL_MUST_USE enum tl_err tl_options_parse(const struct mosquitto_opt *given, int count, struct tl_options *options_out,
                                          struct tl_why *why);
 

@@ -14,7 +14,7 @@ struct tl_packet {
 	struct tl_slice device;      /* client id, NUL-terminated */
 	struct tl_slice topic;       /* NUL-terminated */
 	struct tl_slice correlation; /* ptr NULL: none */
-	char *payload;               /* malloc'ed */
+	char *payload;               /* malloc'ed; NULL: there is nothing to publish after all */
 	size_t payload_len;
 	int qos;
 	bool answers_request; /* one of those that a session's count of requests includes */

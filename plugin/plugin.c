@@ -25,10 +25,8 @@ uint64_t tl_now_ms(void)
 
 static void log_event(void *ctx, enum tl_log level, const char *text)
 {
-	static const int levels[] = {
-		[TL_LOG_ERROR] = MOSQ_LOG_ERR, [TL_LOG_WARNING] = MOSQ_LOG_WARNING, [TL_LOG_NOTICE] = MOSQ_LOG_NOTICE};
-	(void)ctx;
-	mosquitto_log_printf(levels[level], "timeline: %s", text);
+	struct tl_plugin *plugin = ctx;
+	tl_log(&plugin->log, level, text);
 }
 
 /* A connection that resumes a session may have subscribed to notifications in an earlier life, unseen by us. */
@@ -105,6 +103,7 @@ static int on_tick(int event, void *event_data, void *userdata)
 	(void)event_data;
 
 	tl_waker_ticked(plugin->waker);
+	tl_log_flush(&plugin->log);
 	if (tl_answer_publish(plugin) && plugin->sleeps_after_tick)
 		tl_waker_wake(plugin->waker);
 	return MOSQ_ERR_SUCCESS;
@@ -150,6 +149,8 @@ static enum tl_err open_parts(struct tl_plugin *plugin, struct tl_why *why)
 {
 	enum tl_err err = tl_waker_open(&plugin->waker);
 	if (err == TL_OK)
+		err = tl_log_queue_init(&plugin->log, plugin->waker);
+	if (err == TL_OK)
 		err = tl_outbox_init(&plugin->outbox, plugin->waker);
 	const struct tl_notify_options notify = {
 		.root = plugin->options.root, .inline_max = plugin->options.notify_inline_max, .waker = plugin->waker};
@@ -174,6 +175,8 @@ static void close_parts(struct tl_plugin *plugin)
 	tl_notify_free(plugin->notify);
 	if (plugin->outbox.waker)
 		tl_outbox_fini(&plugin->outbox);
+	if (plugin->log.waker)
+		tl_log_queue_fini(&plugin->log);
 	tl_waker_close(plugin->waker);
 	tl_arena_fini(&plugin->arena);
 	tl_pack_fini(&plugin->pack);

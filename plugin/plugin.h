@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "broker.h"
 #include "codec.h"
+#include "log.h"
 #include "notify.h"
 #include "options.h"
 #include "outbox.h"
@@ -23,6 +24,7 @@ struct tl_plugin {
 	struct tl_slice root;
 	struct tl_store *store;
 	struct tl_waker *waker;
+	struct tl_log_queue log;
 	struct tl_outbox outbox;
 	struct tl_notify *notify;
 	struct tl_sessions sessions;
@@ -79,8 +81,8 @@ bool tl_incoming_route(struct tl_plugin *plugin, const struct tl_session *sessio
                        const struct mosquitto_evt_message *event, const struct tl_properties *properties,
                        struct tl_route *route_out);
 
-/* Tells a device its current seq on its notification topics (bits of enum tl_codec), as soon as a reader has it. */
-void tl_tell_latest(struct tl_plugin *plugin, const struct tl_session *session, unsigned codecs);
+/* Tells a device its current seq on its notification topic of that codec, as soon as a reader has it. */
+void tl_tell_latest(struct tl_plugin *plugin, struct tl_session *session, enum tl_codec codec);
 
 /* --- answers.c: what goes back --- */
 

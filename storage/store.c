@@ -1,5 +1,6 @@
 #include "store.h"
 
+#include "disk_space.h"
 #include "timeline.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@ enum {
 	BATCH_BYTES = 4 * 1024 * 1024,
 	STANDINGS = 65536,               /* cached answers of tl_store_standing */
 	MAX_OPEN_FILES = 500,
+	WRITE_BUFFER_MIN = 256 * 1024,
 	BLOOM_BITS = 10,
 	SLOW_DOWN_US = 1000,             /* how long a send waits where the queue is nearly full */
 	MEMBERS_PER_CONVERSATION = 8,    /* cached members for each cached conversation, on average */
@@ -29,7 +31,9 @@ struct tl_store {
 	struct tl_membership_versions versions;
 	struct tl_membership *membership; /* front thread's */
 	struct tl_writer *writer;
-	struct tl_pack pack; /* front thread's scratch */
+	struct tl_disk_space disk;   /* front thread's */
+	bool refusing;               /* front thread's: the last submission was refused */
+	struct tl_pack pack;         /* front thread's scratch */
 };
 
 /* --- opening --- */
@@ -46,6 +50,16 @@ static enum tl_err check_directory(const char *dir, struct tl_why *why)
 	return TL_OK;
 }
 
+/* What is asked for, but on a small disk no more than a sixteenth of what is free: the database writes it twice before
+ * it can drop the first copy. */
+static uint64_t write_buffer(struct tl_store *store)
+{
+	uint64_t free_bytes = UINT64_MAX;
+	tl_disk_space_init(&store->disk, store->options.dir, &free_bytes);
+	uint64_t most = free_bytes / 16 > WRITE_BUFFER_MIN ? free_bytes / 16 : WRITE_BUFFER_MIN;
+	return store->options.write_buffer_bytes < most ? store->options.write_buffer_bytes : most;
+}
+
 static enum tl_err open_database(struct tl_store *store, struct tl_why *why)
 {
 	char path[PATH_MAX];
@@ -54,7 +68,7 @@ static enum tl_err open_database(struct tl_store *store, struct tl_why *why)
 	const struct tl_engine_options options = {
 		.path = path,
 		.cache_bytes = store->options.block_cache_bytes,
-		.write_buffer_bytes = store->options.write_buffer_bytes,
+		.write_buffer_bytes = write_buffer(store),
 		.max_open_files = MAX_OPEN_FILES,
 		.bloom_bits = BLOOM_BITS,
 		.compress = true,
@@ -168,14 +182,39 @@ static void slow_down(struct tl_store *store)
 		usleep(SLOW_DOWN_US);
 }
 
-static enum tl_err append(struct tl_store *store, struct tl_slice payload)
+/* Says once when messages begin to be refused, and once when they are taken again. */
+static void note_refusal(struct tl_store *store, enum tl_err err)
+{
+	char text[160];
+	bool refusing = err != TL_OK;
+	if (refusing == store->refusing)
+		return;
+	store->refusing = refusing;
+	if (refusing)
+		snprintf(text, sizeof text, "messages are refused without an ack: %s", tl_err_text(err));
+	else
+		snprintf(text, sizeof text, "messages are accepted again");
+	store->options.events.log(store->options.events.ctx, refusing ? TL_LOG_ERROR : TL_LOG_NOTICE, text);
+}
+
+static enum tl_err append_parts(struct tl_store *store, const struct tl_slice *parts, size_t count, uint64_t now)
+{
+	uint64_t position;
+	if (tl_disk_space_low(&store->disk, now, parts[0].len + parts[1].len))
+		return TL_NO_SPACE;
+	slow_down(store);
+	return tl_ingest_queue_append(store->queue, parts, count, &position);
+}
+
+/* Queues what is packed and the payload after it; `now` is in ms. */
+static enum tl_err append(struct tl_store *store, struct tl_slice payload, uint64_t now)
 {
 	const struct tl_slice parts[] = {tl_pack_bytes(&store->pack), payload};
-	uint64_t position;
 	if (store->pack.failed)
 		return TL_NO_MEMORY;
-	slow_down(store);
-	return tl_ingest_queue_append(store->queue, parts, payload.len > 0 ? 2 : 1, &position);
+	enum tl_err err = append_parts(store, parts, payload.len > 0 ? 2 : 1, now);
+	note_refusal(store, err);
+	return err;
 }
 
 enum tl_err tl_store_send(struct tl_store *store, const struct tl_submission *from, bool to_user,
@@ -200,7 +239,7 @@ enum tl_err tl_store_send(struct tl_store *store, const struct tl_submission *fr
 	tl_pack_clear(&store->pack);
 	tl_ingest_record_pack_head(&store->pack, &record);
 	tl_message_pack(&store->pack, message);
-	return append(store, body);
+	return append(store, body, message->ts);
 }
 
 enum tl_err tl_store_change(struct tl_store *store, const struct tl_submission *from, const struct tl_request *request,
@@ -217,7 +256,7 @@ enum tl_err tl_store_change(struct tl_store *store, const struct tl_submission *
 	tl_pack_clear(&store->pack);
 	tl_ingest_record_pack_head(&store->pack, &record);
 	atomic_fetch_add(&store->versions.pending, 1);
-	enum tl_err err = append(store, args);
+	enum tl_err err = append(store, args, now);
 	if (err != TL_OK)
 		atomic_fetch_sub(&store->versions.pending, 1);
 	return err;

@@ -18,7 +18,7 @@
 
 enum tl_log { TL_LOG_ERROR, TL_LOG_WARNING, TL_LOG_NOTICE };
 
-/* How the layer above hears of things; called on the writer thread. */
+/* How the layer above hears of things: of commits on the writer thread, of log lines on any. */
 struct tl_store_events {
 	void *ctx;
 	void (*committed)(void *ctx, const struct tl_commit *commit);

@@ -8,12 +8,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -334,6 +336,69 @@ static void test_faults_with_sync(void **state)
 	run_all_faults(*state, true);
 }
 
+/* The next append fails at its `call`-th call, and at that one only. */
+static void append_failing(struct model *m, enum fault fault, unsigned call, enum tl_err expected)
+{
+	inject.fault = fault;
+	inject.first = call;
+	inject.width = 1;
+	inject.calls = 0;
+	inject.armed = true;
+	assert_int_equal(model_append(m), expected);
+	inject.armed = false;
+}
+
+/* Size of the segment that begins at `first`, -1 if there is none. */
+static off_t segment_size(const struct model *m, uint64_t first)
+{
+	char path[128];
+	struct stat status;
+	snprintf(path, sizeof path, "%s/%020" PRIu64 ".queue", m->dir, first);
+	return stat(path, &status) == 0 ? status.st_size : -1;
+}
+
+/* After a failed fdatasync nothing is appended to the segment any more, not even by the next process: what the page
+ * cache shows of it may not be on disk, so a record behind that could be lost to power loss (Q1). */
+static void test_failed_sync_ends_the_segment(void **state)
+{
+	struct model *m = *state;
+	m->options = (struct tl_ingest_queue_options){m->dir, 1 << 20, 1 << 20, true};
+	model_open(m, 0);
+	assert_int_equal(model_append(m), TL_OK);
+	uint64_t end = tl_ingest_queue_end(m->queue);
+	append_failing(m, FAULT_IO, 1, TL_IO); /* pwritev, fdatasync */
+	assert_int_equal(segment_size(m, 0), 32 + (off_t)end);
+	assert_int_equal(model_append(m), TL_OK);
+	assert_int_equal(segment_size(m, 0), 32 + (off_t)end);
+	assert_true(segment_size(m, end) > 32);
+	end = tl_ingest_queue_end(m->queue);
+	model_reopen(m);
+	assert_int_equal(model_append(m), TL_OK);
+	assert_true(segment_size(m, end) > 32);
+	assert_int_equal(model_read(m, UINT32_MAX), TL_END);
+}
+
+/* What a failed append left behind is cut off at once, or the segment is given up: a client's payload could hold what
+ * looks like a record at the very place where the next one, shorter, ends. */
+static void test_failed_write_leaves_nothing(void **state)
+{
+	struct model *m = *state;
+	m->options = (struct tl_ingest_queue_options){m->dir, 1 << 20, 1 << 20, false};
+	model_open(m, 0);
+	assert_int_equal(model_append(m), TL_OK);
+	uint64_t end = tl_ingest_queue_end(m->queue);
+	append_failing(m, FAULT_SHORT, 0, TL_NO_SPACE);
+	assert_int_equal(segment_size(m, 0), 32 + (off_t)end);
+	inject.width = 2; /* the cut fails too */
+	inject.calls = 0;
+	inject.armed = true;
+	assert_int_equal(model_append(m), TL_NO_SPACE);
+	inject.armed = false;
+	assert_int_equal(model_append(m), TL_OK);
+	assert_true(segment_size(m, end) > 32);
+	assert_int_equal(model_read(m, UINT32_MAX), TL_END);
+}
+
 /* ── kill -9 ── */
 
 /* Appends records from `id` on for ever, reporting each through the pipe once it was accepted. */
@@ -500,6 +565,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_faults),
 		TEST(test_faults_with_sync),
+		TEST(test_failed_sync_ends_the_segment),
+		TEST(test_failed_write_leaves_nothing),
 		TEST(test_kill),
 		TEST(test_full_disk),
 	};
