@@ -325,8 +325,6 @@ class Client:
         kw = {} if self.version == MQTT5 else {"clean_session": self.clean}
         paho = Paho(client_id=self.device, protocol=self.version, reconnect_on_failure=False, note_ack=self._on_ack,
                     **kw)
-        paho.max_inflight_messages_set(1000)
-        paho.max_queued_messages_set(0)
         paho.on_connect = self._on_connect
         paho.on_disconnect = self._on_disconnect
         paho.on_message = self._on_message
