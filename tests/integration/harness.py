@@ -124,6 +124,7 @@ class Broker:
 
     def write_conf(self):
         lines = [f"listener {self.port} {HOST}", "log_dest stderr", "set_tcp_nodelay true",
+                 "max_inflight_messages 1000", "max_queued_messages 100000",  # receipts are QoS 1 messages
                  f"allow_anonymous {'true' if self.allow_anonymous else 'false'}"]
         if os.geteuid() == 0:
             lines.append(f"user {self.user}")
@@ -329,6 +330,8 @@ class Client:
         paho.on_disconnect = self._on_disconnect
         paho.on_message = self._on_message
         paho.on_subscribe = self._on_subscribe
+        # Else the kernel holds a request back until the broker's side has acked the ack before it: 40 ms each.
+        paho.on_socket_open = lambda *args: args[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.user is not None:
             paho.username_pw_set(self.user, self.password)
         if self.will:
