@@ -64,7 +64,7 @@ static void cache(struct tl_users *users, struct tl_user *user)
 	HASH_ADD_KEYPTR(by_uid, users->by_uid, user->uid, user->uid_len, user);
 }
 
-/* The position of the message that an inbox entry refers to, 0 where retention has dropped it. */
+/* The position of what an inbox entry refers to, 0 where retention has dropped it. */
 static enum tl_err entry_position(struct tl_engine *engine, struct tl_slice bytes, uint64_t *position_out)
 {
 	struct tl_inbox_entry entry;
@@ -75,6 +75,10 @@ static enum tl_err entry_position(struct tl_engine *engine, struct tl_slice byte
 	*position_out = 0;
 	if (!tl_inbox_entry_unpack(bytes, &entry))
 		return TL_CORRUPT;
+	if (entry.cseq == 0) {
+		*position_out = entry.position;
+		return TL_OK;
+	}
 	enum tl_err err =
 		tl_timeline_get(engine, NULL, tl_partition(TL_PART_STORE, entry.conversation_no), entry.cseq, &value, &len);
 	if (err == TL_NOT_FOUND)
