@@ -7,12 +7,22 @@
  */
 #include "plugin.h"
 
+#include "id.h"
+
 #include <mosquitto.h>
 
 static bool is_member(struct tl_plugin *plugin, const struct tl_session *session, struct tl_slice cid)
 {
 	struct tl_standing standing;
 	return tl_store_standing(plugin->store, cid, session->user, &standing) == TL_OK && standing.member;
+}
+
+/* Muted members do; someone blocked by the other one of a direct chat does not. */
+static bool may_signal(struct tl_plugin *plugin, const struct tl_session *session, struct tl_slice cid)
+{
+	struct tl_standing standing;
+	return tl_store_standing(plugin->store, cid, session->user, &standing) == TL_OK && standing.member &&
+	       (standing.may_send == TL_OK || !tl_id_is_direct(cid));
 }
 
 static bool may_write(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_topic *topic)
@@ -23,7 +33,7 @@ static bool may_write(struct tl_plugin *plugin, const struct tl_session *session
 	case TL_TOPIC_REQ:
 		return true; /* the message itself is looked at when it arrives */
 	case TL_TOPIC_SIGNAL:
-		return is_member(plugin, session, topic->name);
+		return may_signal(plugin, session, topic->name);
 	default:
 		return false;
 	}
@@ -61,8 +71,16 @@ static bool may_subscribe(struct tl_plugin *plugin, const struct tl_session *ses
 	return may_read(plugin, session, &topic);
 }
 
+static void note_live(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
+{
+	bool named = filter->kind == TL_TOPIC_LIVE && !is_wildcard(filter->name);
+	if (filter->kind == TL_TOPIC_LIVE || filter->kind == TL_TOPIC_UNKNOWN)
+		tl_live_subscribed(plugin->live, &session->live, named ? filter->name : tl_slice("", 0));
+}
+
 static void note_interest(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
 {
+	note_live(plugin, session, filter);
 	for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1) {
 		char topic[512];
 		bool matches = false;

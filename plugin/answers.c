@@ -57,6 +57,7 @@ void tl_answer_committed(void *ctx, const struct tl_commit *commit)
 		last = &packet->next;
 	}
 	tl_outbox_put_list_take(&plugin->outbox, first);
+	tl_live_committed(plugin->live, commit);
 	tl_notify_committed(plugin->notify, commit);
 }
 
@@ -89,6 +90,7 @@ bool tl_answer_publish(struct tl_plugin *plugin)
 		tl_packet_free(packet);
 		packet = next;
 	}
+	any |= tl_live_flush(plugin->live);
 	any |= tl_notify_flush(plugin->notify);
 	return any;
 }

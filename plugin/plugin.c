@@ -29,13 +29,14 @@ static void log_event(void *ctx, enum tl_log level, const char *text)
 	tl_log(&plugin->log, level, text);
 }
 
-/* A connection that resumes a session may have subscribed to notifications in an earlier life, unseen by us. */
+/* A connection that resumes a session may have subscribed to anything in an earlier life, unseen by us. */
 static void begin_watching(struct tl_plugin *plugin, struct tl_session *session)
 {
 	session->watching = tl_notify_watch(plugin->notify, session->user);
 	if (session->watching && !mosquitto_client_clean_session(session->client)) {
 		session->codecs = TL_CODEC_MSGPACK | TL_CODEC_JSON;
 		tl_notify_want(plugin->notify, session->user, session->codecs);
+		tl_live_subscribed(plugin->live, &session->live, tl_slice("", 0));
 	}
 }
 
@@ -43,6 +44,7 @@ static void end_session(struct tl_plugin *plugin, struct tl_session *session)
 {
 	if (session->watching)
 		tl_notify_unwatch(plugin->notify, session->user);
+	tl_live_ended(plugin->live, session->live);
 	tl_sessions_end(&plugin->sessions, session);
 }
 
@@ -138,7 +140,10 @@ static struct tl_store_options store_options(struct tl_plugin *plugin)
 				.max_body = options->max_body,
 				.notify_inline_max = options->notify_inline_max,
 				.dedup_window_ms = options->dedup_window,
+				.recall_window_ms = options->recall_window,
+				.edit_window_ms = options->edit_window,
 				.max_members = options->max_members,
+				.max_conversations = options->max_conversations,
 			},
 		.events = {.ctx = plugin, .committed = tl_answer_committed, .log = log_event},
 	};
@@ -157,6 +162,8 @@ static enum tl_err open_parts(struct tl_plugin *plugin, struct tl_why *why)
 	if (err == TL_OK)
 		err = tl_notify_new(&notify, &plugin->notify);
 	if (err == TL_OK)
+		err = tl_live_new(plugin->options.root, plugin->waker, &plugin->live);
+	if (err == TL_OK)
 		err = tl_worker_pool_open((unsigned)plugin->options.readers, READER_JOBS_MAX, &plugin->readers);
 	if (err != TL_OK)
 		return tl_fail(why, err, "cannot start: %s", tl_err_text(err));
@@ -171,7 +178,9 @@ static void close_parts(struct tl_plugin *plugin)
 {
 	tl_worker_pool_close(plugin->readers);
 	tl_store_close(plugin->store);
-	tl_sessions_fini(&plugin->sessions);
+	while (plugin->sessions.by_client)
+		end_session(plugin, plugin->sessions.by_client);
+	tl_live_free(plugin->live);
 	tl_notify_free(plugin->notify);
 	if (plugin->outbox.waker)
 		tl_outbox_fini(&plugin->outbox);

@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "broker.h"
 #include "codec.h"
+#include "live.h"
 #include "log.h"
 #include "notify.h"
 #include "options.h"
@@ -27,6 +28,7 @@ struct tl_plugin {
 	struct tl_log_queue log;
 	struct tl_outbox outbox;
 	struct tl_notify *notify;
+	struct tl_live *live;
 	struct tl_sessions sessions;
 	struct tl_worker_pool *readers;
 	struct tl_arena arena;     /* for the callback at hand */

@@ -9,13 +9,6 @@ void tl_sessions_init(struct tl_sessions *sessions, bool anonymous_client_id)
 	*sessions = (struct tl_sessions){.anonymous_client_id = anonymous_client_id};
 }
 
-void tl_sessions_fini(struct tl_sessions *sessions)
-{
-	struct tl_session *session, *next;
-	HASH_ITER(by_client, sessions->by_client, session, next)
-	tl_sessions_end(sessions, session);
-}
-
 /* Whose connection it is; false where nobody's that we know. */
 static bool identify(const struct tl_sessions *sessions, const struct mosquitto *client, struct tl_slice *user_out,
                      struct tl_slice *device_out)

@@ -17,6 +17,7 @@ struct tl_session {
 	bool watching;           /* counts among those who are notified */
 	unsigned codecs;         /* enum tl_codec bits: which notifications it may have subscribed to */
 	uint32_t requests;       /* being worked on */
+	struct tl_live_interest *live; /* what it listens to; live.h's */
 	UT_hash_handle by_client;
 	UT_hash_handle by_device;
 	char ids[];
@@ -30,7 +31,6 @@ struct tl_sessions {
 };
 
 void tl_sessions_init(struct tl_sessions *sessions, bool anonymous_client_id);
-void tl_sessions_fini(struct tl_sessions *sessions);
 
 /* The session of a connection, or NULL. */
 struct tl_session *tl_sessions_find(struct tl_sessions *sessions, const struct mosquitto *client);

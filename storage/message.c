@@ -144,12 +144,12 @@ static bool is_one_of(struct tl_slice key, const char *const *names)
 	return false;
 }
 
-/* Copies the pairs of a kept message but for the keys named. False if it is damaged. */
-static bool copy_pairs(struct tl_pack *pack, struct tl_slice message, const char *const *without, uint32_t *pairs)
+/* Copies the pairs of a map but for the keys named. False if it is damaged. */
+static bool copy_pairs(struct tl_pack *pack, struct tl_slice map, const char *const *without, uint32_t *pairs)
 {
-	struct tl_reader reader = tl_reader(message);
+	struct tl_reader reader = tl_reader(map);
 	uint32_t count;
-	if (!has_ts(message) || !tl_reader_map(&reader, &count))
+	if (!tl_reader_map(&reader, &count))
 		return false;
 	for (uint32_t i = 0; i < count; i++) {
 		const unsigned char *begin = reader.next;
@@ -168,7 +168,7 @@ static bool copy_pairs(struct tl_pack *pack, struct tl_slice message, const char
 static bool rewrite(struct tl_pack *pack, struct tl_slice message, const char *const *without, uint32_t *pairs)
 {
 	tl_pack_map(pack, 0);
-	return copy_pairs(pack, message, without, pairs) && !pack->failed;
+	return has_ts(message) && copy_pairs(pack, message, without, pairs) && !pack->failed;
 }
 
 static bool set_head(struct tl_pack *pack, size_t head_at, uint32_t pairs)
@@ -179,18 +179,30 @@ static bool set_head(struct tl_pack *pack, size_t head_at, uint32_t pairs)
 	return true;
 }
 
-bool tl_message_edit(struct tl_pack *pack, struct tl_slice message, struct tl_slice body)
+static bool replace_body(struct tl_pack *pack, struct tl_slice message, struct tl_slice body, bool edited)
 {
-	static const char *const replaced[] = {"edited", "body", NULL};
+	static const char *const both[] = {"body", "edited", NULL}, *const only[] = {"body", NULL};
 	size_t head_at = pack->buffer.size;
-	uint32_t pairs = 2;
-	if (!rewrite(pack, message, replaced, &pairs))
+	uint32_t pairs = edited ? 2 : 1;
+	if (!rewrite(pack, message, edited ? both : only, &pairs))
 		return false;
-	tl_pack_cstr(pack, "edited");
-	tl_pack_bool(pack, true);
+	if (edited) {
+		tl_pack_cstr(pack, "edited");
+		tl_pack_bool(pack, true);
+	}
 	tl_pack_cstr(pack, "body");
 	tl_pack_bin(pack, body);
 	return set_head(pack, head_at, pairs);
+}
+
+bool tl_message_edit(struct tl_pack *pack, struct tl_slice message, struct tl_slice body)
+{
+	return replace_body(pack, message, body, true);
+}
+
+bool tl_message_cut(struct tl_pack *pack, struct tl_slice message, struct tl_slice body)
+{
+	return replace_body(pack, message, body, false);
 }
 
 bool tl_message_recall(struct tl_pack *pack, struct tl_slice message)
@@ -202,5 +214,21 @@ bool tl_message_recall(struct tl_pack *pack, struct tl_slice message)
 		return false;
 	tl_pack_cstr(pack, "gone");
 	tl_pack_cstr(pack, "recalled");
+	return set_head(pack, head_at, pairs);
+}
+
+bool tl_message_strip_event(struct tl_pack *pack, struct tl_slice message)
+{
+	static const char *const event_key[] = {"event", NULL}, *const body_key[] = {"body", NULL};
+	struct tl_reader event;
+	size_t head_at = pack->buffer.size;
+	uint32_t pairs = 1, event_pairs = 0;
+	if (!tl_msgpack_find(message, "event", &event) || !rewrite(pack, message, event_key, &pairs))
+		return false;
+	tl_pack_cstr(pack, "event");
+	struct tl_pack_open open = tl_pack_map_begin(pack);
+	if (!copy_pairs(pack, tl_slice(event.next, (size_t)(event.end - event.next)), body_key, &event_pairs))
+		return false;
+	tl_pack_map_end(pack, open, event_pairs);
 	return set_head(pack, head_at, pairs);
 }

@@ -60,6 +60,12 @@ bool tl_message_show(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, ui
 bool tl_message_edit(struct tl_pack *pack, struct tl_slice message, struct tl_slice body);
 bool tl_message_recall(struct tl_pack *pack, struct tl_slice message);
 
+/* Packs a kept message anew with a shorter body, for a preview. False if it is damaged. */
+bool tl_message_cut(struct tl_pack *pack, struct tl_slice message, struct tl_slice body);
+
+/* Packs a kept event anew without the `body` in its event. False if it is damaged or no event. */
+bool tl_message_strip_event(struct tl_pack *pack, struct tl_slice message);
+
 /* A string of a kept message, empty if there is none of that key. */
 struct tl_slice tl_message_str(struct tl_slice message, const char *key);
 

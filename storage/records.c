@@ -32,17 +32,18 @@ static bool open_array(struct tl_reader *reader, uint32_t at_least)
 
 void tl_store_record_pack(struct tl_pack *pack, const struct tl_store_record *record)
 {
-	tl_pack_array(pack, 3);
+	tl_pack_array(pack, 4);
 	tl_pack_uint(pack, record->position);
 	tl_pack_uint(pack, record->running);
+	tl_pack_uint(pack, record->edit);
 	tl_pack_raw(pack, record->message);
 }
 
 bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *record_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
-	if (!open_array(&reader, 3) || !tl_reader_uint(&reader, &record_out->position) ||
-	    !tl_reader_uint(&reader, &record_out->running))
+	if (!open_array(&reader, 4) || !tl_reader_uint(&reader, &record_out->position) ||
+	    !tl_reader_uint(&reader, &record_out->running) || !tl_reader_uint(&reader, &record_out->edit))
 		return false;
 	record_out->message = tl_slice(reader.next, (size_t)(reader.end - reader.next));
 	return true;
@@ -181,7 +182,7 @@ bool tl_pair_key_parse(struct tl_slice bytes, uint64_t *first_out, uint64_t *sec
 {
 	size_t len = tl_ordered_int_get(bytes.ptr, bytes.len, first_out);
 	return len > 0 &&
-	       tl_ordered_int_get((const unsigned char *)bytes.ptr + len, bytes.len - len, second_out) == bytes.len - len;
+	       tl_ordered_int_read((const unsigned char *)bytes.ptr + len, bytes.len - len, second_out);
 }
 
 void tl_dedup_key(uint64_t secret, struct tl_slice sender, struct tl_slice id, unsigned char key_out[TL_DEDUP_KEY_BYTES])

@@ -49,6 +49,7 @@ static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint
 struct tl_store_record {
 	uint64_t position; /* in the ingest queue; tells on replay that the message is here already */
 	uint64_t running;  /* how many messages, events not counted, the conversation has up to and with this one */
+	uint64_t edit;     /* cseq of the latest edit event about this message, 0: none; it alone carries the new body */
 	struct tl_slice message; /* the message object of PROTOCOL 4 as a map, without seq, conv and cseq */
 };
 

@@ -1,10 +1,14 @@
 #include "requests.h"
 
+#define READ(op) {.name = #op, .params = tl_##op##_params, .read = tl_##op}
+#define CHANGE(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op}
+#define CHANGE_WITHIN_BATCH(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op, .within_batch = true}
+
 static const struct tl_request requests[] = {
-	{.name = "hello", .params = tl_hello_params, .read = tl_hello},
-	{.name = "sync", .params = tl_sync_params, .read = tl_sync},
-	{.name = "info", .params = tl_info_params, .read = tl_info},
-	{.name = "create", .params = tl_create_params, .change = tl_create},
+	READ(hello),   READ(sync),   READ(history),   READ(get),  READ(convs),  READ(info),    READ(members),
+	READ(devices), CHANGE(create), CHANGE(update), CHANGE(role), CHANGE(dissolve), CHANGE(join), CHANGE(leave),
+	CHANGE(add),   CHANGE(remove), CHANGE(delete), CHANGE(block), CHANGE(recall), CHANGE(edit),
+	CHANGE_WITHIN_BATCH(read), CHANGE_WITHIN_BATCH(set),
 };
 
 const struct tl_request *tl_request_find(struct tl_slice name)
@@ -13,6 +17,12 @@ const struct tl_request *tl_request_find(struct tl_slice name)
 		if (tl_slice_equal(tl_slice_str(requests[i].name), name))
 			return &requests[i];
 	return NULL;
+}
+
+bool tl_request_begins_batch(struct tl_slice name)
+{
+	const struct tl_request *request = tl_request_find(name);
+	return request && !request->within_batch;
 }
 
 enum tl_err tl_request_check(const struct tl_request *request, struct tl_slice raw, struct tl_why *why)
