@@ -10,6 +10,16 @@
 
 enum tl_generation { TL_MOSQUITTO_2_0, TL_MOSQUITTO_2_1 };
 
+/* Events that 2.0's headers lack. What comes with CLIENT_OFFLINE is laid out as with DISCONNECT, with MESSAGE_OUT as with
+ * MESSAGE. */
+enum { TL_EVT_CONNECT = 11, TL_EVT_MESSAGE_OUT = 27, TL_EVT_CLIENT_OFFLINE = 28 };
+
+struct tl_evt_connect {
+	void *future;
+	struct mosquitto *client;
+	void *future2[4];
+};
+
 /* Which generation this process is: found by what it exports. */
 enum tl_generation tl_broker_generation(void);
 

@@ -144,3 +144,12 @@ done:
 	tl_pack_fini(&pack);
 	return err;
 }
+
+size_t tl_codec_weigh_json(struct tl_slice packed)
+{
+	msgpack_sbuffer json;
+	msgpack_sbuffer_init(&json);
+	size_t size = tl_json_from_msgpack(packed, &json) == TL_OK ? json.size : packed.len;
+	msgpack_sbuffer_destroy(&json);
+	return size;
+}

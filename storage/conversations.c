@@ -189,8 +189,7 @@ static enum tl_err load_members(struct tl_iter *iter, struct tl_conversation *co
 	return err == TL_OK ? tl_iter_error(iter) : err;
 }
 
-/* Whether one user of a direct chat has blocked the other. */
-static enum tl_err read_block(struct tl_engine *engine, uint64_t user_no, struct tl_slice other, bool *blocks_out)
+enum tl_err tl_block_read(struct tl_engine *engine, uint64_t user_no, struct tl_slice other, bool *blocks_out)
 {
 	char *value;
 	size_t len;
@@ -211,7 +210,7 @@ static enum tl_err load_blocks(struct tl_engine *engine, struct tl_conversation 
 	enum tl_err err = tl_user_no(engine, NULL, one, &no);
 	for (size_t i = 0; i < 2 && err == TL_OK; i++) {
 		struct tl_member *member = &conversation->members[i];
-		err = read_block(engine, member->user_no, member->user_no == no ? other : one, &member->blocks);
+		err = tl_block_read(engine, member->user_no, member->user_no == no ? other : one, &member->blocks);
 	}
 	/* One who is new has no name yet and has blocked nobody. */
 	return err == TL_NOT_FOUND ? TL_OK : err;

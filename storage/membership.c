@@ -113,8 +113,7 @@ static enum tl_err read_direct(const struct tl_database *database, struct tl_sli
 {
 	struct tl_slice other;
 	uint64_t other_no;
-	char *value;
-	size_t len;
+	bool blocks = false;
 	if (!tl_direct_id_other(cid, user, &other)) {
 		*standing_out = (struct tl_standing){.may_send = TL_NOT_MEMBER};
 		return TL_OK;
@@ -122,14 +121,10 @@ static enum tl_err read_direct(const struct tl_database *database, struct tl_sli
 	*standing_out = (struct tl_standing){.member = true, .may_send = TL_OK};
 	enum tl_err err = tl_user_no(database->engine, NULL, other, &other_no);
 	if (err == TL_OK)
-		err = tl_engine_get(database->engine, NULL, tl_partition(TL_PART_BLOCKED, other_no), user, &value, &len);
-	if (err == TL_NOT_FOUND)
-		return TL_OK;
-	if (err != TL_OK)
-		return err;
-	free(value);
-	standing_out->may_send = TL_NOT_AUTHORISED;
-	return TL_OK;
+		err = tl_block_read(database->engine, other_no, user, &blocks);
+	if (blocks)
+		standing_out->may_send = TL_NOT_AUTHORISED;
+	return err == TL_NOT_FOUND ? TL_OK : err;
 }
 
 static enum tl_err find_cached(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,

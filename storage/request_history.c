@@ -36,9 +36,12 @@ struct start {
 /* A page in the making. */
 struct page {
 	struct tl_visibility *visibility;
-	struct tl_pack *out;
+	const struct tl_call *call;
+	struct tl_answer *answer;
+	struct tl_pack *out; /* the answer's fields */
 	uint64_t limit;
 	uint32_t count;
+	size_t bytes; /* that they take on the wire */
 	uint64_t order, cseq; /* of the last place looked at, for the cursor */
 	bool full;            /* the page is full and there may be more */
 };
@@ -73,11 +76,13 @@ static enum tl_err add(struct page *page, uint64_t order, uint64_t cseq, struct 
 		enum tl_err err = show(page->out, page->visibility, cseq, bytes);
 		if (err != TL_OK)
 			return err;
-		if (page->count > 0 && page->out->buffer.size > TL_PAGE_BYTES) {
+		size_t weight = tl_answer_weight(page->call, page->answer, before);
+		if (page->count > 0 && page->bytes + weight > TL_PAGE_BYTES) {
 			page->out->buffer.size = before;
 			page->full = true;
 			return TL_OK;
 		}
+		page->bytes += weight;
 		page->count++;
 	}
 	page->order = order;
@@ -286,7 +291,12 @@ static enum tl_err answer_page(struct tl_visibility *v, const struct tl_call *ca
 	const struct tl_arg *limit = &call->args[ARG_LIMIT];
 	bool custom = v->conversation.order == TL_ORDER_CUSTOM;
 	struct page page = {
-		.visibility = v, .out = &answer->fields, .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT};
+		.visibility = v,
+		.call = call,
+		.answer = answer,
+		.out = &answer->fields,
+		.limit = limit->given ? limit->uint : TL_PAGE_DEFAULT,
+	};
 	struct start start;
 	enum tl_err err = find_start(v, call->args, custom, &start, &answer->why);
 	if (err != TL_OK)

@@ -5,8 +5,7 @@
 #include "id.h"
 #include "msgpack_reader.h"
 #include "timeline.h"
-
-#include <stdlib.h>
+#include "visibility.h"
 
 /* A member, of a direct chat too. */
 static enum tl_err require_member(struct tl_transaction *txn, const struct tl_call *call, struct tl_slice cid,
@@ -148,19 +147,6 @@ const struct tl_param tl_delete_params[] = {
 	{.key = NULL},
 };
 
-static enum tl_err is_deleted(struct tl_transaction *txn, const struct tl_user *user, struct tl_slice key,
-                              bool *deleted_out)
-{
-	char *value;
-	size_t len;
-	enum tl_err err = tl_engine_get(txn->database->engine, NULL, tl_partition(TL_PART_DELETED, user->no), key, &value,
-	                                &len);
-	*deleted_out = err == TL_OK;
-	if (err == TL_OK)
-		free(value);
-	return err == TL_NOT_FOUND ? TL_OK : err;
-}
-
 /* Marks those that are there and not deleted yet; *count_out and `kept` say which. */
 static enum tl_err mark_deleted(struct tl_transaction *txn, const struct tl_actor *actor, const struct tl_arg *cseqs,
                                 struct tl_pack *kept, uint32_t *count_out)
@@ -173,14 +159,14 @@ static enum tl_err mark_deleted(struct tl_transaction *txn, const struct tl_acto
 		bool deleted;
 		if (cseq > actor->conversation->head || cseq <= actor->member->record.cleared)
 			continue;
-		tl_pair_key(&key, actor->conversation->no, cseq);
-		enum tl_err err = is_deleted(txn, actor->user, tl_slice(key.bytes, key.len), &deleted);
+		enum tl_err err = tl_deleted_by(txn->database->engine, NULL, actor->user->no, actor->conversation->no, cseq,
+		                                &deleted);
 		if (err != TL_OK)
 			return err;
 		if (deleted)
 			continue;
-		tl_batch_put(txn->batch, tl_partition(TL_PART_DELETED, actor->user->no), tl_slice(key.bytes, key.len),
-		             tl_slice("", 0));
+		tl_batch_put(txn->batch, tl_partition(TL_PART_DELETED, actor->user->no),
+		             tl_pair_key(&key, actor->conversation->no, cseq), tl_slice("", 0));
 		tl_pack_uint(kept, cseq);
 		++*count_out;
 	}
@@ -312,8 +298,6 @@ enum tl_err tl_block(struct tl_transaction *txn, const struct tl_call *call, str
 	const struct tl_arg *other = &call->args[BLOCK_USER];
 	bool on = !call->args[BLOCK_ON].given || call->args[BLOCK_ON].uint != 0, is_on;
 	struct tl_user *user;
-	char *value;
-	size_t len;
 	enum tl_err err = tl_transaction_user(txn, call->user, &user);
 	if (err != TL_OK)
 		return err;
@@ -321,12 +305,7 @@ enum tl_err tl_block(struct tl_transaction *txn, const struct tl_call *call, str
 		return list_blocked(txn, user, answer);
 	if (tl_slice_equal(other->bytes, call->user))
 		return tl_fail(&answer->why, TL_BAD_REQUEST, "'user' is yourself");
-	err = tl_engine_get(txn->database->engine, NULL, tl_partition(TL_PART_BLOCKED, user->no), other->bytes, &value,
-	                    &len);
-	if (err != TL_OK && err != TL_NOT_FOUND)
+	if ((err = tl_block_read(txn->database->engine, user->no, other->bytes, &is_on)) != TL_OK)
 		return err;
-	is_on = err == TL_OK;
-	if (is_on)
-		free(value);
 	return is_on == on ? TL_OK : set_block(txn, call, user, on);
 }

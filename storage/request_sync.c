@@ -22,9 +22,12 @@ struct page {
 	struct tl_engine *engine;
 	struct tl_snapshot *snapshot;
 	struct tl_iter *inbox_iter, *store_iter;
-	struct tl_pack *out;
+	const struct tl_call *call;
+	struct tl_answer *answer;
+	struct tl_pack *out; /* the answer's fields */
 	uint64_t limit;
 	uint32_t count; /* messages on the page */
+	size_t bytes;   /* that they take on the wire */
 	uint64_t next;  /* the last seq on the page */
 
 	/* where store_iter is */
@@ -46,10 +49,16 @@ static void page_fini(struct page *page)
 	tl_snapshot_free(page->snapshot);
 }
 
-static enum tl_err page_init(struct page *page, struct tl_engine *engine, struct tl_pack *out, uint64_t limit)
+static enum tl_err page_init(struct page *page, struct tl_engine *engine, const struct tl_call *call,
+                             struct tl_answer *answer)
 {
 	const struct tl_partition nowhere = tl_partition(TL_PART_META, 0);
-	*page = (struct page){.engine = engine, .out = out, .limit = limit};
+	const struct tl_arg *limit = &call->args[ARG_LIMIT];
+	*page = (struct page){.engine = engine,
+	                      .call = call,
+	                      .answer = answer,
+	                      .out = &answer->fields,
+	                      .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT};
 	enum tl_err err = tl_snapshot_new(engine, &page->snapshot);
 	if (err == TL_OK)
 		err = tl_iter_new(engine, page->snapshot, nowhere, true, &page->inbox_iter);
@@ -161,11 +170,13 @@ static enum tl_err add_entry(struct page *page, uint64_t seq, struct tl_slice by
 	enum tl_err err = show_entry(page, seq, &entry);
 	if (err != TL_OK)
 		return err;
-	*room_out = page->count == 0 || page->out->buffer.size <= TL_PAGE_BYTES;
+	size_t weight = tl_answer_weight(page->call, page->answer, before);
+	*room_out = page->count == 0 || page->bytes + weight <= TL_PAGE_BYTES;
 	if (!*room_out) {
 		page->out->buffer.size = before;
 		return TL_OK;
 	}
+	page->bytes += weight;
 	page->count++;
 	page->next = seq;
 	return TL_OK;
@@ -263,7 +274,6 @@ enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call
 {
 	struct page page;
 	uint64_t user_no;
-	uint64_t limit = call->args[ARG_LIMIT].given ? call->args[ARG_LIMIT].uint : TL_PAGE_DEFAULT;
 	enum tl_err err = tl_user_no(reading->database->engine, NULL, call->user, &user_no);
 	if (err == TL_NOT_FOUND) {
 		const struct tl_bounds empty = {0, 0};
@@ -271,7 +281,7 @@ enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call
 		return TL_OK;
 	}
 	if (err == TL_OK)
-		err = page_init(&page, reading->database->engine, &answer->fields, limit);
+		err = page_init(&page, reading->database->engine, call, answer);
 	if (err != TL_OK)
 		return err;
 	err = answer_page(reading, call, answer, &page, user_no);

@@ -31,6 +31,13 @@ enum tl_err tl_request_check(const struct tl_request *request, struct tl_slice r
 	return tl_params_parse(request->params, raw, args, why);
 }
 
+size_t tl_answer_weight(const struct tl_call *call, const struct tl_answer *answer, size_t from)
+{
+	struct tl_slice packed = tl_pack_bytes(&answer->fields);
+	size_t len = packed.len - from;
+	return call->weigh && !answer->fields.failed ? call->weigh(tl_slice((const char *)packed.ptr + from, len)) : len;
+}
+
 void tl_answer_init(struct tl_answer *answer)
 {
 	tl_pack_init(&answer->fields);

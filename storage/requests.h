@@ -29,6 +29,7 @@ struct tl_call {
 	struct tl_slice device;
 	struct tl_slice raw;        /* the arguments as a packed map */
 	const struct tl_arg *args;  /* parsed, in the order of the op's params */
+	size_t (*weigh)(struct tl_slice packed); /* bytes that a packed item takes on the wire; NULL: as packed */
 	uint64_t now;               /* ms: of acceptance if it changes something, else of now */
 };
 
@@ -79,6 +80,9 @@ TL_MUST_USE enum tl_err tl_request_read(const struct tl_request *request, const 
 TL_MUST_USE enum tl_err tl_request_apply(struct tl_transaction *txn, const struct tl_ingest_record *record);
 
 /* --- packing answers --- */
+
+/* What has been packed since `from` takes on the wire. */
+size_t tl_answer_weight(const struct tl_call *call, const struct tl_answer *answer, size_t from);
 
 void tl_answer_init(struct tl_answer *answer);
 void tl_answer_fini(struct tl_answer *answer);

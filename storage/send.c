@@ -59,6 +59,19 @@ static bool is_blocked(const struct place *place)
 	return false;
 }
 
+/* For a chat that does not exist yet: a refused message shall not bring it into being. */
+static enum tl_err check_not_blocked(struct tl_transaction *txn, struct tl_slice sender, struct tl_slice other)
+{
+	uint64_t other_no;
+	bool blocks = false;
+	enum tl_err err = tl_user_no(txn->database->engine, NULL, other, &other_no);
+	if (err == TL_OK)
+		err = tl_block_read(txn->database->engine, other_no, sender, &blocks);
+	if (err == TL_OK && blocks)
+		return TL_NOT_AUTHORISED;
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
 /* The direct chat, made if need be; TL_NOT_MEMBER where the sender is neither of the two. */
 static enum tl_err resolve_direct(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice sender,
                                   struct place *place)
@@ -67,7 +80,7 @@ static enum tl_err resolve_direct(struct tl_transaction *txn, struct tl_slice ci
 	if (!tl_direct_id_other(cid, sender, &other))
 		return TL_NOT_MEMBER;
 	enum tl_err err = tl_transaction_conversation(txn, cid, &place->conversation);
-	if (err == TL_NOT_FOUND)
+	if (err == TL_NOT_FOUND && (err = check_not_blocked(txn, sender, other)) == TL_OK)
 		err = create_direct(txn, cid, sender, other, &place->conversation);
 	if (err == TL_OK)
 		err = find_sender(txn, sender, place);
