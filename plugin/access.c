@@ -7,12 +7,22 @@
  */
 #include "plugin.h"
 
+#include "id.h"
+
 #include <mosquitto.h>
 
 static bool is_member(struct tl_plugin *plugin, const struct tl_session *session, struct tl_slice cid)
 {
 	struct tl_standing standing;
 	return tl_store_standing(plugin->store, cid, session->user, &standing) == TL_OK && standing.member;
+}
+
+/* Muted members do; someone blocked by the other one of a direct chat does not. */
+static bool may_signal(struct tl_plugin *plugin, const struct tl_session *session, struct tl_slice cid)
+{
+	struct tl_standing standing;
+	return tl_store_standing(plugin->store, cid, session->user, &standing) == TL_OK && standing.member &&
+	       (standing.may_send == TL_OK || !tl_id_is_direct(cid));
 }
 
 static bool may_write(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_topic *topic)
@@ -23,7 +33,7 @@ static bool may_write(struct tl_plugin *plugin, const struct tl_session *session
 	case TL_TOPIC_REQ:
 		return true; /* the message itself is looked at when it arrives */
 	case TL_TOPIC_SIGNAL:
-		return is_member(plugin, session, topic->name);
+		return may_signal(plugin, session, topic->name);
 	default:
 		return false;
 	}
@@ -61,8 +71,16 @@ static bool may_subscribe(struct tl_plugin *plugin, const struct tl_session *ses
 	return may_read(plugin, session, &topic);
 }
 
+static void note_live(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
+{
+	bool named = filter->kind == TL_TOPIC_LIVE && !is_wildcard(filter->name);
+	if (filter->kind == TL_TOPIC_LIVE || filter->kind == TL_TOPIC_UNKNOWN)
+		tl_live_subscribed(plugin->live, &session->live, named ? filter->name : tl_slice("", 0));
+}
+
 static void note_interest(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
 {
+	note_live(plugin, session, filter);
 	for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1) {
 		char topic[512];
 		bool matches = false;
@@ -93,7 +111,25 @@ static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *cli
 	return filter.reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin);
 }
 
-int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic)
+/* A connection that resumes a session has done nothing yet when the broker asks about what waits for it. Responses among
+ * that are its own only if the same user held the client id before. */
+static bool may_inherit(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic)
+{
+	return topic->kind != TL_TOPIC_RES || tl_sessions_was_held(&plugin->sessions, client);
+}
+
+static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic,
+                      bool retained)
+{
+	struct tl_session *known = tl_sessions_find(&plugin->sessions, client);
+	if (retained || (!known && !may_inherit(plugin, client, topic)))
+		return MOSQ_ERR_ACL_DENIED;
+	struct tl_session *session = tl_plugin_session(plugin, client);
+	return session && may_read(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+}
+
+int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic,
+                    bool retained)
 {
 	if (access == MOSQ_ACL_SUBSCRIBE)
 		return check_subscribe(plugin, client, topic);
@@ -102,9 +138,22 @@ int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, in
 	struct tl_topic parsed = tl_topic_parse(plugin->root, topic);
 	if (parsed.kind == TL_TOPIC_OUTSIDE)
 		return outside(plugin);
+	if (access != MOSQ_ACL_WRITE)
+		return check_read(plugin, client, &parsed, retained);
 	struct tl_session *session = tl_plugin_session(plugin, client);
-	if (!session)
-		return MOSQ_ERR_ACL_DENIED;
-	bool granted = access == MOSQ_ACL_WRITE ? may_write(plugin, session, &parsed) : may_read(plugin, session, &parsed);
-	return granted ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+	return session && may_write(plugin, session, &parsed) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+}
+
+int tl_access_check_out(struct tl_plugin *plugin, const struct mosquitto *client, const char *topic)
+{
+	struct tl_topic parsed = tl_topic_parse(plugin->root, topic);
+	if (parsed.kind != TL_TOPIC_RES)
+		return MOSQ_ERR_SUCCESS;
+	struct tl_session *session = tl_plugin_session(plugin, client);
+	if (session && session->since_tick < plugin->ticks)
+		return MOSQ_ERR_SUCCESS; /* it was there when the packet was published */
+	for (const struct tl_packet *packet = plugin->published; packet; packet = packet->next)
+		if (tl_slice_equal(packet->device, parsed.name) && (!session || !tl_slice_equal(packet->user, session->user)))
+			return MOSQ_ERR_ACL_DENIED;
+	return MOSQ_ERR_SUCCESS;
 }

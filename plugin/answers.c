@@ -57,6 +57,7 @@ void tl_answer_committed(void *ctx, const struct tl_commit *commit)
 		last = &packet->next;
 	}
 	tl_outbox_put_list_take(&plugin->outbox, first);
+	tl_live_committed(plugin->live, commit);
 	tl_notify_committed(plugin->notify, commit);
 }
 
@@ -81,14 +82,16 @@ static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 
 bool tl_answer_publish(struct tl_plugin *plugin)
 {
-	struct tl_packet *packet = tl_outbox_take_all(&plugin->outbox);
 	bool any = false;
-	while (packet) {
-		struct tl_packet *next = packet->next;
+	tl_packets_free(plugin->published);
+	plugin->published = tl_outbox_take_all(&plugin->outbox);
+	for (struct tl_packet *packet = plugin->published; packet; packet = packet->next)
 		any |= publish(plugin, packet);
-		tl_packet_free(packet);
-		packet = next;
+	if (!plugin->sleeps_after_tick) {
+		tl_packets_free(plugin->published);
+		plugin->published = NULL;
 	}
+	any |= tl_live_flush(plugin->live);
 	any |= tl_notify_flush(plugin->notify);
 	return any;
 }

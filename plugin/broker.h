@@ -10,6 +10,16 @@
 
 enum tl_generation { TL_MOSQUITTO_2_0, TL_MOSQUITTO_2_1 };
 
+/* Events that 2.0's headers lack. What comes with CLIENT_OFFLINE is laid out as with DISCONNECT, with MESSAGE_OUT as with
+ * MESSAGE. */
+enum { TL_EVT_CONNECT = 11, TL_EVT_MESSAGE_OUT = 27, TL_EVT_CLIENT_OFFLINE = 28 };
+
+struct tl_evt_connect {
+	void *future;
+	struct mosquitto *client;
+	void *future2[4];
+};
+
 /* Which generation this process is: found by what it exports. */
 enum tl_generation tl_broker_generation(void);
 
@@ -22,12 +32,21 @@ bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_pl
 /* Frees a string that mosquitto_property_read_… returned. The two generations take it from different allocators. */
 void tl_broker_free_string(enum tl_generation generation, void *string);
 
+/* A user property of MQTT 5. */
+struct tl_user_property {
+	const char *name;
+	struct tl_slice value;
+};
+
 /* Whom and how to publish to. */
 struct tl_packet_address {
 	const char *client_id; /* NULL: whoever subscribed */
 	const char *topic;
 	int qos;
-	struct tl_slice correlation; /* MQTT 5 Correlation Data; ptr NULL: none */
+	struct tl_slice correlation;  /* MQTT 5 Correlation Data; ptr NULL: none */
+	struct tl_slice content_type; /* empty: none */
+	const struct tl_user_property *properties;
+	size_t property_count;
 };
 
 /* Publishes. Two parts of the payload spare the caller a copy; either may be empty. False if memory is short. */

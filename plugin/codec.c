@@ -3,11 +3,54 @@
 #include "json.h"
 #include "msgpack_reader.h"
 
+#include <openssl/evp.h>
+#include <stdlib.h>
+
 enum tl_codec tl_codec_of(struct tl_slice payload)
 {
 	unsigned char first = payload.len ? *(const unsigned char *)payload.ptr : 0;
 	bool map = (first & 0xf0) == 0x80 || first == 0xde || first == 0xdf;
 	return map ? TL_CODEC_MSGPACK : TL_CODEC_JSON;
+}
+
+/* Decodes standard base64 with its padding to malloc'ed bytes. False where it is none, or memory is short. */
+static bool decode_base64(struct tl_slice text, unsigned char **bytes_out, size_t *len_out)
+{
+	const char *p = text.ptr;
+	size_t padding = text.len >= 2 ? (size_t)(p[text.len - 1] == '=') + (size_t)(p[text.len - 2] == '=') : 0;
+	unsigned char *bytes = malloc(text.len / 4 * 3 + 1);
+	if (!bytes || text.len % 4 != 0 || (text.len > 0 && EVP_DecodeBlock(bytes, text.ptr, (int)text.len) < 0)) {
+		free(bytes);
+		return false;
+	}
+	*bytes_out = bytes;
+	*len_out = text.len / 4 * 3 - padding;
+	return true;
+}
+
+/* JSON has no binary: what is under body64 becomes the body. */
+static enum tl_err take_body64(struct tl_pack *map, struct tl_why *why)
+{
+	struct tl_slice packed = tl_pack_bytes(map), text;
+	struct tl_reader value, pairs = tl_reader(packed);
+	struct tl_pack with_body;
+	unsigned char *bytes;
+	uint32_t count;
+	size_t len;
+	if (!tl_reader_map(&pairs, &count) || !tl_msgpack_find(packed, "body64", &value))
+		return TL_OK;
+	if (!tl_reader_str(&value, &text) || !decode_base64(text, &bytes, &len))
+		return tl_fail(why, TL_BAD_REQUEST, "'body64' must be base64");
+	tl_pack_init(&with_body);
+	tl_pack_map(&with_body, count + 1);
+	tl_pack_cstr(&with_body, "body"); /* before all others: of a key that repeats, the first one is found */
+	tl_pack_bin(&with_body, tl_slice(bytes, len));
+	tl_pack_raw(&with_body, tl_slice(pairs.next, (size_t)(pairs.end - pairs.next)));
+	free(bytes);
+	tl_pack_fini(map);
+	*map = with_body;
+	map->packer.data = &map->buffer;
+	return map->failed ? TL_NO_MEMORY : TL_OK;
 }
 
 static bool is_map(struct tl_slice msgpack)
@@ -31,6 +74,8 @@ enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, struct
 		tl_pack_raw(map_out, payload);
 	} else {
 		err = tl_json_to_msgpack(payload, TL_REQUEST_MAX_DEPTH, &map_out->buffer, why);
+		if (err == TL_OK)
+			err = take_body64(map_out, why);
 	}
 	if (err == TL_OK && map_out->failed)
 		err = TL_NO_MEMORY;
@@ -98,4 +143,13 @@ enum tl_err tl_codec_encode(enum tl_codec codec, const struct tl_response *respo
 done:
 	tl_pack_fini(&pack);
 	return err;
+}
+
+size_t tl_codec_weigh_json(struct tl_slice packed)
+{
+	msgpack_sbuffer json;
+	msgpack_sbuffer_init(&json);
+	size_t size = tl_json_from_msgpack(packed, &json) == TL_OK ? json.size : packed.len;
+	msgpack_sbuffer_destroy(&json);
+	return size;
 }

@@ -15,6 +15,9 @@ enum tl_codec tl_codec_of(struct tl_slice payload);
 TL_MUST_USE enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, struct tl_pack *map_out,
                                         struct tl_why *why);
 
+/* How many bytes a packed item takes in JSON. */
+size_t tl_codec_weigh_json(struct tl_slice packed);
+
 /* A response before it is encoded. */
 struct tl_response {
 	const char *op;         /* not NULL */

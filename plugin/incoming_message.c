@@ -44,12 +44,12 @@ static bool parse_u64(struct tl_slice text, uint64_t *value_out)
 static enum tl_err take_id(struct incoming *in)
 {
 	struct tl_slice in_topic = in->topic->tail, property = in->properties->id;
+	in->id = in_topic;
 	if (property.ptr && in_topic.len > 0 && !tl_slice_equal(property, in_topic))
 		return bad(in, "the message id in the topic differs from the user property 'id'");
-	struct tl_slice id = property.ptr ? property : in_topic;
-	if ((property.ptr || in_topic.len > 0) && !tl_id_valid(id, TL_MESSAGE_ID_MAX))
+	in->id = property.ptr ? property : in_topic;
+	if ((property.ptr || in_topic.len > 0) && !tl_id_valid(in->id, TL_MESSAGE_ID_MAX))
 		return bad(in, "a message id has 1 to 64 bytes without / + # and control characters");
-	in->id = id;
 	return TL_OK;
 }
 
@@ -88,11 +88,20 @@ static enum tl_err take_numbers(struct incoming *in)
 static enum tl_err take_props(struct incoming *in)
 {
 	const struct tl_properties *properties = in->properties;
-	if (properties->props_count > TL_PROPS_MAX || properties->props_bytes > TL_PROPS_BYTES_MAX)
+	struct tl_pack *pack = &in->plugin->pack;
+	size_t bytes = 0;
+	tl_pack_clear(pack);
+	for (uint32_t i = 0; i < properties->props_count && i < TL_PROPS_MAX; i++) {
+		const struct tl_property *property = &properties->props[i];
+		bytes += property->name.len + property->value.len;
+		tl_pack_str(pack, property->name);
+		tl_pack_str(pack, property->value);
+	}
+	if (properties->props_count > TL_PROPS_MAX || bytes > TL_PROPS_BYTES_MAX)
 		return bad(in, "a message has at most 16 user properties of 1024 bytes in all");
 	if (properties->content_type.len > TL_CTYPE_MAX)
 		return bad(in, "a content type has at most 128 bytes");
-	in->message.props = properties->props;
+	in->message.props = tl_pack_bytes(pack);
 	in->message.props_count = properties->props_count;
 	in->message.ctype = properties->content_type.ptr ? properties->content_type : tl_slice("", 0);
 	return TL_OK;
@@ -113,6 +122,13 @@ static enum tl_err take_metadata(struct incoming *in)
 	return err;
 }
 
+/* Even an id that is refused names the receipt's topic, if a topic can hold it. */
+static bool may_stand_in_topic(struct tl_slice id)
+{
+	return id.len <= 1024 && !memchr(id.ptr, '+', id.len) && !memchr(id.ptr, '#', id.len) &&
+	       !memchr(id.ptr, '/', id.len);
+}
+
 /* Receipts go to the Response Topic, else to a topic of the device's that ends with the message's id. */
 static enum tl_err take_route(struct incoming *in)
 {
@@ -120,7 +136,7 @@ static enum tl_err take_route(struct incoming *in)
 	if (tl_slice_equal(in->properties->accept, tl_slice_str("application/msgpack")))
 		in->route.codec = TL_CODEC_MSGPACK;
 	in->route.qos = 1;
-	if (in->route.topic.ptr || in->id.len == 0)
+	if (in->route.topic.ptr || in->id.len == 0 || !may_stand_in_topic(in->id))
 		return TL_OK;
 	size_t size = plugin->root.len + in->session->device.len + in->id.len + 16;
 	char *topic = tl_arena_alloc(&plugin->arena, size);
@@ -137,9 +153,14 @@ static enum tl_err take_route(struct incoming *in)
 static enum tl_err check_target(struct incoming *in)
 {
 	struct tl_standing standing;
-	if (in->topic->kind == TL_TOPIC_USER)
-		return tl_uid_valid(in->topic->name) ? TL_OK : bad(in, "the topic has no valid user id");
-	enum tl_err err = tl_store_standing(in->plugin->store, in->topic->name, in->session->user, &standing);
+	char direct[TL_DIRECT_ID_MAX];
+	struct tl_slice cid = in->topic->name;
+	if (in->topic->kind == TL_TOPIC_USER) {
+		if (!tl_uid_valid(cid))
+			return bad(in, "the topic has no valid user id");
+		cid = tl_direct_id(in->session->user, cid, direct);
+	}
+	enum tl_err err = tl_store_standing(in->plugin->store, cid, in->session->user, &standing);
 	if (err != TL_OK)
 		return err;
 	if (standing.final && standing.may_send != TL_OK)

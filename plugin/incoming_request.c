@@ -85,6 +85,7 @@ static void answer_reading(struct reading *reading)
 		const struct tl_call call = {.user = reading->user,
 		                             .device = reading->device,
 		                             .raw = tl_pack_bytes(&map),
+		                             .weigh = route->codec == TL_CODEC_JSON ? tl_codec_weigh_json : NULL,
 		                             .now = tl_now_ms()};
 		err = tl_store_read(plugin->store, reading->request, call, &answer);
 	}
@@ -232,10 +233,9 @@ int tl_incoming_request(struct tl_plugin *plugin, struct tl_session *session, co
 		return MOSQ_ERR_NOMEM;
 	route.codec = tl_codec_of(payload);
 	const struct tl_request *request = tl_request_find(topic->name);
-	char *op = tl_arena_copy(&plugin->arena, tl_slice(topic->name.ptr, topic->name.len));
+	const char *op = tl_arena_copy(&plugin->arena, topic->name);
 	if (!op)
 		return MOSQ_ERR_NOMEM;
-	op[topic->name.len] = '\0';
 	enum tl_err err = TL_UNKNOWN_OP;
 	if (request && request->read)
 		err = read(plugin, session, request, &route, payload, &why);

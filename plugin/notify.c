@@ -267,7 +267,7 @@ void tl_notify_committed(struct tl_notify *notify, const struct tl_commit *commi
 		const struct tl_inbox_append *append = &commit->appends[i];
 		if (i % LOCKED_APPENDS == LOCKED_APPENDS - 1)
 			let_others_in(notify);
-		struct watcher *watcher = find(notify, append->uid);
+		struct watcher *watcher = append->quiet ? NULL : find(notify, append->uid);
 		if (watcher)
 			announce(notify, watcher, &commit->deliveries[append->delivery], &made[append->delivery], append->seq);
 	}

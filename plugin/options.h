@@ -21,7 +21,10 @@ struct tl_options {
 	uint64_t max_body;          /* bytes */
 	uint64_t notify_inline_max; /* bytes */
 	uint64_t dedup_window;      /* ms */
+	uint64_t recall_window;     /* ms */
+	uint64_t edit_window;       /* ms */
 	uint64_t max_members;
+	uint64_t max_conversations;
 	uint64_t queue_max;         /* bytes */
 	uint64_t block_cache;       /* bytes */
 	uint64_t write_buffer;      /* bytes */

@@ -10,12 +10,7 @@ enum tl_err tl_outbox_init(struct tl_outbox *outbox, struct tl_waker *waker)
 
 void tl_outbox_fini(struct tl_outbox *outbox)
 {
-	struct tl_packet *packet = tl_outbox_take_all(outbox);
-	while (packet) {
-		struct tl_packet *next = packet->next;
-		tl_packet_free(packet);
-		packet = next;
-	}
+	tl_packets_free(tl_outbox_take_all(outbox));
 	pthread_mutex_destroy(&outbox->lock);
 }
 
@@ -51,6 +46,15 @@ void tl_packet_free(struct tl_packet *packet)
 		return;
 	free(packet->payload);
 	free(packet);
+}
+
+void tl_packets_free(struct tl_packet *first)
+{
+	while (first) {
+		struct tl_packet *next = first->next;
+		tl_packet_free(first);
+		first = next;
+	}
 }
 
 void tl_outbox_put_list_take(struct tl_outbox *outbox, struct tl_packet *first)

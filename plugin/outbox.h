@@ -35,6 +35,9 @@ struct tl_packet *tl_packet_new(struct tl_slice user, struct tl_slice device, st
                                 struct tl_slice correlation);
 void tl_packet_free(struct tl_packet *packet);
 
+/* Frees packets linked by `next`. */
+void tl_packets_free(struct tl_packet *first);
+
 /* Hands a packet over and wakes the broker; it is the outbox's from then on. Any thread. */
 void tl_outbox_put_take(struct tl_outbox *outbox, struct tl_packet *packet);
 

@@ -29,13 +29,14 @@ static void log_event(void *ctx, enum tl_log level, const char *text)
 	tl_log(&plugin->log, level, text);
 }
 
-/* A connection that resumes a session may have subscribed to notifications in an earlier life, unseen by us. */
+/* A connection that resumes a session may have subscribed to anything in an earlier life, unseen by us. */
 static void begin_watching(struct tl_plugin *plugin, struct tl_session *session)
 {
 	session->watching = tl_notify_watch(plugin->notify, session->user);
 	if (session->watching && !mosquitto_client_clean_session(session->client)) {
 		session->codecs = TL_CODEC_MSGPACK | TL_CODEC_JSON;
 		tl_notify_want(plugin->notify, session->user, session->codecs);
+		tl_live_subscribed(plugin->live, &session->live, tl_slice("", 0));
 	}
 }
 
@@ -43,6 +44,7 @@ static void end_session(struct tl_plugin *plugin, struct tl_session *session)
 {
 	if (session->watching)
 		tl_notify_unwatch(plugin->notify, session->user);
+	tl_live_ended(plugin->live, session->live);
 	tl_sessions_end(&plugin->sessions, session);
 }
 
@@ -54,8 +56,10 @@ struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosq
 	if (session)
 		end_session(plugin, session);
 	session = tl_sessions_begin(&plugin->sessions, client);
-	if (session)
-		begin_watching(plugin, session);
+	if (!session)
+		return NULL;
+	session->since_tick = plugin->ticks;
+	begin_watching(plugin, session);
 	return session;
 }
 
@@ -65,7 +69,7 @@ static int on_acl_check(int event, void *event_data, void *userdata)
 {
 	const struct mosquitto_evt_acl_check *check = event_data;
 	(void)event;
-	return tl_access_check(userdata, check->client, check->access, check->topic);
+	return tl_access_check(userdata, check->client, check->access, check->topic, check->retain);
 }
 
 static int on_message(int event, void *event_data, void *userdata)
@@ -79,7 +83,7 @@ static int on_message(int event, void *event_data, void *userdata)
 		return MOSQ_ERR_SUCCESS;
 	message->retain = false;
 	if (topic.kind == TL_TOPIC_SIGNAL)
-		return tl_access_check(plugin, message->client, MOSQ_ACL_WRITE, message->topic);
+		return tl_access_check(plugin, message->client, MOSQ_ACL_WRITE, message->topic, false);
 	struct tl_session *session = tl_plugin_session(plugin, message->client);
 	return session ? tl_incoming(plugin, session, &topic, message) : MOSQ_ERR_ACL_DENIED;
 }
@@ -96,6 +100,23 @@ static int on_disconnect(int event, void *event_data, void *userdata)
 	return MOSQ_ERR_SUCCESS;
 }
 
+/* 2.1 only. */
+static int on_connect(int event, void *event_data, void *userdata)
+{
+	const struct tl_evt_connect *connect = event_data;
+	(void)event;
+	tl_plugin_session(userdata, connect->client);
+	return MOSQ_ERR_SUCCESS;
+}
+
+/* 2.1 only. */
+static int on_message_out(int event, void *event_data, void *userdata)
+{
+	const struct mosquitto_evt_message *message = event_data;
+	(void)event;
+	return tl_access_check_out(userdata, message->client, message->topic);
+}
+
 static int on_tick(int event, void *event_data, void *userdata)
 {
 	struct tl_plugin *plugin = userdata;
@@ -103,6 +124,7 @@ static int on_tick(int event, void *event_data, void *userdata)
 	(void)event_data;
 
 	tl_waker_ticked(plugin->waker);
+	plugin->ticks++;
 	tl_log_flush(&plugin->log);
 	if (tl_answer_publish(plugin) && plugin->sleeps_after_tick)
 		tl_waker_wake(plugin->waker);
@@ -111,12 +133,16 @@ static int on_tick(int event, void *event_data, void *userdata)
 
 static const struct {
 	int event;
+	enum tl_generation since; /* older ones do not have the event */
 	MOSQ_FUNC_generic_callback callback;
 } callbacks[] = {
-	{MOSQ_EVT_ACL_CHECK, on_acl_check},
-	{MOSQ_EVT_MESSAGE, on_message},
-	{MOSQ_EVT_DISCONNECT, on_disconnect},
-	{MOSQ_EVT_TICK, on_tick},
+	{MOSQ_EVT_ACL_CHECK, TL_MOSQUITTO_2_0, on_acl_check},
+	{MOSQ_EVT_MESSAGE, TL_MOSQUITTO_2_0, on_message},
+	{MOSQ_EVT_DISCONNECT, TL_MOSQUITTO_2_0, on_disconnect},
+	{MOSQ_EVT_TICK, TL_MOSQUITTO_2_0, on_tick},
+	{TL_EVT_CONNECT, TL_MOSQUITTO_2_1, on_connect},
+	{TL_EVT_MESSAGE_OUT, TL_MOSQUITTO_2_1, on_message_out},
+	{TL_EVT_CLIENT_OFFLINE, TL_MOSQUITTO_2_1, on_disconnect}, /* of a session that can be resumed, instead of that */
 };
 
 /* --- life --- */
@@ -138,7 +164,10 @@ static struct tl_store_options store_options(struct tl_plugin *plugin)
 				.max_body = options->max_body,
 				.notify_inline_max = options->notify_inline_max,
 				.dedup_window_ms = options->dedup_window,
+				.recall_window_ms = options->recall_window,
+				.edit_window_ms = options->edit_window,
 				.max_members = options->max_members,
+				.max_conversations = options->max_conversations,
 			},
 		.events = {.ctx = plugin, .committed = tl_answer_committed, .log = log_event},
 	};
@@ -157,6 +186,8 @@ static enum tl_err open_parts(struct tl_plugin *plugin, struct tl_why *why)
 	if (err == TL_OK)
 		err = tl_notify_new(&notify, &plugin->notify);
 	if (err == TL_OK)
+		err = tl_live_new(plugin->options.root, plugin->waker, &plugin->live);
+	if (err == TL_OK)
 		err = tl_worker_pool_open((unsigned)plugin->options.readers, READER_JOBS_MAX, &plugin->readers);
 	if (err != TL_OK)
 		return tl_fail(why, err, "cannot start: %s", tl_err_text(err));
@@ -171,7 +202,11 @@ static void close_parts(struct tl_plugin *plugin)
 {
 	tl_worker_pool_close(plugin->readers);
 	tl_store_close(plugin->store);
+	while (plugin->sessions.by_client)
+		end_session(plugin, plugin->sessions.by_client);
 	tl_sessions_fini(&plugin->sessions);
+	tl_packets_free(plugin->published);
+	tl_live_free(plugin->live);
 	tl_notify_free(plugin->notify);
 	if (plugin->outbox.waker)
 		tl_outbox_fini(&plugin->outbox);
@@ -195,7 +230,8 @@ static enum tl_err check_host(const struct tl_plugin *plugin, struct tl_why *why
 static enum tl_err register_callbacks(struct tl_plugin *plugin, struct tl_why *why)
 {
 	for (size_t i = 0; i < sizeof callbacks / sizeof callbacks[0]; i++)
-		if (mosquitto_callback_register(plugin->identifier, callbacks[i].event, callbacks[i].callback, NULL, plugin) !=
+		if (callbacks[i].since <= plugin->generation &&
+		    mosquitto_callback_register(plugin->identifier, callbacks[i].event, callbacks[i].callback, NULL, plugin) !=
 		    MOSQ_ERR_SUCCESS)
 			return tl_fail(why, TL_BAD_REQUEST, "the broker refuses to register event %d", callbacks[i].event);
 	return TL_OK;
@@ -254,7 +290,8 @@ EXPORT int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *option
 	if (!plugin)
 		return MOSQ_ERR_SUCCESS;
 	for (size_t i = sizeof callbacks / sizeof callbacks[0]; i-- > 0;)
-		mosquitto_callback_unregister(plugin->identifier, callbacks[i].event, callbacks[i].callback, NULL);
+		if (callbacks[i].since <= plugin->generation)
+			mosquitto_callback_unregister(plugin->identifier, callbacks[i].event, callbacks[i].callback, NULL);
 	close_parts(plugin);
 	return MOSQ_ERR_SUCCESS;
 }

@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "broker.h"
 #include "codec.h"
+#include "live.h"
 #include "log.h"
 #include "notify.h"
 #include "options.h"
@@ -27,11 +28,14 @@ struct tl_plugin {
 	struct tl_log_queue log;
 	struct tl_outbox outbox;
 	struct tl_notify *notify;
+	struct tl_live *live;
 	struct tl_sessions sessions;
 	struct tl_worker_pool *readers;
 	struct tl_arena arena;     /* for the callback at hand */
 	struct tl_pack pack;       /* scratch for the callback at hand */
 	struct tl_pack route_pack; /* likewise, for the route */
+	uint64_t ticks;
+	struct tl_packet *published; /* at the last tick, kept until the next where the broker has not routed them yet */
 	bool sleeps_after_tick;    /* what a tick publishes goes out one loop later, so that loop must not sleep */
 };
 
@@ -43,8 +47,13 @@ struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosq
 
 /* --- access.c: the wall around the root --- */
 
-/* Whether an access (MOSQ_ACL_…) is granted: a Mosquitto return code. */
-int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic);
+/* Whether an access (MOSQ_ACL_…) is granted: a Mosquitto return code. `retained`: the message is one. */
+int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic,
+                    bool retained);
+
+/* Whether a packet may go out to this connection, for a broker that routes what was published only after others may
+ * have taken the client id over (2.1). */
+int tl_access_check_out(struct tl_plugin *plugin, const struct mosquitto *client, const char *topic);
 
 /* --- incoming.c: what clients send --- */
 
@@ -53,15 +62,18 @@ int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, in
 int tl_incoming(struct tl_plugin *plugin, struct tl_session *session, const struct tl_topic *topic,
                 const struct mosquitto_evt_message *event);
 
+struct tl_property {
+	struct tl_slice name, value;
+};
+
 /* The MQTT 5 properties of a PUBLISH that mean something here. Texts are in the plugin's arena. */
 struct tl_properties {
 	struct tl_slice id, type, time, order, accept; /* user properties; ptr NULL: absent */
 	struct tl_slice content_type;                  /* ptr NULL: absent */
 	struct tl_slice response_topic;                /* ptr NULL: absent */
 	struct tl_slice correlation;                   /* ptr NULL: absent */
-	struct tl_slice props;                         /* packed: the other user properties */
-	uint32_t props_count;
-	size_t props_bytes;
+	struct tl_property props[TL_PROPS_MAX];        /* the other user properties, each name once */
+	uint32_t props_count;                          /* of all of them: those beyond TL_PROPS_MAX are not kept */
 };
 
 /* properties.c: false if memory is short. */

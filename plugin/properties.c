@@ -14,41 +14,53 @@ static const struct {
 	{"accept", offsetof(struct tl_properties, accept)},
 };
 
-static bool keep(struct tl_plugin *plugin, const void *bytes, size_t len, struct tl_slice *out)
+/* Keeps a string that the broker's reader returned, and frees it. 2.1 returns NULL for an empty one, as for none at
+ * all; the property is known to be there, so it is empty. */
+static bool keep_string(struct tl_plugin *plugin, char *string, struct tl_slice *out)
 {
-	out->ptr = tl_arena_copy(&plugin->arena, tl_slice(bytes, len));
-	out->len = len;
+	out->len = string ? strlen(string) : 0;
+	out->ptr = tl_arena_copy(&plugin->arena, tl_slice(string, out->len));
+	tl_broker_free_string(plugin->generation, string);
 	return out->ptr != NULL;
 }
 
-static bool keep_string(struct tl_plugin *plugin, char *string, struct tl_slice *out)
+static bool keep_binary(struct tl_plugin *plugin, void *data, size_t len, struct tl_slice *out)
 {
-	bool ok = string && keep(plugin, string, strlen(string), out);
-	tl_broker_free_string(plugin->generation, string);
-	return ok;
+	out->ptr = tl_arena_copy(&plugin->arena, tl_slice(data, len));
+	out->len = len;
+	tl_broker_free_string(plugin->generation, data);
+	return out->ptr != NULL;
+}
+
+/* Of a name that comes twice, the last value counts. More than may be kept are only counted, to be refused. */
+static void take_prop(struct tl_properties *properties, struct tl_slice name, struct tl_slice value)
+{
+	uint32_t at = 0;
+	while (at < properties->props_count && at < TL_PROPS_MAX && !tl_slice_equal(properties->props[at].name, name))
+		at++;
+	if (at < TL_PROPS_MAX)
+		properties->props[at] = (struct tl_property){name, value};
+	if (at == properties->props_count || at == TL_PROPS_MAX)
+		properties->props_count++;
 }
 
 static bool take_pair(struct tl_plugin *plugin, const mosquitto_property *property, struct tl_properties *properties)
 {
-	char *name = NULL, *value = NULL;
-	bool ok = true;
-	if (!mosquitto_property_read_string_pair(property, MQTT_PROP_USER_PROPERTY, &name, &value, false))
+	char *name_string = NULL, *value_string = NULL;
+	struct tl_slice name, value;
+	if (!mosquitto_property_read_string_pair(property, MQTT_PROP_USER_PROPERTY, &name_string, &value_string, false))
 		return false;
-	size_t i = 0;
-	while (i < sizeof known / sizeof known[0] && strcmp(known[i].name, name) != 0)
-		i++;
-	if (i < sizeof known / sizeof known[0]) {
-		ok = keep(plugin, value, strlen(value),
-		          (struct tl_slice *)(void *)((char *)properties + known[i].offset));
-	} else {
-		tl_pack_cstr(&plugin->pack, name);
-		tl_pack_cstr(&plugin->pack, value);
-		properties->props_count++;
-		properties->props_bytes += strlen(name) + strlen(value);
-	}
-	tl_broker_free_string(plugin->generation, name);
-	tl_broker_free_string(plugin->generation, value);
-	return ok;
+	bool ok = keep_string(plugin, name_string, &name);
+	ok = keep_string(plugin, value_string, &value) && ok;
+	if (!ok)
+		return false;
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (tl_slice_equal(tl_slice_str(known[i].name), name)) {
+			*(struct tl_slice *)(void *)((char *)properties + known[i].offset) = value;
+			return true;
+		}
+	take_prop(properties, name, value);
+	return true;
 }
 
 static bool take(struct tl_plugin *plugin, const mosquitto_property *property, struct tl_properties *properties)
@@ -56,7 +68,6 @@ static bool take(struct tl_plugin *plugin, const mosquitto_property *property, s
 	char *string = NULL;
 	void *data = NULL;
 	uint16_t len = 0;
-	bool ok;
 	switch (mosquitto_property_identifier(property)) {
 	case MQTT_PROP_USER_PROPERTY:
 		return take_pair(plugin, property, properties);
@@ -68,9 +79,7 @@ static bool take(struct tl_plugin *plugin, const mosquitto_property *property, s
 		return keep_string(plugin, string, &properties->response_topic);
 	case MQTT_PROP_CORRELATION_DATA:
 		mosquitto_property_read_binary(property, MQTT_PROP_CORRELATION_DATA, &data, &len, false);
-		ok = keep(plugin, data ? data : "", len, &properties->correlation);
-		tl_broker_free_string(plugin->generation, data);
-		return ok;
+		return keep_binary(plugin, data, len, &properties->correlation);
 	default:
 		return true;
 	}
@@ -79,12 +88,8 @@ static bool take(struct tl_plugin *plugin, const mosquitto_property *property, s
 bool tl_properties_read(struct tl_plugin *plugin, const mosquitto_property *list, struct tl_properties *properties_out)
 {
 	*properties_out = (struct tl_properties){0};
-	if (!list)
-		return true;
-	tl_pack_clear(&plugin->pack);
 	for (const mosquitto_property *p = list; p; p = mosquitto_property_next(p))
 		if (!take(plugin, p, properties_out))
 			return false;
-	properties_out->props = tl_pack_bytes(&plugin->pack);
-	return !plugin->pack.failed;
+	return true;
 }

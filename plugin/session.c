@@ -4,16 +4,11 @@
 
 #include <stdlib.h>
 
+enum { HOLDERS_MAX = 100000 }; /* client ids whose last holder is remembered */
+
 void tl_sessions_init(struct tl_sessions *sessions, bool anonymous_client_id)
 {
 	*sessions = (struct tl_sessions){.anonymous_client_id = anonymous_client_id};
-}
-
-void tl_sessions_fini(struct tl_sessions *sessions)
-{
-	struct tl_session *session, *next;
-	HASH_ITER(by_client, sessions->by_client, session, next)
-	tl_sessions_end(sessions, session);
 }
 
 /* Whose connection it is; false where nobody's that we know. */
@@ -85,14 +80,71 @@ struct tl_session *tl_sessions_find_device(struct tl_sessions *sessions, struct 
 	return session && tl_slice_equal(session->user, user) ? session : NULL;
 }
 
+/* --- who held a client id --- */
+
+struct tl_holder {
+	UT_hash_handle hh;
+	size_t device_len, user_len;
+	char ids[]; /* device, user */
+};
+
+static struct tl_holder *find_holder(const struct tl_sessions *sessions, struct tl_slice device)
+{
+	struct tl_holder *holder;
+	HASH_FIND(hh, sessions->holders, device.ptr, device.len, holder);
+	return holder;
+}
+
+static void forget_holder(struct tl_sessions *sessions, struct tl_holder *holder)
+{
+	if (!holder)
+		return;
+	HASH_DEL(sessions->holders, holder);
+	free(holder);
+}
+
+static void remember_holder(struct tl_sessions *sessions, const struct tl_session *session)
+{
+	struct tl_slice device = session->device, user = session->user;
+	forget_holder(sessions, find_holder(sessions, device));
+	if (HASH_COUNT(sessions->holders) >= HOLDERS_MAX)
+		forget_holder(sessions, sessions->holders);
+	struct tl_holder *holder = calloc(1, sizeof *holder + device.len + user.len);
+	if (!holder)
+		return;
+	holder->device_len = device.len;
+	holder->user_len = user.len;
+	memcpy(holder->ids, device.ptr, device.len);
+	memcpy(holder->ids + device.len, user.ptr, user.len);
+	HASH_ADD_KEYPTR(hh, sessions->holders, holder->ids, holder->device_len, holder);
+}
+
+bool tl_sessions_was_held(const struct tl_sessions *sessions, const struct mosquitto *client)
+{
+	struct tl_slice user, device;
+	if (!identify(sessions, client, &user, &device))
+		return false;
+	const struct tl_holder *holder = find_holder(sessions, device);
+	return holder && tl_slice_equal(tl_slice(holder->ids + holder->device_len, holder->user_len), user);
+}
+
 void tl_sessions_end(struct tl_sessions *sessions, struct tl_session *session)
 {
-	struct tl_session *holder;
-	HASH_FIND(by_device, sessions->by_device, session->device.ptr, session->device.len, holder);
-	if (holder == session)
+	struct tl_session *current;
+	remember_holder(sessions, session);
+	HASH_FIND(by_device, sessions->by_device, session->device.ptr, session->device.len, current);
+	if (current == session)
 		HASH_DELETE(by_device, sessions->by_device, session);
 	HASH_DELETE(by_client, sessions->by_client, session);
 	if (sessions->last == session)
 		sessions->last = NULL;
 	free(session);
+}
+
+void tl_sessions_fini(struct tl_sessions *sessions)
+{
+	while (sessions->by_client)
+		tl_sessions_end(sessions, sessions->by_client);
+	while (sessions->holders)
+		forget_holder(sessions, sessions->holders);
 }

@@ -17,6 +17,8 @@ struct tl_session {
 	bool watching;           /* counts among those who are notified */
 	unsigned codecs;         /* enum tl_codec bits: which notifications it may have subscribed to */
 	uint32_t requests;       /* being worked on */
+	uint64_t since_tick;     /* the plugin's tick after which it began */
+	struct tl_live_interest *live; /* what it listens to; live.h's */
 	UT_hash_handle by_client;
 	UT_hash_handle by_device;
 	char ids[];
@@ -25,12 +27,12 @@ struct tl_session {
 struct tl_sessions {
 	struct tl_session *by_client;
 	struct tl_session *by_device; /* of several with one id, during a take-over, the newest */
+	struct tl_holder *holders;    /* who held which client id last, oldest first */
 	struct tl_session *last;      /* the one found last, for the many messages of one sender */
 	bool anonymous_client_id;     /* without a username, the client id is the user */
 };
 
 void tl_sessions_init(struct tl_sessions *sessions, bool anonymous_client_id);
-void tl_sessions_fini(struct tl_sessions *sessions);
 
 /* The session of a connection, or NULL. */
 struct tl_session *tl_sessions_find(struct tl_sessions *sessions, const struct mosquitto *client);
@@ -45,6 +47,12 @@ struct tl_session *tl_sessions_begin(struct tl_sessions *sessions, const struct 
 /* The session that holds a client id, if it is this user's, else NULL. */
 struct tl_session *tl_sessions_find_device(struct tl_sessions *sessions, struct tl_slice user, struct tl_slice device);
 
+/* Whether the connection's user was the last one to hold its client id, as far as is remembered. */
+bool tl_sessions_was_held(const struct tl_sessions *sessions, const struct mosquitto *client);
+
+/* Ends a session. Who held the client id is remembered, because the broker's session may live on. */
 void tl_sessions_end(struct tl_sessions *sessions, struct tl_session *session);
+
+void tl_sessions_fini(struct tl_sessions *sessions);
 
 #endif

@@ -66,8 +66,11 @@ void *tl_arena_alloc(struct tl_arena *arena, size_t len)
 
 void *tl_arena_copy(struct tl_arena *arena, struct tl_slice bytes)
 {
-	void *copy = tl_arena_alloc(arena, bytes.len + 1);
-	if (copy && bytes.len > 0)
+	char *copy = tl_arena_alloc(arena, bytes.len + 1);
+	if (!copy)
+		return NULL;
+	if (bytes.len > 0)
 		memcpy(copy, bytes.ptr, bytes.len);
+	copy[bytes.len] = '\0';
 	return copy;
 }

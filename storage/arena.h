@@ -19,7 +19,7 @@ void tl_arena_clear(struct tl_arena *arena);
 /* `len` bytes aligned for any type, uninitialised, valid until clear or fini; NULL if there is no memory. */
 void *tl_arena_alloc(struct tl_arena *arena, size_t len);
 
-/* A copy of `bytes`; NULL if there is no memory. */
+/* A copy of `bytes` with a NUL after it; NULL if there is no memory. */
 void *tl_arena_copy(struct tl_arena *arena, struct tl_slice bytes);
 
 #endif

@@ -1,7 +1,5 @@
 #include "checkpoints.h"
 
-#include "records.h"
-
 #include <stdlib.h>
 #include <uthash.h>
 
@@ -102,14 +100,50 @@ enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_en
 	return TL_OK;
 }
 
+bool tl_checkpoints_noted(struct tl_checkpoints *checkpoints, uint64_t user_no, struct tl_slice device)
+{
+	uint64_t after;
+	struct tl_checkpoint *wanted = checkpoint_new(user_no, device);
+	bool noted = wanted && find_in_memory(checkpoints, wanted, &after);
+	free(wanted);
+	return noted;
+}
+
+static bool is_of(const struct tl_checkpoint *checkpoint, uint64_t user_no)
+{
+	return memcmp(checkpoint->key, &user_no, sizeof user_no) == 0;
+}
+
+static struct tl_slice device_of(const struct tl_checkpoint *checkpoint)
+{
+	return tl_slice(checkpoint->key + sizeof(uint64_t), checkpoint->key_len - sizeof(uint64_t));
+}
+
+void tl_checkpoints_each(struct tl_checkpoints *checkpoints, uint64_t user_no,
+                         void (*each)(void *ctx, struct tl_slice device, const struct tl_device_record *record),
+                         void *ctx)
+{
+	struct tl_checkpoint *checkpoint, *next, *newer;
+	pthread_mutex_lock(&checkpoints->lock);
+	HASH_ITER(hh, checkpoints->pending, checkpoint, next)
+	if (is_of(checkpoint, user_no))
+		each(ctx, device_of(checkpoint), &checkpoint->record);
+	HASH_ITER(hh, checkpoints->in_batch, checkpoint, next)
+	{
+		HASH_FIND(hh, checkpoints->pending, checkpoint->key, checkpoint->key_len, newer);
+		if (!newer && is_of(checkpoint, user_no))
+			each(ctx, device_of(checkpoint), &checkpoint->record);
+	}
+	pthread_mutex_unlock(&checkpoints->lock);
+}
+
 static void put(struct tl_batch *batch, struct tl_pack *pack, const struct tl_checkpoint *checkpoint)
 {
 	uint64_t user_no;
 	memcpy(&user_no, checkpoint->key, sizeof user_no);
 	tl_pack_clear(pack);
 	tl_device_record_pack(pack, &checkpoint->record);
-	tl_batch_put(batch, tl_partition(TL_PART_DEVICES, user_no),
-	             tl_slice(checkpoint->key + sizeof user_no, checkpoint->key_len - sizeof user_no), tl_pack_bytes(pack));
+	tl_batch_put(batch, tl_partition(TL_PART_DEVICES, user_no), device_of(checkpoint), tl_pack_bytes(pack));
 }
 
 void tl_checkpoints_collect(struct tl_checkpoints *checkpoints, struct tl_batch *batch)

@@ -8,6 +8,7 @@
 #define TL_CHECKPOINTS_H
 
 #include "engine.h"
+#include "records.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -31,6 +32,14 @@ void tl_checkpoints_note(struct tl_checkpoints *checkpoints, uint64_t user_no, s
 /* The device's checkpoint: TL_OK or TL_NOT_FOUND. */
 TL_MUST_USE enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_engine *engine,
                                             uint64_t user_no, struct tl_slice device, uint64_t *after_out);
+
+/* Whether anything is noted of a device that is perhaps not in the database yet. */
+bool tl_checkpoints_noted(struct tl_checkpoints *checkpoints, uint64_t user_no, struct tl_slice device);
+
+/* Calls `each` for every device of the user of which that is so, under the lock. */
+void tl_checkpoints_each(struct tl_checkpoints *checkpoints, uint64_t user_no,
+                         void (*each)(void *ctx, struct tl_slice device, const struct tl_device_record *record),
+                         void *ctx);
 
 /* Puts what is pending into a batch; then `settle` with whether it was committed. Writer thread. */
 void tl_checkpoints_collect(struct tl_checkpoints *checkpoints, struct tl_batch *batch);

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "slice.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The answer to one record of the queue. */
@@ -20,10 +21,10 @@ struct tl_outcome {
 	uint32_t field_count;
 };
 
-/* A message that is now in its store timeline. */
+/* A message that is now in its store timeline, or an event that is now in one user's inbox. */
 struct tl_delivery {
-	struct tl_slice cid;
-	uint64_t cseq;
+	struct tl_slice cid; /* empty: about no conversation */
+	uint64_t cseq;       /* 0: an event for one user */
 	struct tl_slice message; /* as kept, see message.h */
 };
 
@@ -32,6 +33,7 @@ struct tl_inbox_append {
 	struct tl_slice uid;
 	uint64_t seq;
 	uint32_t delivery; /* index of the message it refers to */
+	bool quiet;        /* the user has muted the conversation */
 };
 
 struct tl_commit {
@@ -41,6 +43,8 @@ struct tl_commit {
 	size_t delivery_count;
 	const struct tl_inbox_append *appends;
 	size_t append_count;
+	const struct tl_slice *regrouped; /* conversations whose members, or what they may do, have changed */
+	size_t regrouped_count;
 };
 
 #endif

@@ -1,5 +1,6 @@
 #include "conversations.h"
 
+#include "id.h"
 #include "message.h"
 #include "msgpack_reader.h"
 #include "ordered_int.h"
@@ -120,6 +121,21 @@ enum tl_err tl_member_read(struct tl_engine *engine, const struct tl_snapshot *s
 	return ok ? TL_OK : TL_CORRUPT;
 }
 
+enum tl_err tl_former_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no, uint64_t user_no,
+                           struct tl_former_record *record_out)
+{
+	struct member_key key;
+	char *value;
+	size_t len;
+	enum tl_err err = tl_engine_get(engine, snapshot, tl_partition(TL_PART_FORMER, no), member_key(&key, user_no),
+	                                &value, &len);
+	if (err != TL_OK)
+		return err;
+	bool ok = tl_former_record_unpack(tl_slice(value, len), record_out);
+	free(value);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
 /* Where the store timeline ends, and what its last entry says. */
 static enum tl_err load_head(struct tl_engine *engine, struct tl_iter *iter, struct tl_conversation *conversation)
 {
@@ -146,8 +162,8 @@ static enum tl_err load_head(struct tl_engine *engine, struct tl_iter *iter, str
 static enum tl_err add_member(struct tl_conversation *conversation, size_t *room, struct tl_slice key,
                               struct tl_slice value)
 {
-	struct tl_member member;
-	if (tl_ordered_int_get(key.ptr, key.len, &member.user_no) != key.len ||
+	struct tl_member member = {0};
+	if (!tl_ordered_int_read(key.ptr, key.len, &member.user_no) ||
 	    !tl_member_record_unpack(value, &member.record))
 		return TL_CORRUPT;
 	if (conversation->member_count == *room) {
@@ -173,6 +189,33 @@ static enum tl_err load_members(struct tl_iter *iter, struct tl_conversation *co
 	return err == TL_OK ? tl_iter_error(iter) : err;
 }
 
+enum tl_err tl_block_read(struct tl_engine *engine, uint64_t user_no, struct tl_slice other, bool *blocks_out)
+{
+	char *value;
+	size_t len;
+	enum tl_err err = tl_engine_get(engine, NULL, tl_partition(TL_PART_BLOCKED, user_no), other, &value, &len);
+	*blocks_out = err == TL_OK;
+	if (err == TL_OK)
+		free(value);
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
+static enum tl_err load_blocks(struct tl_engine *engine, struct tl_conversation *conversation)
+{
+	struct tl_slice one, other;
+	uint64_t no;
+	if (conversation->record.kind != TL_DIRECT || !tl_direct_id_parse(conversation->record.cid, &one, &other) ||
+	    conversation->member_count != 2)
+		return TL_OK;
+	enum tl_err err = tl_user_no(engine, NULL, one, &no);
+	for (size_t i = 0; i < 2 && err == TL_OK; i++) {
+		struct tl_member *member = &conversation->members[i];
+		err = tl_block_read(engine, member->user_no, member->user_no == no ? other : one, &member->blocks);
+	}
+	/* One who is new has no name yet and has blocked nobody. */
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
 static enum tl_err load(struct tl_engine *engine, struct tl_iter *iter, uint64_t no,
                         struct tl_conversation **conversation_out)
 {
@@ -185,6 +228,8 @@ static enum tl_err load(struct tl_engine *engine, struct tl_iter *iter, uint64_t
 		err = load_head(engine, iter, conversation);
 	if (err == TL_OK)
 		err = load_members(iter, conversation);
+	if (err == TL_OK)
+		err = load_blocks(engine, conversation);
 	if (err != TL_OK) {
 		conversation_free(conversation);
 		return err;
@@ -229,18 +274,25 @@ static int by_user_no(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void put_members(struct tl_batch *batch, struct tl_pack *pack, const struct tl_conversation *conversation)
+void tl_conversation_put_member(const struct tl_conversation *conversation, struct tl_batch *batch,
+                                const struct tl_member *member)
 {
 	struct member_key key;
-	for (size_t i = 0; i < conversation->member_count; i++) {
-		const struct tl_member *member = &conversation->members[i];
-		tl_pack_clear(pack);
-		tl_member_record_pack(pack, &member->record);
-		tl_batch_put(batch, tl_partition(TL_PART_MEMBERS, conversation->no), member_key(&key, member->user_no),
-		             tl_pack_bytes(pack));
-		tl_batch_put(batch, tl_partition(TL_PART_USER_CONVERSATIONS, member->user_no),
-		             member_key(&key, conversation->no), tl_slice("", 0));
-	}
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_member_record_pack(&pack, &member->record);
+	tl_batch_put(batch, tl_partition(TL_PART_MEMBERS, conversation->no), member_key(&key, member->user_no),
+	             tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
+}
+
+static void put_new_member(const struct tl_conversation *conversation, struct tl_batch *batch,
+                           const struct tl_member *member)
+{
+	struct member_key key;
+	tl_conversation_put_member(conversation, batch, member);
+	tl_batch_put(batch, tl_partition(TL_PART_USER_CONVERSATIONS, member->user_no), member_key(&key, conversation->no),
+	             tl_slice("", 0));
 }
 
 static void put_records(struct tl_batch *batch, const struct tl_conversation *conversation, struct tl_slice bytes)
@@ -250,7 +302,8 @@ static void put_records(struct tl_batch *batch, const struct tl_conversation *co
 	tl_pack_uint(&pack, conversation->no);
 	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), conversation->record.cid, tl_pack_bytes(&pack));
 	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION, conversation->no), own_record, bytes);
-	put_members(batch, &pack, conversation);
+	for (size_t i = 0; i < conversation->member_count; i++)
+		put_new_member(conversation, batch, &conversation->members[i]);
 	tl_pack_fini(&pack);
 }
 
@@ -298,6 +351,8 @@ enum tl_err tl_conversations_create(struct tl_conversations *conversations, stru
 		goto done;
 	if ((err = fill(conversation, tl_pack_bytes(&pack), members, member_count)) != TL_OK)
 		goto done;
+	if ((err = load_blocks(conversations->database->engine, conversation)) != TL_OK)
+		goto done;
 	put_records(batch, conversation, tl_pack_bytes(&pack));
 	conversation->used = true;
 	cache(conversations, conversation);
@@ -310,8 +365,114 @@ done:
 	return err;
 }
 
-const struct tl_member *tl_conversation_member(const struct tl_conversation *conversation, uint64_t user_no)
+struct tl_member *tl_conversation_member(const struct tl_conversation *conversation, uint64_t user_no)
 {
 	struct tl_member wanted = {.user_no = user_no};
+	if (conversation->member_count == 0)
+		return NULL;
 	return bsearch(&wanted, conversation->members, conversation->member_count, sizeof wanted, by_user_no);
+}
+
+/* --- changing --- */
+
+/* The hash table's key lies in the old bytes, but the id itself never changes. */
+enum tl_err tl_conversation_change(struct tl_conversation *conversation, struct tl_batch *batch,
+                                   const struct tl_conversation_record *record)
+{
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_conversation_record_pack(&pack, record);
+	struct tl_slice packed = tl_pack_bytes(&pack);
+	char *bytes = pack.failed ? NULL : malloc(packed.len + 1);
+	if (!bytes) {
+		tl_pack_fini(&pack);
+		return TL_NO_MEMORY;
+	}
+	memcpy(bytes, packed.ptr, packed.len);
+	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION, conversation->no), own_record, packed);
+	tl_pack_fini(&pack);
+	bool ok = tl_conversation_record_unpack(tl_slice(bytes, packed.len), &conversation->record);
+	conversation->by_cid.key = conversation->record.cid.ptr;
+	free(conversation->bytes);
+	conversation->bytes = bytes;
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+static enum tl_err change_count(struct tl_conversation *conversation, struct tl_batch *batch)
+{
+	struct tl_conversation_record record = conversation->record;
+	record.member_count = conversation->member_count;
+	return tl_conversation_change(conversation, batch, &record);
+}
+
+enum tl_err tl_conversations_add(struct tl_conversations *conversations, struct tl_batch *batch,
+                                 struct tl_conversation *conversation, uint64_t user_no, uint64_t since)
+{
+	struct tl_former_record former = {0};
+	enum tl_err err = tl_former_read(conversations->database->engine, NULL, conversation->no, user_no, &former);
+	if (err != TL_OK && err != TL_NOT_FOUND)
+		return err;
+	struct tl_member *grown =
+		realloc(conversation->members, (conversation->member_count + 1) * sizeof *conversation->members);
+	if (!grown)
+		return TL_NO_MEMORY;
+	conversation->members = grown;
+	size_t at = conversation->member_count;
+	for (; at > 0 && grown[at - 1].user_no > user_no; at--)
+		grown[at] = grown[at - 1];
+	grown[at] = (struct tl_member){
+		.user_no = user_no,
+		.record = {.role = TL_ROLE_MEMBER,
+	               .since = since,
+	               .seen = since - 1,
+	               .seen_running = conversation->running,
+	               .cleared = former.cleared,
+	               .deleted_some = former.deleted_some},
+	};
+	conversation->member_count++;
+	conversations->member_count++;
+	put_new_member(conversation, batch, &grown[at]);
+	return change_count(conversation, batch);
+}
+
+static void add_period(struct tl_former_record *former, uint64_t from, uint64_t to)
+{
+	if (former->count == TL_PERIODS_MAX) {
+		memmove(&former->periods[0], &former->periods[1], (TL_PERIODS_MAX - 1) * sizeof former->periods[0]);
+		former->count--;
+	}
+	former->periods[former->count++] = (struct tl_period){from, to};
+}
+
+static void put_former(struct tl_batch *batch, const struct tl_conversation *conversation, uint64_t user_no,
+                       const struct tl_former_record *former)
+{
+	struct member_key key;
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_former_record_pack(&pack, former);
+	tl_batch_put(batch, tl_partition(TL_PART_FORMER, conversation->no), member_key(&key, user_no),
+	             tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
+	tl_batch_delete(batch, tl_partition(TL_PART_MEMBERS, conversation->no), member_key(&key, user_no));
+	tl_batch_delete(batch, tl_partition(TL_PART_USER_CONVERSATIONS, user_no), member_key(&key, conversation->no));
+}
+
+enum tl_err tl_conversations_remove(struct tl_conversations *conversations, struct tl_batch *batch,
+                                    struct tl_conversation *conversation, uint64_t user_no, uint64_t last)
+{
+	struct tl_former_record former = {0};
+	struct tl_member *member = tl_conversation_member(conversation, user_no);
+	enum tl_err err = tl_former_read(conversations->database->engine, NULL, conversation->no, user_no, &former);
+	if (err != TL_OK && err != TL_NOT_FOUND)
+		return err;
+	former.cleared = member->record.cleared;
+	former.deleted_some = member->record.deleted_some;
+	add_period(&former, member->record.since, last);
+	put_former(batch, conversation, user_no, &former);
+	size_t at = (size_t)(member - conversation->members);
+	memmove(member, member + 1, (conversation->member_count - at - 1) * sizeof *member);
+	conversation->member_count--;
+	conversations->member_count--;
+	return change_count(conversation, batch);
 }

@@ -8,6 +8,8 @@
 struct tl_member {
 	uint64_t user_no;
 	struct tl_member_record record;
+	bool changed; /* to be put into the batch before it is committed */
+	bool blocks;  /* in a direct chat: this one has blocked the other */
 };
 
 struct tl_conversation {
@@ -52,8 +54,25 @@ TL_MUST_USE enum tl_err tl_conversations_create(struct tl_conversations *convers
                                                 const struct tl_member *members, size_t member_count,
                                                 struct tl_conversation **conversation_out);
 
-/* The member of that number, or NULL. */
-const struct tl_member *tl_conversation_member(const struct tl_conversation *conversation, uint64_t user_no);
+/* The member of that number, or NULL. Valid until a member is added or removed. */
+struct tl_member *tl_conversation_member(const struct tl_conversation *conversation, uint64_t user_no);
+
+/* Replaces the conversation's record; slices of `record` may point into the present one. */
+TL_MUST_USE enum tl_err tl_conversation_change(struct tl_conversation *conversation, struct tl_batch *batch,
+                                               const struct tl_conversation_record *record);
+
+/* Puts a member's record into the batch. */
+void tl_conversation_put_member(const struct tl_conversation *conversation, struct tl_batch *batch,
+                                const struct tl_member *member);
+
+/* Adds a member who is none, from cseq `since` on. What the user had deleted in an earlier membership stays deleted.
+ * The database is read, so the batch must not hold an earlier leaving. */
+TL_MUST_USE enum tl_err tl_conversations_add(struct tl_conversations *conversations, struct tl_batch *batch,
+                                             struct tl_conversation *conversation, uint64_t user_no, uint64_t since);
+
+/* Removes a member; `last` is the cseq of the last entry that the user gets. */
+TL_MUST_USE enum tl_err tl_conversations_remove(struct tl_conversations *conversations, struct tl_batch *batch,
+                                                struct tl_conversation *conversation, uint64_t user_no, uint64_t last);
 
 /* --- for readers, any thread --- */
 
@@ -64,6 +83,14 @@ TL_MUST_USE enum tl_err tl_conversation_no(struct tl_engine *engine, const struc
 /* A conversation's record: *bytes_out is malloc'ed, the caller's, and what record_out points into. */
 TL_MUST_USE enum tl_err tl_conversation_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
                                              struct tl_conversation_record *record_out, char **bytes_out);
+
+/* Whether a user has blocked another one. */
+TL_MUST_USE enum tl_err tl_block_read(struct tl_engine *engine, uint64_t user_no, struct tl_slice other,
+                                      bool *blocks_out);
+
+/* What a former member may still see, TL_NOT_FOUND if there is no such one. */
+TL_MUST_USE enum tl_err tl_former_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
+                                       uint64_t user_no, struct tl_former_record *record_out);
 
 /* One member's record, TL_NOT_FOUND if the user is not a member. */
 TL_MUST_USE enum tl_err tl_member_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,

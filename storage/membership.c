@@ -84,7 +84,7 @@ static enum tl_err read_standing(const struct tl_database *database, struct tl_s
 	if (err != TL_OK)
 		return err;
 	*standing_out = (struct tl_standing){
-		.member = true,
+		.member = !record.dissolved,
 		.may_send = tl_send_allowed(&record, &member, user),
 		.needs_order = record.order == TL_ORDER_CUSTOM,
 	};
@@ -107,7 +107,27 @@ static void remember(struct tl_membership *membership, struct tl_slice key, cons
 	HASH_ADD_KEYPTR(hh, membership->answers, answer->key, answer->key_len, answer);
 }
 
-static enum tl_err find_group(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,
+/* Either of the two may send unless the other has blocked him, whether the chat exists yet or not. */
+static enum tl_err read_direct(const struct tl_database *database, struct tl_slice cid, struct tl_slice user,
+                               struct tl_standing *standing_out)
+{
+	struct tl_slice other;
+	uint64_t other_no;
+	bool blocks = false;
+	if (!tl_direct_id_other(cid, user, &other)) {
+		*standing_out = (struct tl_standing){.may_send = TL_NOT_MEMBER};
+		return TL_OK;
+	}
+	*standing_out = (struct tl_standing){.member = true, .may_send = TL_OK};
+	enum tl_err err = tl_user_no(database->engine, NULL, other, &other_no);
+	if (err == TL_OK)
+		err = tl_block_read(database->engine, other_no, user, &blocks);
+	if (blocks)
+		standing_out->may_send = TL_NOT_AUTHORISED;
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
+static enum tl_err find_cached(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,
                               struct tl_standing *standing_out)
 {
 	struct answer *answer;
@@ -127,7 +147,8 @@ static enum tl_err find_group(struct tl_membership *membership, struct tl_slice 
 	}
 	if (answer)
 		forget(membership, answer);
-	enum tl_err err = read_standing(membership->database, cid, user, standing_out);
+	enum tl_err err = tl_id_is_direct(cid) ? read_direct(membership->database, cid, user, standing_out)
+	                                       : read_standing(membership->database, cid, user, standing_out);
 	if (err == TL_OK)
 		remember(membership, tl_slice(key, len), standing_out, version);
 	return err;
@@ -136,21 +157,14 @@ static enum tl_err find_group(struct tl_membership *membership, struct tl_slice 
 enum tl_err tl_membership_find(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,
                                struct tl_standing *standing_out)
 {
-	struct tl_slice other;
 	bool final = atomic_load_explicit(&membership->versions->pending, memory_order_acquire) == 0;
 	enum tl_err err = TL_OK;
 
-	if (tl_id_is_direct(cid)) {
-		bool member = tl_direct_id_other(cid, user, &other);
-		*standing_out = (struct tl_standing){.member = member, .may_send = member ? TL_OK : TL_NOT_MEMBER};
-		final = true;
-	} else if (!tl_id_valid(cid, TL_ID_MAX)) {
+	if (cid.len > TL_DIRECT_ID_MAX || (!tl_id_is_direct(cid) && !tl_id_valid(cid, TL_ID_MAX)))
 		*standing_out = (struct tl_standing){.may_send = TL_NOT_MEMBER};
-		final = true;
-	} else {
-		err = find_group(membership, cid, user, standing_out);
-	}
+	else
+		err = find_cached(membership, cid, user, standing_out);
 	if (err == TL_OK)
-		standing_out->final = final;
+		standing_out->final = final || (tl_id_is_direct(cid) && !standing_out->member);
 	return err;
 }

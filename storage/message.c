@@ -88,15 +88,19 @@ bool tl_message_pairs(struct tl_slice message, struct tl_slice *pairs_out, uint3
 
 static void show_place(struct tl_pack *pack, uint32_t more_pairs, uint64_t seq, struct tl_slice cid, uint64_t cseq)
 {
-	tl_pack_map(pack, more_pairs + (seq ? 3 : 2));
+	tl_pack_map(pack, more_pairs + (seq > 0) + (cid.len > 0) + (cseq > 0));
 	if (seq) {
 		tl_pack_cstr(pack, "seq");
 		tl_pack_uint(pack, seq);
 	}
-	tl_pack_cstr(pack, "conv");
-	tl_pack_str(pack, cid);
-	tl_pack_cstr(pack, "cseq");
-	tl_pack_uint(pack, cseq);
+	if (cid.len > 0) {
+		tl_pack_cstr(pack, "conv");
+		tl_pack_str(pack, cid);
+	}
+	if (cseq > 0) {
+		tl_pack_cstr(pack, "cseq");
+		tl_pack_uint(pack, cseq);
+	}
 }
 
 bool tl_message_show(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, struct tl_slice message)
@@ -115,4 +119,116 @@ void tl_message_show_gone(struct tl_pack *pack, uint64_t seq, struct tl_slice ci
 	show_place(pack, 1, seq, cid, cseq);
 	tl_pack_cstr(pack, "gone");
 	tl_pack_cstr(pack, gone);
+}
+
+struct tl_slice tl_message_str(struct tl_slice message, const char *key)
+{
+	struct tl_reader value;
+	struct tl_slice text;
+	if (tl_msgpack_find(message, key, &value) && tl_reader_str(&value, &text))
+		return text;
+	return tl_slice("", 0);
+}
+
+bool tl_message_body(struct tl_slice message, struct tl_slice *body_out)
+{
+	struct tl_reader value;
+	return tl_msgpack_find(message, "body", &value) && tl_reader_bin(&value, body_out);
+}
+
+static bool is_one_of(struct tl_slice key, const char *const *names)
+{
+	for (; *names; names++)
+		if (tl_slice_equal(key, tl_slice_str(*names)))
+			return true;
+	return false;
+}
+
+/* Copies the pairs of a map but for the keys named. False if it is damaged. */
+static bool copy_pairs(struct tl_pack *pack, struct tl_slice map, const char *const *without, uint32_t *pairs)
+{
+	struct tl_reader reader = tl_reader(map);
+	uint32_t count;
+	if (!tl_reader_map(&reader, &count))
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		const unsigned char *begin = reader.next;
+		struct tl_slice key;
+		if (!tl_reader_str(&reader, &key) || !tl_reader_skip(&reader))
+			return false;
+		if (is_one_of(key, without))
+			continue;
+		tl_pack_raw(pack, tl_slice(begin, (size_t)(reader.next - begin)));
+		++*pairs;
+	}
+	return true;
+}
+
+/* The head of a kept message is one byte long, whatever is in it: there are never more than fifteen pairs (M1). */
+static bool rewrite(struct tl_pack *pack, struct tl_slice message, const char *const *without, uint32_t *pairs)
+{
+	tl_pack_map(pack, 0);
+	return has_ts(message) && copy_pairs(pack, message, without, pairs) && !pack->failed;
+}
+
+static bool set_head(struct tl_pack *pack, size_t head_at, uint32_t pairs)
+{
+	if (pack->failed || pairs > 15)
+		return false;
+	pack->buffer.data[head_at] = (char)(unsigned char)(0x80 | pairs);
+	return true;
+}
+
+static bool replace_body(struct tl_pack *pack, struct tl_slice message, struct tl_slice body, bool edited)
+{
+	static const char *const both[] = {"body", "edited", NULL}, *const only[] = {"body", NULL};
+	size_t head_at = pack->buffer.size;
+	uint32_t pairs = edited ? 2 : 1;
+	if (!rewrite(pack, message, edited ? both : only, &pairs))
+		return false;
+	if (edited) {
+		tl_pack_cstr(pack, "edited");
+		tl_pack_bool(pack, true);
+	}
+	tl_pack_cstr(pack, "body");
+	tl_pack_bin(pack, body);
+	return set_head(pack, head_at, pairs);
+}
+
+bool tl_message_edit(struct tl_pack *pack, struct tl_slice message, struct tl_slice body)
+{
+	return replace_body(pack, message, body, true);
+}
+
+bool tl_message_cut(struct tl_pack *pack, struct tl_slice message, struct tl_slice body)
+{
+	return replace_body(pack, message, body, false);
+}
+
+bool tl_message_recall(struct tl_pack *pack, struct tl_slice message)
+{
+	static const char *const dropped[] = {"edited", "ctype", "props", "body", "gone", NULL};
+	size_t head_at = pack->buffer.size;
+	uint32_t pairs = 1;
+	if (!rewrite(pack, message, dropped, &pairs))
+		return false;
+	tl_pack_cstr(pack, "gone");
+	tl_pack_cstr(pack, "recalled");
+	return set_head(pack, head_at, pairs);
+}
+
+bool tl_message_strip_event(struct tl_pack *pack, struct tl_slice message)
+{
+	static const char *const event_key[] = {"event", NULL}, *const body_key[] = {"body", NULL};
+	struct tl_reader event;
+	size_t head_at = pack->buffer.size;
+	uint32_t pairs = 1, event_pairs = 0;
+	if (!tl_msgpack_find(message, "event", &event) || !rewrite(pack, message, event_key, &pairs))
+		return false;
+	tl_pack_cstr(pack, "event");
+	struct tl_pack_open open = tl_pack_map_begin(pack);
+	if (!copy_pairs(pack, tl_slice(event.next, (size_t)(event.end - event.next)), body_key, &event_pairs))
+		return false;
+	tl_pack_map_end(pack, open, event_pairs);
+	return set_head(pack, head_at, pairs);
 }

@@ -52,8 +52,25 @@ bool tl_message_set_ts(char *message, size_t len, uint64_t ts);
 /* The pairs of a kept message without the map's head, to be copied into a larger map. False if it is damaged. */
 bool tl_message_pairs(struct tl_slice message, struct tl_slice *pairs_out, uint32_t *count_out);
 
-/* Packs the message as shown; `seq` 0: none. False (and nothing sensible is written) if it is damaged. */
+/* Packs the message as shown; `seq` 0, `cid` empty, `cseq` 0: without these. False (and nothing sensible is written) if it is damaged. */
 bool tl_message_show(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, struct tl_slice message);
+
+/* Packs a kept message anew with another body, or without one but with `gone`, for an edit or a recall. What says
+ * something about the old body (ctype, props) stays with an edit and goes with a recall. False if it is damaged. */
+bool tl_message_edit(struct tl_pack *pack, struct tl_slice message, struct tl_slice body);
+bool tl_message_recall(struct tl_pack *pack, struct tl_slice message);
+
+/* Packs a kept message anew with a shorter body, for a preview. False if it is damaged. */
+bool tl_message_cut(struct tl_pack *pack, struct tl_slice message, struct tl_slice body);
+
+/* Packs a kept event anew without the `body` in its event. False if it is damaged or no event. */
+bool tl_message_strip_event(struct tl_pack *pack, struct tl_slice message);
+
+/* A string of a kept message, empty if there is none of that key. */
+struct tl_slice tl_message_str(struct tl_slice message, const char *key);
+
+/* The body of a kept message; false if it has none (an event, or a recalled one). */
+bool tl_message_body(struct tl_slice message, struct tl_slice *body_out);
 
 /* Packs the place of a message that is no longer there, with `gone` saying why. */
 void tl_message_show_gone(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, const char *gone);

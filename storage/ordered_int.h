@@ -4,6 +4,7 @@
 #ifndef TL_ORDERED_INT_H
 #define TL_ORDERED_INT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,13 @@ static inline size_t tl_ordered_int_get(const unsigned char *in, size_t len, uin
 		value = value << 8 | in[i];
 	*value_out = value;
 	return (size_t)in[0] + 1;
+}
+
+/* Reads `in` if it is one encoding and nothing else. */
+static inline bool tl_ordered_int_read(const void *in, size_t len, uint64_t *value_out)
+{
+	size_t used = tl_ordered_int_get(in, len, value_out);
+	return used > 0 && used == len;
 }
 
 #endif

@@ -142,6 +142,42 @@ static enum tl_err parse_uids(const struct tl_param *param, struct tl_reader *re
 	return TL_OK;
 }
 
+static enum tl_err parse_uints(const struct tl_param *param, struct tl_reader *reader, struct tl_arg *arg,
+                               struct tl_why *why)
+{
+	uint32_t count;
+	uint64_t number;
+	if (!tl_reader_array(reader, &count) || count > param->max)
+		return tl_fail(why, TL_BAD_REQUEST, "'%s' must be an array of at most %" PRIu64 " numbers", param->key,
+		               param->max);
+	const unsigned char *begin = reader->next;
+	for (uint32_t i = 0; i < count; i++)
+		if (!tl_reader_uint(reader, &number) || number == 0)
+			return tl_fail(why, TL_BAD_REQUEST, "'%s' element %" PRIu32 " is no whole number above 0", param->key,
+			               i + 1);
+	arg->uint = count;
+	arg->bytes = tl_slice(begin, (size_t)(reader->next - begin));
+	return TL_OK;
+}
+
+static enum tl_err parse_bool(const struct tl_param *param, struct tl_reader *reader, struct tl_arg *arg,
+                              struct tl_why *why)
+{
+	bool value;
+	if (!tl_reader_bool(reader, &value))
+		return wrong(why, param, "must be true or false");
+	arg->uint = value;
+	return TL_OK;
+}
+
+static enum tl_err parse_body(const struct tl_param *param, struct tl_reader *reader, struct tl_arg *arg,
+                              struct tl_why *why)
+{
+	if (!tl_reader_str(reader, &arg->bytes) && !tl_reader_bin(reader, &arg->bytes))
+		return wrong(why, param, "must be a string or binary");
+	return TL_OK;
+}
+
 static enum tl_err parse_one(const struct tl_param *param, struct tl_reader reader, struct tl_arg *arg,
                              struct tl_why *why)
 {
@@ -149,8 +185,14 @@ static enum tl_err parse_one(const struct tl_param *param, struct tl_reader read
 	switch (param->type) {
 	case TL_PARAM_UINT:
 		return parse_uint(param, &reader, arg, why);
+	case TL_PARAM_BOOL:
+		return parse_bool(param, &reader, arg, why);
 	case TL_PARAM_UIDS:
 		return parse_uids(param, &reader, arg, why);
+	case TL_PARAM_UINTS:
+		return parse_uints(param, &reader, arg, why);
+	case TL_PARAM_BODY:
+		return parse_body(param, &reader, arg, why);
 	default:
 		return parse_text(param, &reader, arg, why);
 	}

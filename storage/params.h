@@ -11,6 +11,9 @@
 
 enum tl_param_type {
 	TL_PARAM_UINT,     /* within min…max */
+	TL_PARAM_BOOL,
+	TL_PARAM_UINTS,    /* an array of at most max numbers from 1 */
+	TL_PARAM_BODY,     /* a string or binary */
 	TL_PARAM_STR,      /* min…max bytes of UTF-8 without control characters */
 	TL_PARAM_CID,      /* a conversation's id, a direct chat's too */
 	TL_PARAM_NEW_CID,  /* one that clients may create: not a direct chat's */
@@ -31,8 +34,8 @@ struct tl_param {
 /* A parsed argument; what `given` is false for is zero. */
 struct tl_arg {
 	bool given;
-	uint64_t uint;         /* UINT; CHOICE: its index; DURATION: ms; UIDS: how many */
-	struct tl_slice bytes; /* STR, CID, UID, DURATION: the text; UIDS: the items, packed strings */
+	uint64_t uint;         /* UINT; BOOL; CHOICE: its index; DURATION: ms; UIDS, UINTS: how many */
+	struct tl_slice bytes; /* STR, CID, UID, CHOICE, DURATION, BODY: the text; UIDS, UINTS: the items as packed */
 };
 
 /* Parses `args`, a well-formed msgpack map, by a table ended by a NULL key; args_out has an element for each of its

@@ -1,6 +1,7 @@
 #include "records.h"
 
 #include "msgpack_reader.h"
+#include "ordered_int.h"
 
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
@@ -31,17 +32,18 @@ static bool open_array(struct tl_reader *reader, uint32_t at_least)
 
 void tl_store_record_pack(struct tl_pack *pack, const struct tl_store_record *record)
 {
-	tl_pack_array(pack, 3);
+	tl_pack_array(pack, 4);
 	tl_pack_uint(pack, record->position);
 	tl_pack_uint(pack, record->running);
+	tl_pack_uint(pack, record->edit);
 	tl_pack_raw(pack, record->message);
 }
 
 bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *record_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
-	if (!open_array(&reader, 3) || !tl_reader_uint(&reader, &record_out->position) ||
-	    !tl_reader_uint(&reader, &record_out->running))
+	if (!open_array(&reader, 4) || !tl_reader_uint(&reader, &record_out->position) ||
+	    !tl_reader_uint(&reader, &record_out->running) || !tl_reader_uint(&reader, &record_out->edit))
 		return false;
 	record_out->message = tl_slice(reader.next, (size_t)(reader.end - reader.next));
 	return true;
@@ -49,22 +51,35 @@ bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *recor
 
 void tl_inbox_entry_pack(struct tl_pack *pack, const struct tl_inbox_entry *entry)
 {
-	tl_pack_array(pack, 3);
+	tl_pack_array(pack, entry->cseq ? 3 : 5);
 	tl_pack_uint(pack, entry->conversation_no);
 	tl_pack_uint(pack, entry->cseq);
 	tl_pack_uint(pack, entry->ts);
+	if (entry->cseq == 0) {
+		tl_pack_uint(pack, entry->position);
+		tl_pack_raw(pack, entry->message);
+	}
 }
 
 bool tl_inbox_entry_unpack(struct tl_slice bytes, struct tl_inbox_entry *entry_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
-	return open_array(&reader, 3) && tl_reader_uint(&reader, &entry_out->conversation_no) &&
-	       tl_reader_uint(&reader, &entry_out->cseq) && tl_reader_uint(&reader, &entry_out->ts);
+	struct tl_inbox_entry entry = {0};
+	if (!open_array(&reader, 3) || !tl_reader_uint(&reader, &entry.conversation_no) ||
+	    !tl_reader_uint(&reader, &entry.cseq) || !tl_reader_uint(&reader, &entry.ts))
+		return false;
+	if (entry.cseq == 0) {
+		if (!tl_reader_uint(&reader, &entry.position))
+			return false;
+		entry.message = tl_slice(reader.next, (size_t)(reader.end - reader.next));
+	}
+	*entry_out = entry;
+	return true;
 }
 
 void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversation_record *record)
 {
-	tl_pack_array(pack, 12);
+	tl_pack_array(pack, 13);
 	tl_pack_str(pack, record->cid);
 	tl_pack_uint(pack, record->kind);
 	tl_pack_str(pack, record->name);
@@ -77,6 +92,7 @@ void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversat
 	tl_pack_str(pack, record->retention);
 	tl_pack_uint(pack, record->created_by);
 	tl_pack_uint(pack, record->member_count);
+	tl_pack_bool(pack, record->dissolved);
 }
 
 /* A choice with fewer than `limit` alternatives. */
@@ -92,7 +108,7 @@ static bool read_choice(struct tl_reader *reader, uint64_t limit, uint8_t *value
 bool tl_conversation_record_unpack(struct tl_slice bytes, struct tl_conversation_record *record_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
-	return open_array(&reader, 12) && tl_reader_str(&reader, &record_out->cid) &&
+	return open_array(&reader, 13) && tl_reader_str(&reader, &record_out->cid) &&
 	       read_choice(&reader, TL_CHANNEL + 1, &record_out->kind) && tl_reader_str(&reader, &record_out->name) &&
 	       tl_reader_str(&reader, &record_out->owner) &&
 	       read_choice(&reader, TL_HISTORY_JOINED + 1, &record_out->history) &&
@@ -101,21 +117,72 @@ bool tl_conversation_record_unpack(struct tl_slice bytes, struct tl_conversation
 	       read_choice(&reader, TL_ORDER_CUSTOM + 1, &record_out->order) &&
 	       read_choice(&reader, TL_FANOUT_READ + 1, &record_out->fanout) &&
 	       tl_reader_str(&reader, &record_out->retention) && tl_reader_uint(&reader, &record_out->created_by) &&
-	       tl_reader_uint(&reader, &record_out->member_count);
+	       tl_reader_uint(&reader, &record_out->member_count) &&
+	       tl_reader_bool(&reader, &record_out->dissolved);
 }
 
 void tl_member_record_pack(struct tl_pack *pack, const struct tl_member_record *record)
 {
-	tl_pack_array(pack, 2);
+	tl_pack_array(pack, 9);
 	tl_pack_uint(pack, record->role);
 	tl_pack_uint(pack, record->since);
+	tl_pack_uint(pack, record->read);
+	tl_pack_uint(pack, record->seen);
+	tl_pack_uint(pack, record->seen_running);
+	tl_pack_uint(pack, record->cleared);
+	tl_pack_bool(pack, record->deleted_some);
+	tl_pack_bool(pack, record->mute);
+	tl_pack_bool(pack, record->pin);
 }
 
 bool tl_member_record_unpack(struct tl_slice bytes, struct tl_member_record *record_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
-	return open_array(&reader, 2) && read_choice(&reader, TL_ROLE_MUTED + 1, &record_out->role) &&
-	       tl_reader_uint(&reader, &record_out->since);
+	return open_array(&reader, 9) && read_choice(&reader, TL_ROLE_MUTED + 1, &record_out->role) &&
+	       tl_reader_uint(&reader, &record_out->since) && tl_reader_uint(&reader, &record_out->read) &&
+	       tl_reader_uint(&reader, &record_out->seen) && tl_reader_uint(&reader, &record_out->seen_running) &&
+	       tl_reader_uint(&reader, &record_out->cleared) && tl_reader_bool(&reader, &record_out->deleted_some) &&
+	       tl_reader_bool(&reader, &record_out->mute) && tl_reader_bool(&reader, &record_out->pin);
+}
+
+void tl_former_record_pack(struct tl_pack *pack, const struct tl_former_record *record)
+{
+	tl_pack_array(pack, 2 + 2 * record->count);
+	tl_pack_uint(pack, record->cleared);
+	tl_pack_bool(pack, record->deleted_some);
+	for (uint32_t i = 0; i < record->count; i++) {
+		tl_pack_uint(pack, record->periods[i].from);
+		tl_pack_uint(pack, record->periods[i].to);
+	}
+}
+
+bool tl_former_record_unpack(struct tl_slice bytes, struct tl_former_record *record_out)
+{
+	struct tl_reader reader = tl_reader(bytes);
+	uint32_t count;
+	if (!tl_reader_array(&reader, &count) || count < 2 || count > 2 + 2 * TL_PERIODS_MAX || count % 2 != 0 ||
+	    !tl_reader_uint(&reader, &record_out->cleared) || !tl_reader_bool(&reader, &record_out->deleted_some))
+		return false;
+	record_out->count = (count - 2) / 2;
+	for (uint32_t i = 0; i < record_out->count; i++)
+		if (!tl_reader_uint(&reader, &record_out->periods[i].from) ||
+		    !tl_reader_uint(&reader, &record_out->periods[i].to))
+			return false;
+	return true;
+}
+
+struct tl_slice tl_pair_key(struct tl_pair_key *key, uint64_t first, uint64_t second)
+{
+	key->len = tl_ordered_int_put(key->bytes, first);
+	key->len += tl_ordered_int_put(key->bytes + key->len, second);
+	return tl_slice(key->bytes, key->len);
+}
+
+bool tl_pair_key_parse(struct tl_slice bytes, uint64_t *first_out, uint64_t *second_out)
+{
+	size_t len = tl_ordered_int_get(bytes.ptr, bytes.len, first_out);
+	return len > 0 &&
+	       tl_ordered_int_read((const unsigned char *)bytes.ptr + len, bytes.len - len, second_out);
 }
 
 void tl_dedup_key(uint64_t secret, struct tl_slice sender, struct tl_slice id, unsigned char key_out[TL_DEDUP_KEY_BYTES])

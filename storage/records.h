@@ -22,7 +22,11 @@ enum tl_partition_kind {
 	TL_PART_INBOX = 'i',              /* one user's inbox timeline */
 	TL_PART_USER_CONVERSATIONS = 'l', /* the conversations that one user is or was in */
 	TL_PART_CONVERSATION = 'c',       /* one conversation's own record */
-	TL_PART_MEMBERS = 'M',            /* one conversation's members */
+	TL_PART_MEMBERS = 'M',            /* one conversation's members, those of now */
+	TL_PART_FORMER = 'P',             /* what one conversation's former members may still see */
+	TL_PART_CUSTOM_ORDER = 'o',       /* one conversation's messages by their order keys */
+	TL_PART_DELETED = 'x',            /* the messages that one user has deleted for himself */
+	TL_PART_BLOCKED = 'b',            /* whom one user has blocked */
 	TL_PART_STORE = 's',              /* one conversation's store timeline */
 	TL_PART_DEDUP = 'd',              /* one conversation's message ids of late */
 };
@@ -45,18 +49,21 @@ static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint
 struct tl_store_record {
 	uint64_t position; /* in the ingest queue; tells on replay that the message is here already */
 	uint64_t running;  /* how many messages, events not counted, the conversation has up to and with this one */
+	uint64_t edit;     /* cseq of the latest edit event about this message, 0: none; it alone carries the new body */
 	struct tl_slice message; /* the message object of PROTOCOL 4 as a map, without seq, conv and cseq */
 };
 
 void tl_store_record_pack(struct tl_pack *pack, const struct tl_store_record *record);
 bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *record_out);
 
-/* --- inbox timeline: a reference into a store timeline --- */
+/* --- inbox timeline: a reference into a store timeline, or an event for this user alone --- */
 
 struct tl_inbox_entry {
-	uint64_t conversation_no;
-	uint64_t cseq;
-	uint64_t ts; /* ms, of the message: tells when the entry expires */
+	uint64_t conversation_no; /* 0: about no conversation */
+	uint64_t cseq;            /* 0: the event is in `message` and nowhere else */
+	uint64_t ts;              /* ms, of the message: tells when the entry expires */
+	uint64_t position;        /* with cseq 0: in the ingest queue */
+	struct tl_slice message;  /* with cseq 0: as kept in a store timeline */
 };
 
 void tl_inbox_entry_pack(struct tl_pack *pack, const struct tl_inbox_entry *entry);
@@ -92,18 +99,52 @@ struct tl_conversation_record {
 	uint64_t created_by;       /* hash of the request that created it, so that a repeated one is recognised; 0: none */
 	uint64_t member_count;
 	uint8_t kind, history, join, post, order, fanout;
+	bool dissolved;
 };
 
 void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversation_record *record);
 bool tl_conversation_record_unpack(struct tl_slice bytes, struct tl_conversation_record *record_out);
 
+/* A member of now, and the conversation's state for this user. */
 struct tl_member_record {
 	uint8_t role;
-	uint64_t since; /* cseq of joining: the first one the member gets */
+	uint64_t since;        /* cseq of joining: the first one the member gets */
+	uint64_t read;         /* cseq up to which the user has read */
+	uint64_t seen;         /* the greatest of read, own last send, what came before joining, cleared … */
+	uint64_t seen_running; /* … and the running number there: unread = the conversation's - this one */
+	uint64_t cleared;      /* cseq up to which the user has deleted everything */
+	bool deleted_some;     /* there is something in TL_PART_DELETED besides */
+	bool mute, pin;
 };
 
 void tl_member_record_pack(struct tl_pack *pack, const struct tl_member_record *record);
 bool tl_member_record_unpack(struct tl_slice bytes, struct tl_member_record *record_out);
+
+/* What is left of a membership, or of several, after leaving. */
+enum { TL_PERIODS_MAX = 32 };
+
+struct tl_period {
+	uint64_t from, to; /* cseq, both included */
+};
+
+struct tl_former_record {
+	uint64_t cleared;
+	bool deleted_some;
+	uint32_t count;
+	struct tl_period periods[TL_PERIODS_MAX]; /* ascending; of more than fit, the latest */
+};
+
+void tl_former_record_pack(struct tl_pack *pack, const struct tl_former_record *record);
+bool tl_former_record_unpack(struct tl_slice bytes, struct tl_former_record *record_out);
+
+/* A key of two numbers, for TL_PART_CUSTOM_ORDER (order key, cseq) and TL_PART_DELETED (conversation, cseq). */
+struct tl_pair_key {
+	unsigned char bytes[18];
+	size_t len;
+};
+
+struct tl_slice tl_pair_key(struct tl_pair_key *key, uint64_t first, uint64_t second);
+bool tl_pair_key_parse(struct tl_slice bytes, uint64_t *first_out, uint64_t *second_out);
 
 /* --- dedup: what became of a client's message id --- */
 

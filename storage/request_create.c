@@ -2,6 +2,8 @@
  * entry. The same request sent again by the same user finds its conversation and answers as the first one did. */
 #include "requests.h"
 
+#include "actor.h"
+#include "event.h"
 #include "msgpack_reader.h"
 
 #include <inttypes.h>
@@ -78,8 +80,7 @@ static struct tl_slice make_cid(const struct tl_transaction *txn, const struct t
 
 static void add_member(struct tl_member *members, size_t *count, uint64_t user_no)
 {
-	members[(*count)++] =
-		(struct tl_member){.user_no = user_no, .record = {.role = TL_ROLE_MEMBER, .since = 1}};
+	members[(*count)++] = (struct tl_member){.user_no = user_no, .record = {.role = TL_ROLE_MEMBER, .since = 1}};
 }
 
 static int by_user_no(const void *a, const void *b)
@@ -122,63 +123,20 @@ static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_ca
 	return TL_OK;
 }
 
-/* kind, by, users, and whatever of the request's settings was given. */
-static void pack_event(struct tl_pack *pack, const struct tl_call *call)
-{
-	static const int settings[] = {ARG_NAME, ARG_HISTORY, ARG_JOIN, ARG_POST, ARG_ORDER, ARG_FANOUT, ARG_RETENTION};
-	const struct tl_arg *users = &call->args[ARG_MEMBERS];
-	struct tl_pack_open event = tl_pack_map_begin(pack);
-	uint32_t pairs = 3;
-
-	tl_pack_cstr(pack, "kind");
-	tl_pack_cstr(pack, "create");
-	tl_pack_cstr(pack, "by");
-	tl_pack_str(pack, call->user);
-	tl_pack_cstr(pack, "users");
-	tl_pack_array(pack, (uint32_t)users->uint);
-	tl_pack_raw(pack, users->bytes);
-	for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-		if (call->args[settings[i]].given) {
-			tl_pack_cstr(pack, tl_create_params[settings[i]].key);
-			tl_pack_str(pack, call->args[settings[i]].bytes);
-			pairs++;
-		}
-	tl_pack_map_end(pack, event, pairs);
-}
-
+/* Says who is in it, and whatever of the settings was given. */
 static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call *call,
                                 struct tl_conversation *conversation)
 {
-	struct tl_pack event, message;
-	char id[32];
-	uint64_t cseq, ts;
-	enum tl_err err = TL_NO_MEMORY;
+	static const int settings[] = {ARG_NAME, ARG_HISTORY, ARG_JOIN, ARG_POST, ARG_ORDER, ARG_FANOUT, ARG_RETENTION};
+	const struct tl_arg *users = &call->args[ARG_MEMBERS];
+	struct tl_event event;
 
-	tl_pack_init(&event);
-	tl_pack_init(&message);
-	pack_event(&event, call);
-	const struct tl_message entry = {
-		.ts = call->now,
-		.id = tl_slice(id, (size_t)snprintf(id, sizeof id, "s-%" PRIx64, txn->position)),
-		.from = call->user,
-		.device = call->device,
-		.type = tl_slice_str("event"),
-		.event = tl_pack_bytes(&event),
-	};
-	tl_message_pack(&message, &entry);
-	if (event.failed || message.failed)
-		goto done;
-	const struct tl_append append = {
-		.message = tl_arena_copy(&txn->arena, tl_pack_bytes(&message)),
-		.len = tl_pack_bytes(&message).len,
-		.event = true,
-	};
-	if (append.message)
-		err = tl_transaction_append(txn, conversation, &append, &cseq, &ts);
-done:
-	tl_pack_fini(&event);
-	tl_pack_fini(&message);
-	return err;
+	tl_event_begin(&event, call, "create");
+	tl_event_array(&event, "users", (uint32_t)users->uint, users->bytes);
+	for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+		if (call->args[settings[i]].given)
+			tl_event_str(&event, tl_create_params[settings[i]].key, call->args[settings[i]].bytes);
+	return tl_event_append(&event, txn, conversation);
 }
 
 static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
@@ -191,7 +149,19 @@ static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
 		return err;
 	record->member_count = count;
 	err = tl_conversations_create(&txn->conversations, txn->batch, record, members, count, conversation_out);
+	if (err == TL_OK)
+		err = tl_transaction_regrouped(txn, record->cid);
 	return err == TL_OK ? append_event(txn, call, *conversation_out) : err;
+}
+
+/* Whether the caller may have one more conversation. */
+static enum tl_err check_room(struct tl_transaction *txn, const struct tl_call *call, struct tl_why *why)
+{
+	struct tl_user *user;
+	enum tl_err err = tl_transaction_user(txn, call->user, &user);
+	if (err == TL_OK)
+		err = tl_user_has_room(txn, user, why);
+	return err;
 }
 
 enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
@@ -203,13 +173,13 @@ enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, st
 	struct tl_conversation_record record = describe(call, cid, hash);
 	struct tl_conversation *conversation;
 
-	if (call->args[ARG_MEMBERS].uint + 1 > txn->max_members)
+	if (call->args[ARG_MEMBERS].uint + 1 > txn->limits->max_members)
 		return tl_fail(&answer->why, TL_TOO_LARGE, "a conversation has at most %" PRIu64 " members",
-		               txn->max_members);
+		               txn->limits->max_members);
 	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
 	if (err == TL_OK && conversation->record.created_by != hash)
 		return TL_EXISTS;
-	if (err == TL_NOT_FOUND)
+	if (err == TL_NOT_FOUND && (err = check_room(txn, call, &answer->why)) == TL_OK)
 		err = make(txn, call, &record, &conversation);
 	if (err == TL_OK)
 		tl_answer_info(answer, &conversation->record, conversation->head);

@@ -1,8 +1,10 @@
-/* `info`: what a conversation is, for its members. */
+/* `info` and `members`: what a conversation is and who is in it, for its members. */
+#include "ordered_int.h"
 #include "requests.h"
+#include "visibility.h"
 
-#include "timeline.h"
-
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { ARG_CONV };
@@ -32,49 +34,135 @@ void tl_answer_info(struct tl_answer *answer, const struct tl_conversation_recor
 	tl_answer_uint(answer, "count", record->member_count);
 }
 
-/* TL_NOT_MEMBER where the user is not a member, whether there is such a conversation or not. */
-static enum tl_err member_of(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
-                             struct tl_slice user, uint64_t *conversation_no_out)
+/* The conversation, for one who is a member now. */
+static enum tl_err open_as_member(const struct tl_reading *reading, const struct tl_call *call,
+                                  struct tl_snapshot *snapshot, struct tl_visibility *v)
 {
-	struct tl_member_record member;
-	uint64_t no, user_no;
-	enum tl_err err = tl_conversation_no(engine, snapshot, cid, &no);
-	if (err == TL_OK)
-		err = tl_user_no(engine, snapshot, user, &user_no);
-	if (err == TL_OK)
-		err = tl_member_read(engine, snapshot, no, user_no, &member);
-	if (err == TL_OK)
-		*conversation_no_out = no;
-	return err == TL_NOT_FOUND ? TL_NOT_MEMBER : err;
+	enum tl_err err = tl_visibility_open(reading->database->engine, snapshot, call->args[0].bytes, call->user, v);
+	if (err == TL_OK && !v->present) {
+		tl_visibility_close(v);
+		err = TL_NOT_MEMBER;
+	}
+	return err;
 }
 
-static enum tl_err answer(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
-                          struct tl_answer *answer_out)
+enum tl_err tl_info(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
-	struct tl_conversation_record record;
-	struct tl_bounds bounds;
-	char *bytes;
-	enum tl_err err = tl_timeline_bounds(engine, snapshot, NULL, tl_partition(TL_PART_STORE, no), &bounds, NULL, NULL);
-	if (err == TL_OK)
-		err = tl_conversation_read(engine, snapshot, no, &record, &bytes);
+	struct tl_snapshot *snapshot;
+	struct tl_visibility v;
+	enum tl_err err = tl_snapshot_new(reading->database->engine, &snapshot);
 	if (err != TL_OK)
 		return err;
-	tl_answer_info(answer_out, &record, bounds.head);
-	free(bytes);
+	err = open_as_member(reading, call, snapshot, &v);
+	if (err == TL_OK) {
+		tl_answer_info(answer, &v.conversation, v.conversation_head);
+		tl_visibility_close(&v);
+	}
+	tl_snapshot_free(snapshot);
+	return err;
+}
+
+/* --- members: in the order of their numbers; a cursor is the last number of the page before --- */
+
+enum { MEMBERS_CONV, MEMBERS_LIMIT, MEMBERS_CURSOR };
+
+const struct tl_param tl_members_params[] = {
+	[MEMBERS_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
+	[MEMBERS_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_PAGE_MAX},
+	[MEMBERS_CURSOR] = {.key = "cursor", .type = TL_PARAM_STR, .min = 1, .max = 24},
+	{.key = NULL},
+};
+
+static enum tl_err pack_member(struct tl_pack *out, const struct tl_visibility *v, uint64_t user_no,
+                               struct tl_slice bytes)
+{
+	struct tl_member_record member;
+	struct tl_slice uid;
+	char *user_bytes;
+	if (!tl_member_record_unpack(bytes, &member))
+		return TL_CORRUPT;
+	enum tl_err err = tl_user_uid(v->engine, v->snapshot, user_no, &uid, &user_bytes);
+	if (err != TL_OK)
+		return err;
+	bool owner = tl_slice_equal(v->conversation.owner, uid);
+	tl_pack_map(out, 3);
+	tl_pack_cstr(out, "user");
+	tl_pack_str(out, uid);
+	tl_pack_cstr(out, "role");
+	tl_pack_cstr(out, owner ? "owner" : tl_roles[member.role]);
+	tl_pack_cstr(out, "since");
+	tl_pack_uint(out, member.since);
+	free(user_bytes);
 	return TL_OK;
 }
 
-enum tl_err tl_info(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer_out)
+static bool parse_cursor(const struct tl_arg *cursor, uint64_t *after_out)
 {
-	struct tl_engine *engine = reading->database->engine;
-	struct tl_snapshot *snapshot;
-	uint64_t no;
-	enum tl_err err = tl_snapshot_new(engine, &snapshot);
+	char copy[32];
+	int used = 0;
+	*after_out = 0;
+	if (!cursor->given)
+		return true;
+	memcpy(copy, cursor->bytes.ptr, cursor->bytes.len);
+	copy[cursor->bytes.len] = '\0';
+	return sscanf(copy, "%" SCNu64 "%n", after_out, &used) == 1 && (size_t)used == cursor->bytes.len;
+}
+
+static enum tl_err list_members(const struct tl_visibility *v, struct tl_iter *iter, uint64_t after, uint64_t limit,
+                                struct tl_answer *answer)
+{
+	unsigned char key[TL_ORDERED_INT_MAX];
+	uint64_t user_no = after;
+	uint32_t count = 0;
+	char cursor[32];
+	tl_pack_cstr(&answer->fields, "members");
+	answer->field_count++;
+	struct tl_pack_open members = tl_pack_array_begin(&answer->fields);
+	bool there = tl_iter_seek(iter, tl_slice(key, tl_ordered_int_put(key, after + 1)));
+	for (; there && count < limit; there = tl_iter_next(iter), count++) {
+		struct tl_slice at = tl_iter_key(iter);
+		if (!tl_ordered_int_read(at.ptr, at.len, &user_no))
+			return TL_CORRUPT;
+		enum tl_err err = pack_member(&answer->fields, v, user_no, tl_iter_value(iter));
+		if (err != TL_OK)
+			return err;
+	}
+	tl_pack_array_end(&answer->fields, members, count);
+	if (there) {
+		int len = snprintf(cursor, sizeof cursor, "%" PRIu64, user_no);
+		tl_answer_str(answer, "cursor", tl_slice(cursor, (size_t)len));
+	}
+	return tl_iter_error(iter);
+}
+
+static enum tl_err answer_members(const struct tl_visibility *v, const struct tl_call *call, struct tl_answer *answer)
+{
+	const struct tl_arg *limit = &call->args[MEMBERS_LIMIT];
+	struct tl_iter *iter;
+	uint64_t after;
+	if (!parse_cursor(&call->args[MEMBERS_CURSOR], &after))
+		return tl_fail(&answer->why, TL_BAD_REQUEST, "'cursor' is none of this request's");
+	enum tl_err err =
+		tl_iter_new(v->engine, v->snapshot, tl_partition(TL_PART_MEMBERS, v->conversation_no), true, &iter);
 	if (err != TL_OK)
 		return err;
-	err = member_of(engine, snapshot, call->args[ARG_CONV].bytes, call->user, &no);
-	if (err == TL_OK)
-		err = answer(engine, snapshot, no, answer_out);
+	err = list_members(v, iter, after, limit->given ? limit->uint : TL_PAGE_DEFAULT, answer);
+	tl_iter_free(iter);
+	return err;
+}
+
+enum tl_err tl_members(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
+{
+	struct tl_snapshot *snapshot;
+	struct tl_visibility v;
+	enum tl_err err = tl_snapshot_new(reading->database->engine, &snapshot);
+	if (err != TL_OK)
+		return err;
+	err = open_as_member(reading, call, snapshot, &v);
+	if (err == TL_OK) {
+		err = answer_members(&v, call, answer);
+		tl_visibility_close(&v);
+	}
 	tl_snapshot_free(snapshot);
 	return err;
 }

@@ -5,6 +5,7 @@
 #include "requests.h"
 
 #include "timeline.h"
+#include "visibility.h"
 
 #include <stdlib.h>
 
@@ -21,9 +22,12 @@ struct page {
 	struct tl_engine *engine;
 	struct tl_snapshot *snapshot;
 	struct tl_iter *inbox_iter, *store_iter;
-	struct tl_pack *out;
+	const struct tl_call *call;
+	struct tl_answer *answer;
+	struct tl_pack *out; /* the answer's fields */
 	uint64_t limit;
 	uint32_t count; /* messages on the page */
+	size_t bytes;   /* that they take on the wire */
 	uint64_t next;  /* the last seq on the page */
 
 	/* where store_iter is */
@@ -32,6 +36,9 @@ struct page {
 	bool there; /* the cursor is at an entry */
 	struct tl_conversation_record conversation;
 	char *conversation_bytes;
+	uint64_t user_no;
+	uint64_t cleared;  /* what the user has deleted in this conversation: all up to here … */
+	bool deleted_some; /* … and perhaps single entries */
 };
 
 static void page_fini(struct page *page)
@@ -42,10 +49,16 @@ static void page_fini(struct page *page)
 	tl_snapshot_free(page->snapshot);
 }
 
-static enum tl_err page_init(struct page *page, struct tl_engine *engine, struct tl_pack *out, uint64_t limit)
+static enum tl_err page_init(struct page *page, struct tl_engine *engine, const struct tl_call *call,
+                             struct tl_answer *answer)
 {
 	const struct tl_partition nowhere = tl_partition(TL_PART_META, 0);
-	*page = (struct page){.engine = engine, .out = out, .limit = limit};
+	const struct tl_arg *limit = &call->args[ARG_LIMIT];
+	*page = (struct page){.engine = engine,
+	                      .call = call,
+	                      .answer = answer,
+	                      .out = &answer->fields,
+	                      .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT};
 	enum tl_err err = tl_snapshot_new(engine, &page->snapshot);
 	if (err == TL_OK)
 		err = tl_iter_new(engine, page->snapshot, nowhere, true, &page->inbox_iter);
@@ -54,6 +67,21 @@ static enum tl_err page_init(struct page *page, struct tl_engine *engine, struct
 	if (err != TL_OK)
 		page_fini(page);
 	return err;
+}
+
+/* What the user has deleted there, as a member or as a former one. */
+static enum tl_err read_deletions(struct page *page, uint64_t no)
+{
+	struct tl_member_record member = {0};
+	struct tl_former_record former = {0};
+	enum tl_err err = tl_member_read(page->engine, page->snapshot, no, page->user_no, &member);
+	if (err == TL_NOT_FOUND)
+		err = tl_former_read(page->engine, page->snapshot, no, page->user_no, &former);
+	if (err != TL_OK && err != TL_NOT_FOUND)
+		return err;
+	page->cleared = member.cleared > former.cleared ? member.cleared : former.cleared;
+	page->deleted_some = member.deleted_some || former.deleted_some;
+	return TL_OK;
 }
 
 static enum tl_err change_conversation(struct page *page, uint64_t no)
@@ -65,6 +93,8 @@ static enum tl_err change_conversation(struct page *page, uint64_t no)
 	enum tl_err err =
 		tl_conversation_read(page->engine, page->snapshot, no, &page->conversation, &page->conversation_bytes);
 	if (err == TL_OK)
+		err = read_deletions(page, no);
+	if (err == TL_OK)
 		page->conversation_no = no;
 	return err;
 }
@@ -73,11 +103,6 @@ static enum tl_err change_conversation(struct page *page, uint64_t no)
 static enum tl_err find_message(struct page *page, const struct tl_inbox_entry *entry,
                                 struct tl_store_record *record_out)
 {
-	if (entry->conversation_no != page->conversation_no) {
-		enum tl_err err = change_conversation(page, entry->conversation_no);
-		if (err != TL_OK)
-			return err;
-	}
 	if (page->there && page->store.seq + 1 == entry->cseq)
 		page->there = tl_cursor_next(&page->store);
 	else if (!page->there || page->store.seq != entry->cseq)
@@ -90,27 +115,68 @@ static enum tl_err find_message(struct page *page, const struct tl_inbox_entry *
 	return tl_store_record_unpack(page->store.entry, record_out) ? TL_OK : TL_CORRUPT;
 }
 
+static enum tl_err is_deleted(const struct page *page, const struct tl_inbox_entry *entry, bool *deleted_out)
+{
+	*deleted_out = entry->cseq <= page->cleared;
+	if (*deleted_out || !page->deleted_some)
+		return TL_OK;
+	return tl_deleted_by(page->engine, page->snapshot, page->user_no, entry->conversation_no, entry->cseq,
+	                     deleted_out);
+}
+
+/* A reference, shown as the message that it refers to or as what became of it. */
+static enum tl_err show_reference(struct page *page, uint64_t seq, const struct tl_inbox_entry *entry)
+{
+	struct tl_store_record record;
+	bool deleted;
+	enum tl_err err = is_deleted(page, entry, &deleted);
+	if (err != TL_OK)
+		return err;
+	if (deleted) {
+		tl_message_show_gone(page->out, seq, page->conversation.cid, entry->cseq, "deleted");
+		return TL_OK;
+	}
+	err = find_message(page, entry, &record);
+	if (err == TL_NOT_FOUND) {
+		tl_message_show_gone(page->out, seq, page->conversation.cid, entry->cseq, "expired");
+		return TL_OK;
+	}
+	if (err != TL_OK)
+		return err;
+	return tl_message_show(page->out, seq, page->conversation.cid, entry->cseq, record.message) ? TL_OK : TL_CORRUPT;
+}
+
+static enum tl_err show_entry(struct page *page, uint64_t seq, const struct tl_inbox_entry *entry)
+{
+	if (entry->conversation_no != 0 && entry->conversation_no != page->conversation_no) {
+		enum tl_err err = change_conversation(page, entry->conversation_no);
+		if (err != TL_OK)
+			return err;
+	}
+	if (entry->cseq > 0)
+		return show_reference(page, seq, entry);
+	struct tl_slice cid = entry->conversation_no ? page->conversation.cid : tl_slice("", 0);
+	return tl_message_show(page->out, seq, cid, 0, entry->message) ? TL_OK : TL_CORRUPT;
+}
+
 /* Appends one entry to the page; false in *room_out, and nothing appended, where the page is full. */
 static enum tl_err add_entry(struct page *page, uint64_t seq, struct tl_slice bytes, bool *room_out)
 {
 	struct tl_inbox_entry entry;
-	struct tl_store_record record;
 	size_t before = page->out->buffer.size;
 
 	if (!tl_inbox_entry_unpack(bytes, &entry))
 		return TL_CORRUPT;
-	enum tl_err err = find_message(page, &entry, &record);
-	if (err == TL_NOT_FOUND)
-		tl_message_show_gone(page->out, seq, page->conversation.cid, entry.cseq, "expired");
-	else if (err != TL_OK)
+	enum tl_err err = show_entry(page, seq, &entry);
+	if (err != TL_OK)
 		return err;
-	else if (!tl_message_show(page->out, seq, page->conversation.cid, entry.cseq, record.message))
-		return TL_CORRUPT;
-	*room_out = page->count == 0 || page->out->buffer.size <= TL_PAGE_BYTES;
+	size_t weight = tl_answer_weight(page->call, page->answer, before);
+	*room_out = page->count == 0 || page->bytes + weight <= TL_PAGE_BYTES;
 	if (!*room_out) {
 		page->out->buffer.size = before;
 		return TL_OK;
 	}
+	page->bytes += weight;
 	page->count++;
 	page->next = seq;
 	return TL_OK;
@@ -124,6 +190,7 @@ static enum tl_err fill(struct page *page, uint64_t user_no, uint64_t after)
 	bool room = true;
 
 	page->next = after;
+	page->user_no = user_no;
 	bool there = tl_cursor_seek(&inbox, page->inbox_iter, tl_partition(TL_PART_INBOX, user_no), after + 1);
 	while (there && room && err == TL_OK && page->count < page->limit) {
 		if (inbox.seq != page->next + 1)
@@ -207,7 +274,6 @@ enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call
 {
 	struct page page;
 	uint64_t user_no;
-	uint64_t limit = call->args[ARG_LIMIT].given ? call->args[ARG_LIMIT].uint : TL_PAGE_DEFAULT;
 	enum tl_err err = tl_user_no(reading->database->engine, NULL, call->user, &user_no);
 	if (err == TL_NOT_FOUND) {
 		const struct tl_bounds empty = {0, 0};
@@ -215,7 +281,7 @@ enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call
 		return TL_OK;
 	}
 	if (err == TL_OK)
-		err = page_init(&page, reading->database->engine, &answer->fields, limit);
+		err = page_init(&page, reading->database->engine, call, answer);
 	if (err != TL_OK)
 		return err;
 	err = answer_page(reading, call, answer, &page, user_no);

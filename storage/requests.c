@@ -1,10 +1,14 @@
 #include "requests.h"
 
+#define READ(op) {.name = #op, .params = tl_##op##_params, .read = tl_##op}
+#define CHANGE(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op}
+#define CHANGE_WITHIN_BATCH(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op, .within_batch = true}
+
 static const struct tl_request requests[] = {
-	{.name = "hello", .params = tl_hello_params, .read = tl_hello},
-	{.name = "sync", .params = tl_sync_params, .read = tl_sync},
-	{.name = "info", .params = tl_info_params, .read = tl_info},
-	{.name = "create", .params = tl_create_params, .change = tl_create},
+	READ(hello),   READ(sync),   READ(history),   READ(get),  READ(convs),  READ(info),    READ(members),
+	READ(devices), CHANGE(create), CHANGE(update), CHANGE(role), CHANGE(dissolve), CHANGE(join), CHANGE(leave),
+	CHANGE(add),   CHANGE(remove), CHANGE(delete), CHANGE(block), CHANGE(recall), CHANGE(edit),
+	CHANGE_WITHIN_BATCH(read), CHANGE_WITHIN_BATCH(set),
 };
 
 const struct tl_request *tl_request_find(struct tl_slice name)
@@ -15,10 +19,23 @@ const struct tl_request *tl_request_find(struct tl_slice name)
 	return NULL;
 }
 
+bool tl_request_begins_batch(struct tl_slice name)
+{
+	const struct tl_request *request = tl_request_find(name);
+	return request && !request->within_batch;
+}
+
 enum tl_err tl_request_check(const struct tl_request *request, struct tl_slice raw, struct tl_why *why)
 {
 	struct tl_arg args[TL_REQUEST_PARAMS_MAX];
 	return tl_params_parse(request->params, raw, args, why);
+}
+
+size_t tl_answer_weight(const struct tl_call *call, const struct tl_answer *answer, size_t from)
+{
+	struct tl_slice packed = tl_pack_bytes(&answer->fields);
+	size_t len = packed.len - from;
+	return call->weigh && !answer->fields.failed ? call->weigh(tl_slice((const char *)packed.ptr + from, len)) : len;
 }
 
 void tl_answer_init(struct tl_answer *answer)

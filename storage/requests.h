@@ -29,6 +29,7 @@ struct tl_call {
 	struct tl_slice device;
 	struct tl_slice raw;        /* the arguments as a packed map */
 	const struct tl_arg *args;  /* parsed, in the order of the op's params */
+	size_t (*weigh)(struct tl_slice packed); /* bytes that a packed item takes on the wire; NULL: as packed */
 	uint64_t now;               /* ms: of acceptance if it changes something, else of now */
 };
 
@@ -46,12 +47,6 @@ struct tl_reading {
 	const struct tl_limits *limits;
 };
 
-/* What `hello` tells about the server. */
-struct tl_limits {
-	const char *server; /* name and version */
-	uint64_t max_body, notify_inline_max, dedup_window_ms, inbox_ttl_ms, max_members;
-};
-
 typedef enum tl_err (*tl_read_function)(const struct tl_reading *reading, const struct tl_call *call,
                                         struct tl_answer *answer);
 typedef enum tl_err (*tl_change_function)(struct tl_transaction *txn, const struct tl_call *call,
@@ -63,10 +58,14 @@ struct tl_request {
 	const struct tl_param *params; /* ended by a NULL key */
 	tl_read_function read;
 	tl_change_function change;
+	bool within_batch; /* a change that reads nothing which the batch at hand may have changed */
 };
 
 /* The request of that name, or NULL. */
 const struct tl_request *tl_request_find(struct tl_slice name);
+
+/* Whether a queued request must begin a batch, because it reads from the database what others may just have changed. */
+bool tl_request_begins_batch(struct tl_slice name);
 
 /* Checks the arguments, a well-formed map, without doing anything. TL_OK or TL_BAD_REQUEST. Any thread. */
 TL_MUST_USE enum tl_err tl_request_check(const struct tl_request *request, struct tl_slice raw, struct tl_why *why);
@@ -82,19 +81,49 @@ TL_MUST_USE enum tl_err tl_request_apply(struct tl_transaction *txn, const struc
 
 /* --- packing answers --- */
 
+/* What has been packed since `from` takes on the wire. */
+size_t tl_answer_weight(const struct tl_call *call, const struct tl_answer *answer, size_t from);
+
 void tl_answer_init(struct tl_answer *answer);
 void tl_answer_fini(struct tl_answer *answer);
 void tl_answer_uint(struct tl_answer *answer, const char *key, uint64_t value);
 void tl_answer_bool(struct tl_answer *answer, const char *key, bool value);
 void tl_answer_str(struct tl_answer *answer, const char *key, struct tl_slice value);
 
-/* --- the requests, in files of their own --- */
+/* --- the requests, in files of their own; each has its table of arguments beside it --- */
 
-extern const struct tl_param tl_hello_params[], tl_sync_params[], tl_create_params[], tl_info_params[];
-enum tl_err tl_hello(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer);
-enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer);
-enum tl_err tl_info(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer);
-enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer);
+#define TL_READ(name)                                                                                                  \
+	extern const struct tl_param tl_##name##_params[];                                                                 \
+	enum tl_err tl_##name(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
+#define TL_CHANGE(name)                                                                                                \
+	extern const struct tl_param tl_##name##_params[];                                                                 \
+	enum tl_err tl_##name(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
+
+TL_READ(hello);       /* request_hello.c */
+TL_READ(sync);        /* request_sync.c */
+TL_READ(history);     /* request_history.c */
+TL_READ(get);
+TL_READ(convs);       /* request_convs.c */
+TL_READ(info);        /* request_info.c */
+TL_READ(members);
+TL_READ(devices);     /* request_devices.c */
+TL_CHANGE(create);    /* request_create.c */
+TL_CHANGE(update);    /* request_update.c */
+TL_CHANGE(role);
+TL_CHANGE(dissolve);
+TL_CHANGE(join);      /* request_membership.c */
+TL_CHANGE(leave);
+TL_CHANGE(add);
+TL_CHANGE(remove);
+TL_CHANGE(read);      /* request_state.c */
+TL_CHANGE(set);
+TL_CHANGE(delete);
+TL_CHANGE(block);
+TL_CHANGE(recall);    /* request_recall.c */
+TL_CHANGE(edit);
+
+#undef TL_READ
+#undef TL_CHANGE
 
 /* Answers what `info` says of a conversation. */
 void tl_answer_info(struct tl_answer *answer, const struct tl_conversation_record *record, uint64_t head);

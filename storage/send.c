@@ -8,6 +8,8 @@ enum tl_err tl_send_allowed(const struct tl_conversation_record *record, const s
 {
 	if (!member)
 		return TL_NOT_MEMBER;
+	if (record->dissolved)
+		return TL_NOT_MEMBER;
 	if (tl_slice_equal(record->owner, user))
 		return TL_OK;
 	if (member->role == TL_ROLE_MUTED || (record->post == TL_POST_ADMINS && member->role != TL_ROLE_ADMIN))
@@ -28,61 +30,95 @@ static enum tl_err create_direct(struct tl_transaction *txn, struct tl_slice cid
 		err = tl_transaction_user(txn, other, &second);
 	if (err != TL_OK)
 		return err;
-	const struct tl_member members[2] = {{first->no, member}, {second->no, member}};
+	const struct tl_member members[2] = {{.user_no = first->no, .record = member},
+	                                     {.user_no = second->no, .record = member}};
 	return tl_conversations_create(&txn->conversations, txn->batch, &record, members, first == second ? 1 : 2,
 	                               conversation_out);
 }
 
+/* Where a message goes and who sends it. */
+struct place {
+	struct tl_conversation *conversation;
+	struct tl_member *sender;
+};
+
+static enum tl_err find_sender(struct tl_transaction *txn, struct tl_slice sender, struct place *place)
+{
+	struct tl_user *user;
+	enum tl_err err = tl_transaction_user(txn, sender, &user);
+	if (err == TL_OK)
+		place->sender = tl_conversation_member(place->conversation, user->no);
+	return err;
+}
+
+static bool is_blocked(const struct place *place)
+{
+	for (size_t i = 0; i < place->conversation->member_count; i++)
+		if (place->conversation->members[i].blocks && &place->conversation->members[i] != place->sender)
+			return true;
+	return false;
+}
+
+/* For a chat that does not exist yet: a refused message shall not bring it into being. */
+static enum tl_err check_not_blocked(struct tl_transaction *txn, struct tl_slice sender, struct tl_slice other)
+{
+	uint64_t other_no;
+	bool blocks = false;
+	enum tl_err err = tl_user_no(txn->database->engine, NULL, other, &other_no);
+	if (err == TL_OK)
+		err = tl_block_read(txn->database->engine, other_no, sender, &blocks);
+	if (err == TL_OK && blocks)
+		return TL_NOT_AUTHORISED;
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
 /* The direct chat, made if need be; TL_NOT_MEMBER where the sender is neither of the two. */
 static enum tl_err resolve_direct(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice sender,
-                                  struct tl_conversation **conversation_out)
+                                  struct place *place)
 {
 	struct tl_slice other;
 	if (!tl_direct_id_other(cid, sender, &other))
 		return TL_NOT_MEMBER;
-	enum tl_err err = tl_transaction_conversation(txn, cid, conversation_out);
-	return err == TL_NOT_FOUND ? create_direct(txn, cid, sender, other, conversation_out) : err;
+	enum tl_err err = tl_transaction_conversation(txn, cid, &place->conversation);
+	if (err == TL_NOT_FOUND && (err = check_not_blocked(txn, sender, other)) == TL_OK)
+		err = create_direct(txn, cid, sender, other, &place->conversation);
+	if (err == TL_OK)
+		err = find_sender(txn, sender, place);
+	if (err == TL_OK && is_blocked(place))
+		err = TL_NOT_AUTHORISED;
+	return err;
 }
 
 /* A group or channel that the sender may post to. */
 static enum tl_err resolve_group(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice sender,
-                                 struct tl_conversation **conversation_out)
+                                 struct place *place)
 {
-	struct tl_conversation *conversation;
-	struct tl_user *user;
-	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
+	enum tl_err err = tl_transaction_conversation(txn, cid, &place->conversation);
+	if (err == TL_OK)
+		err = find_sender(txn, sender, place);
 	if (err != TL_OK)
 		return err == TL_NOT_FOUND ? TL_NOT_MEMBER : err;
-	if ((err = tl_transaction_user(txn, sender, &user)) != TL_OK)
-		return err;
-	const struct tl_member *member = tl_conversation_member(conversation, user->no);
-	err = tl_send_allowed(&conversation->record, member ? &member->record : NULL, sender);
-	if (err == TL_OK)
-		*conversation_out = conversation;
-	return err;
+	return tl_send_allowed(&place->conversation->record, place->sender ? &place->sender->record : NULL, sender);
 }
 
 static enum tl_err resolve(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice sender,
-                           struct tl_conversation **conversation_out)
+                           struct place *place)
 {
-	return tl_id_is_direct(cid) ? resolve_direct(txn, cid, sender, conversation_out)
-	                            : resolve_group(txn, cid, sender, conversation_out);
+	return tl_id_is_direct(cid) ? resolve_direct(txn, cid, sender, place) : resolve_group(txn, cid, sender, place);
 }
 
 /* The message's own id: the client's or the one made for it. */
 static struct tl_slice message_id(struct tl_slice message)
 {
-	struct tl_reader value;
-	struct tl_slice id;
-	if (tl_msgpack_find(message, "id", &value) && tl_reader_str(&value, &id))
-		return id;
-	return tl_slice("", 0);
+	return tl_message_str(message, "id");
 }
 
-static bool has_order(struct tl_slice message)
+/* The message's order key, 0 if it has none. */
+static uint64_t message_order(struct tl_slice message)
 {
 	struct tl_reader value;
-	return tl_msgpack_find(message, "order", &value);
+	uint64_t order;
+	return tl_msgpack_find(message, "order", &value) && tl_reader_uint(&value, &order) ? order : 0;
 }
 
 static enum tl_err tell(struct tl_transaction *txn, const struct tl_ingest_record *record, struct tl_slice cid,
@@ -117,10 +153,12 @@ static enum tl_err tell(struct tl_transaction *txn, const struct tl_ingest_recor
 	return err;
 }
 
-static enum tl_err store(struct tl_transaction *txn, const struct tl_ingest_record *record,
-                         struct tl_conversation *conversation, struct tl_dedup_record *stored_out)
+static enum tl_err store(struct tl_transaction *txn, const struct tl_ingest_record *record, const struct place *place,
+                         uint64_t order, struct tl_dedup_record *stored_out)
 {
 	const struct tl_append append = {
+		.sender = place->sender,
+		.order = order,
 		.message = tl_arena_copy(&txn->arena, record->payload),
 		.len = record->payload.len,
 		.dedup_sender = record->user,
@@ -128,32 +166,33 @@ static enum tl_err store(struct tl_transaction *txn, const struct tl_ingest_reco
 	};
 	if (!append.message)
 		return TL_NO_MEMORY;
-	return tl_transaction_append(txn, conversation, &append, &stored_out->cseq, &stored_out->ts);
+	return tl_transaction_append(txn, place->conversation, &append, &stored_out->cseq, &stored_out->ts);
 }
 
 enum tl_err tl_send_apply(struct tl_transaction *txn, const struct tl_ingest_record *record)
 {
 	char direct[TL_DIRECT_ID_MAX];
 	struct tl_slice cid = record->to_user ? tl_direct_id(record->user, record->target, direct) : record->target;
-	struct tl_conversation *conversation;
+	struct place place;
 	struct tl_dedup_record stored;
+	uint64_t order = 0;
 
-	enum tl_err err = resolve(txn, cid, record->user, &conversation);
-	if (err == TL_OK && conversation->record.order == TL_ORDER_CUSTOM && !has_order(record->payload))
-		err = TL_BAD_REQUEST;
+	enum tl_err err = resolve(txn, cid, record->user, &place);
+	if (err == TL_OK && place.conversation->record.order == TL_ORDER_CUSTOM)
+		err = (order = message_order(record->payload)) > 0 ? TL_OK : TL_BAD_REQUEST;
 	if (tl_err_is_refusal(err))
 		return tell(txn, record, cid, err, NULL, false);
 	if (err != TL_OK)
 		return err;
 	if (record->id.len > 0) {
-		err = tl_transaction_find_dup(txn, conversation, record->user, record->id, tl_message_ts(record->payload),
+		err = tl_transaction_find_dup(txn, place.conversation, record->user, record->id, tl_message_ts(record->payload),
 		                              &stored);
 		if (err == TL_OK)
 			return tell(txn, record, cid, TL_OK, &stored, true);
 		if (err != TL_NOT_FOUND)
 			return err;
 	}
-	if ((err = store(txn, record, conversation, &stored)) != TL_OK)
+	if ((err = store(txn, record, &place, order, &stored)) != TL_OK)
 		return err;
 	return tell(txn, record, cid, TL_OK, &stored, false);
 }

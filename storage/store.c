@@ -113,8 +113,7 @@ static enum tl_err open_writer(struct tl_store *store, struct tl_why *why)
 {
 	const struct tl_writer_options options = {
 		.sync = store->options.durability != TL_DURABILITY_OS,
-		.dedup_window_ms = store->options.limits.dedup_window_ms,
-		.max_members = store->options.limits.max_members,
+		.limits = &store->options.limits,
 		.batch_keys = BATCH_KEYS,
 		.batch_bytes = BATCH_BYTES,
 		.cached_users = store->options.cached_users,

@@ -19,7 +19,7 @@ struct key {
 
 static bool seq_of(struct tl_slice key, uint64_t *seq_out)
 {
-	return key.len > 0 && tl_ordered_int_get(key.ptr, key.len, seq_out) == key.len;
+	return tl_ordered_int_read(key.ptr, key.len, seq_out);
 }
 
 static enum tl_err read_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,

@@ -16,6 +16,12 @@ struct tl_dedup_pending {
 	UT_hash_handle hh;
 };
 
+/* A member who has changed; found again by number, because adding and removing moves members. */
+struct tl_changed_member {
+	struct tl_conversation *conversation;
+	uint64_t user_no;
+};
+
 enum tl_err tl_transaction_init(struct tl_transaction *txn, struct tl_database *database)
 {
 	*txn = (struct tl_transaction){.database = database};
@@ -39,6 +45,8 @@ void tl_transaction_fini(struct tl_transaction *txn)
 	free(txn->outcomes);
 	free(txn->deliveries);
 	free(txn->appends);
+	free(txn->changed);
+	free(txn->regrouped);
 }
 
 void tl_transaction_clear(struct tl_transaction *txn)
@@ -49,6 +57,7 @@ void tl_transaction_clear(struct tl_transaction *txn)
 	HASH_CLEAR(hh, txn->dedup);
 	tl_arena_clear(&txn->arena);
 	txn->outcome_count = txn->delivery_count = txn->append_count = 0;
+	txn->changed_count = txn->regrouped_count = 0;
 }
 
 void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool replaying)
@@ -173,7 +182,7 @@ enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, const struct tl_
 	enum tl_err err = read_dedup(txn, &key, &record);
 	if (err != TL_OK)
 		return err;
-	if (ts > record.ts && ts - record.ts >= txn->dedup_window_ms)
+	if (ts > record.ts && ts - record.ts >= txn->limits->dedup_window_ms)
 		return TL_NOT_FOUND;
 	if (txn->replaying && (err = is_own(txn, conversation, record.cseq, &own)) != TL_OK)
 		return err;
@@ -234,6 +243,52 @@ static enum tl_err find_applied(struct tl_transaction *txn, const struct tl_conv
 	return TL_OK;
 }
 
+enum tl_err tl_transaction_member_changed(struct tl_transaction *txn, struct tl_conversation *conversation,
+                                          struct tl_member *member)
+{
+	if (member->changed)
+		return TL_OK;
+	void *changed = with_room(txn->changed, txn->changed_count, 1, &txn->changed_room, sizeof *txn->changed);
+	if (!changed)
+		return TL_NO_MEMORY;
+	txn->changed = changed;
+	txn->changed[txn->changed_count++] = (struct tl_changed_member){conversation, member->user_no};
+	member->changed = true;
+	return TL_OK;
+}
+
+void tl_transaction_finish(struct tl_transaction *txn)
+{
+	for (size_t i = 0; i < txn->changed_count; i++) {
+		struct tl_conversation *conversation = txn->changed[i].conversation;
+		struct tl_member *member = tl_conversation_member(conversation, txn->changed[i].user_no);
+		if (!member || !member->changed)
+			continue;
+		member->changed = false;
+		tl_conversation_put_member(conversation, txn->batch, member);
+	}
+	txn->changed_count = 0;
+}
+
+/* One's own message is seen. */
+static enum tl_err sender_has_seen(struct tl_transaction *txn, struct tl_conversation *conversation,
+                                   struct tl_member *sender, uint64_t cseq, uint64_t running)
+{
+	if (!sender || sender->record.seen >= cseq)
+		return TL_OK;
+	sender->record.seen = cseq;
+	sender->record.seen_running = running;
+	return tl_transaction_member_changed(txn, conversation, sender);
+}
+
+static void put_order(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t order)
+{
+	struct tl_pair_key key;
+	if (order > 0)
+		tl_batch_put(txn->batch, tl_partition(TL_PART_CUSTOM_ORDER, conversation->no),
+		             tl_pair_key(&key, order, conversation->head), tl_slice("", 0));
+}
+
 static void put_store(struct tl_transaction *txn, struct tl_conversation *conversation, const struct tl_append *append,
                       uint64_t ts)
 {
@@ -250,25 +305,30 @@ static void put_store(struct tl_transaction *txn, struct tl_conversation *conver
 	tl_store_record_pack(&txn->pack, &record);
 	tl_timeline_put(txn->batch, tl_partition(TL_PART_STORE, conversation->no), conversation->head,
 	                tl_pack_bytes(&txn->pack));
+	put_order(txn, conversation, append->order);
 }
 
-/* The same reference goes to every member. Room for what is told has been made before. */
+/* Room for what is told has been made before. */
+static void put_inbox(struct tl_transaction *txn, struct tl_user *user, struct tl_slice entry, uint32_t delivery,
+                      bool quiet)
+{
+	if (txn->replaying && user->position >= txn->position)
+		return;
+	user->inbox_head++;
+	user->position = txn->position;
+	tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head, entry);
+	txn->appends[txn->append_count++] = (struct tl_inbox_append){
+		.uid = tl_slice(user->uid, user->uid_len), .seq = user->inbox_head, .delivery = delivery, .quiet = quiet};
+}
+
+/* The same reference goes to every member. */
 static void put_inboxes(struct tl_transaction *txn, const struct tl_conversation *conversation,
                         struct tl_user *const *users, const struct tl_inbox_entry *entry, uint32_t delivery)
 {
 	tl_pack_clear(&txn->pack);
 	tl_inbox_entry_pack(&txn->pack, entry);
-	for (size_t i = 0; i < conversation->member_count; i++) {
-		struct tl_user *user = users[i];
-		if (txn->replaying && user->position >= txn->position)
-			continue;
-		user->inbox_head++;
-		user->position = txn->position;
-		tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head,
-		                tl_pack_bytes(&txn->pack));
-		txn->appends[txn->append_count++] = (struct tl_inbox_append){
-			.uid = tl_slice(user->uid, user->uid_len), .seq = user->inbox_head, .delivery = delivery};
-	}
+	for (size_t i = 0; i < conversation->member_count; i++)
+		put_inbox(txn, users[i], tl_pack_bytes(&txn->pack), delivery, conversation->members[i].record.mute);
 }
 
 static enum tl_err room_to_tell(struct tl_transaction *txn, size_t members)
@@ -285,12 +345,22 @@ static enum tl_err room_to_tell(struct tl_transaction *txn, size_t members)
 	return TL_OK;
 }
 
-static uint32_t tell_delivery(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t cseq,
-                              const struct tl_append *append)
+static uint32_t tell_delivery(struct tl_transaction *txn, struct tl_slice cid, uint64_t cseq, struct tl_slice message)
 {
-	txn->deliveries[txn->delivery_count] = (struct tl_delivery){
-		.cid = conversation->record.cid, .cseq = cseq, .message = tl_slice(append->message, append->len)};
+	txn->deliveries[txn->delivery_count] = (struct tl_delivery){.cid = cid, .cseq = cseq, .message = message};
 	return (uint32_t)txn->delivery_count++;
+}
+
+/* What is told outlives the conversation's present record. */
+static enum tl_err copy_cid(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                            struct tl_slice *cid_out)
+{
+	*cid_out = tl_slice("", 0);
+	if (!conversation)
+		return TL_OK;
+	cid_out->len = conversation->record.cid.len;
+	cid_out->ptr = tl_arena_copy(&txn->arena, conversation->record.cid);
+	return cid_out->ptr ? TL_OK : TL_NO_MEMORY;
 }
 
 enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversation *conversation,
@@ -299,7 +369,10 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 	struct tl_dedup_pending *pending = tl_arena_alloc(&txn->arena, sizeof *pending);
 	uint64_t ts = tl_message_ts(tl_slice(append->message, append->len)), applied;
 	struct tl_user **users;
+	struct tl_slice cid;
 	enum tl_err err = pending ? gather(txn, conversation, &users) : TL_NO_MEMORY;
+	if (err == TL_OK)
+		err = copy_cid(txn, conversation, &cid);
 	if (err == TL_OK)
 		err = room_to_tell(txn, conversation->member_count);
 	if (err == TL_OK)
@@ -317,10 +390,34 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 	*pending = (struct tl_dedup_pending){.record = {.cseq = cseq, .ts = ts}};
 	remember_id(txn, conversation, append, pending);
 	struct tl_inbox_entry entry = {.conversation_no = conversation->no, .cseq = cseq, .ts = ts};
-	put_inboxes(txn, conversation, users, &entry, tell_delivery(txn, conversation, cseq, append));
+	put_inboxes(txn, conversation, users, &entry,
+	            tell_delivery(txn, cid, cseq, tl_slice(append->message, append->len)));
 	*cseq_out = cseq;
 	*ts_out = ts;
-	return txn->pack.failed ? TL_NO_MEMORY : TL_OK;
+	if (txn->pack.failed)
+		return TL_NO_MEMORY;
+	return sender_has_seen(txn, conversation, append->sender, cseq, conversation->running);
+}
+
+enum tl_err tl_transaction_append_private(struct tl_transaction *txn, struct tl_user *user,
+                                          const struct tl_conversation *conversation, char *message, size_t len)
+{
+	struct tl_slice kept = tl_slice(message, len), cid;
+	enum tl_err err = room_to_tell(txn, 1);
+	if (err == TL_OK)
+		err = copy_cid(txn, conversation, &cid);
+	if (err != TL_OK)
+		return err;
+	struct tl_inbox_entry entry = {.conversation_no = conversation ? conversation->no : 0,
+	                               .ts = tl_message_ts(kept),
+	                               .position = txn->position,
+	                               .message = kept};
+	tl_pack_clear(&txn->pack);
+	tl_inbox_entry_pack(&txn->pack, &entry);
+	if (txn->pack.failed)
+		return TL_NO_MEMORY;
+	put_inbox(txn, user, tl_pack_bytes(&txn->pack), tell_delivery(txn, cid, 0, kept), false);
+	return TL_OK;
 }
 
 /* --- telling --- */
@@ -348,6 +445,19 @@ enum tl_err tl_transaction_tell(struct tl_transaction *txn, const struct tl_outc
 	return TL_OK;
 }
 
+enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice cid)
+{
+	void *regrouped =
+		with_room(txn->regrouped, txn->regrouped_count, 1, &txn->regrouped_room, sizeof *txn->regrouped);
+	const void *copy = tl_arena_copy(&txn->arena, cid);
+	if (regrouped)
+		txn->regrouped = regrouped;
+	if (!regrouped || !copy)
+		return TL_NO_MEMORY;
+	txn->regrouped[txn->regrouped_count++] = tl_slice(copy, cid.len);
+	return TL_OK;
+}
+
 struct tl_commit tl_transaction_told(const struct tl_transaction *txn)
 {
 	return (struct tl_commit){
@@ -357,5 +467,7 @@ struct tl_commit tl_transaction_told(const struct tl_transaction *txn)
 		.delivery_count = txn->delivery_count,
 		.appends = txn->appends,
 		.append_count = txn->append_count,
+		.regrouped = txn->regrouped,
+		.regrouped_count = txn->regrouped_count,
 	};
 }

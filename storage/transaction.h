@@ -19,6 +19,7 @@
 #include "commit.h"
 #include "conversations.h"
 #include "message.h"
+#include "store_limits.h"
 #include "users.h"
 
 struct tl_transaction {
@@ -26,8 +27,7 @@ struct tl_transaction {
 	struct tl_database *database;
 	struct tl_users users;
 	struct tl_conversations conversations;
-	uint64_t dedup_window_ms;
-	uint64_t max_members; /* of a conversation */
+	const struct tl_limits *limits;
 
 	/* the batch */
 	struct tl_batch *batch;
@@ -35,11 +35,15 @@ struct tl_transaction {
 	struct tl_arena arena;
 	struct tl_pack pack;  /* scratch */
 	struct tl_dedup_pending *dedup; /* ids used in this batch */
+	struct tl_changed_member *changed; /* members whose records are to be put */
+	size_t changed_count, changed_room;
 
 	/* what is told once the batch is committed */
 	struct tl_outcome *outcomes;
 	struct tl_delivery *deliveries;
 	struct tl_inbox_append *appends;
+	struct tl_slice *regrouped; /* ids of conversations, in the arena */
+	size_t regrouped_count, regrouped_room;
 	size_t outcome_count, outcome_room;
 	size_t delivery_count, delivery_room;
 	size_t append_count, append_room;
@@ -77,16 +81,33 @@ TL_MUST_USE enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, cons
                                                 struct tl_dedup_record *record_out);
 
 /* Appends a kept message (its time may be raised in place) to the conversation and to every member's inbox, and has
- * it told. `event`: not counted as a message. `dedup_sender` and `dedup_id`: to be remembered, empty for none. */
+ * it told. */
 struct tl_append {
 	char *message; /* in the arena */
 	size_t len;
-	bool event;
-	struct tl_slice dedup_sender;
-	struct tl_slice dedup_id;
+	bool event;             /* not counted as a message */
+	struct tl_member *sender; /* has seen everything up to this one; NULL for an event */
+	uint64_t order;           /* custom order key; 0: none */
+	struct tl_slice dedup_sender; /* to be remembered … */
+	struct tl_slice dedup_id;     /* … empty: not */
 };
 TL_MUST_USE enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversation *conversation,
                                               const struct tl_append *append, uint64_t *cseq_out, uint64_t *ts_out);
+
+/* Appends a kept message to one user's inbox only, and has it told. `conversation` may be NULL. */
+TL_MUST_USE enum tl_err tl_transaction_append_private(struct tl_transaction *txn, struct tl_user *user,
+                                                      const struct tl_conversation *conversation, char *message,
+                                                      size_t len);
+
+/* Notes that who is in a conversation, or what they may do there, changes with this batch. */
+TL_MUST_USE enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice cid);
+
+/* Has a member's record put when the batch is finished. */
+TL_MUST_USE enum tl_err tl_transaction_member_changed(struct tl_transaction *txn, struct tl_conversation *conversation,
+                                                      struct tl_member *member);
+
+/* Puts what has been left for the end. Before the commit. */
+void tl_transaction_finish(struct tl_transaction *txn);
 
 /* Has an outcome told; its slices are copied. */
 TL_MUST_USE enum tl_err tl_transaction_tell(struct tl_transaction *txn, const struct tl_outcome *outcome);

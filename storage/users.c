@@ -64,7 +64,7 @@ static void cache(struct tl_users *users, struct tl_user *user)
 	HASH_ADD_KEYPTR(by_uid, users->by_uid, user->uid, user->uid_len, user);
 }
 
-/* The position of the message that an inbox entry refers to, 0 where retention has dropped it. */
+/* The position of what an inbox entry refers to, 0 where retention has dropped it. */
 static enum tl_err entry_position(struct tl_engine *engine, struct tl_slice bytes, uint64_t *position_out)
 {
 	struct tl_inbox_entry entry;
@@ -75,6 +75,10 @@ static enum tl_err entry_position(struct tl_engine *engine, struct tl_slice byte
 	*position_out = 0;
 	if (!tl_inbox_entry_unpack(bytes, &entry))
 		return TL_CORRUPT;
+	if (entry.cseq == 0) {
+		*position_out = entry.position;
+		return TL_OK;
+	}
 	enum tl_err err =
 		tl_timeline_get(engine, NULL, tl_partition(TL_PART_STORE, entry.conversation_no), entry.cseq, &value, &len);
 	if (err == TL_NOT_FOUND)
@@ -175,22 +179,22 @@ enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct
 	return err;
 }
 
-static enum tl_err read_uid(struct tl_engine *engine, uint64_t no, struct tl_user **user_out)
+enum tl_err tl_user_uid(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
+                        struct tl_slice *uid_out, char **bytes_out)
 {
 	char *value;
 	size_t len;
 	uint32_t count;
-	struct tl_slice uid;
-	enum tl_err err = tl_engine_get(engine, NULL, tl_partition(TL_PART_USER, no), own_record, &value, &len);
+	enum tl_err err = tl_engine_get(engine, snapshot, tl_partition(TL_PART_USER, no), own_record, &value, &len);
 	if (err != TL_OK)
 		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
 	struct tl_reader reader = tl_reader(tl_slice(value, len));
-	if (tl_reader_array(&reader, &count) && count >= 1 && tl_reader_str(&reader, &uid))
-		*user_out = user_new(uid, no);
-	else
-		err = TL_CORRUPT;
-	free(value);
-	return err;
+	if (!tl_reader_array(&reader, &count) || count < 1 || !tl_reader_str(&reader, uid_out)) {
+		free(value);
+		return TL_CORRUPT;
+	}
+	*bytes_out = value;
+	return TL_OK;
 }
 
 enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no, struct tl_user **user_out)
@@ -202,8 +206,14 @@ enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint6
 		*user_out = user;
 		return TL_OK;
 	}
-	enum tl_err err = read_uid(users->database->engine, no, &user);
-	return err == TL_OK ? admit(users, iter, user, user_out) : err;
+	struct tl_slice uid;
+	char *bytes;
+	enum tl_err err = tl_user_uid(users->database->engine, NULL, no, &uid, &bytes);
+	if (err != TL_OK)
+		return err;
+	user = user_new(uid, no);
+	free(bytes);
+	return admit(users, iter, user, user_out);
 }
 
 enum tl_err tl_user_no(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice uid,

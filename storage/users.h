@@ -50,4 +50,8 @@ TL_MUST_USE enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter 
 TL_MUST_USE enum tl_err tl_user_no(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice uid,
                                    uint64_t *no_out);
 
+/* The name of a user who must exist (TL_CORRUPT); *bytes_out is malloc'ed, the caller's, and what *uid_out points into. */
+TL_MUST_USE enum tl_err tl_user_uid(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
+                                    struct tl_slice *uid_out, char **bytes_out);
+
 #endif

@@ -65,11 +65,15 @@ static enum tl_err tell_damaged(struct tl_transaction *txn, const struct tl_inge
 	return tl_transaction_tell(txn, &outcome);
 }
 
+/* TL_CONFLICT: the batch at hand has to be committed first, because a request reads what is in it. */
 static enum tl_err apply(struct tl_writer *writer, uint64_t position, struct tl_slice bytes)
 {
 	struct tl_ingest_record record;
 	if (!tl_ingest_record_unpack(bytes, &record))
 		return position == writer->damaged_at ? TL_OK : TL_CORRUPT;
+	if (record.kind == TL_INGEST_REQUEST && tl_request_begins_batch(record.target) &&
+	    tl_batch_count(writer->txn.batch) > 0)
+		return TL_CONFLICT;
 	if (position == writer->damaged_at)
 		return tell_damaged(&writer->txn, &record);
 	tl_transaction_record(&writer->txn, position, position < writer->replay_until);
@@ -99,6 +103,10 @@ static enum tl_err fill(struct tl_writer *writer, uint64_t *end_out)
 		if (err != TL_OK)
 			break;
 		err = apply(writer, position, record);
+		if (err == TL_CONFLICT)
+			err = TL_END;
+		if (err == TL_END)
+			break;
 		if (err == TL_CORRUPT)
 			writer->damaged_at = position;
 		if (err != TL_OK)
@@ -117,6 +125,7 @@ static enum tl_err fill(struct tl_writer *writer, uint64_t *end_out)
 static enum tl_err commit(struct tl_writer *writer, uint64_t end, struct tl_why *why)
 {
 	struct tl_batch *batch = writer->txn.batch;
+	tl_transaction_finish(&writer->txn);
 	tl_checkpoints_collect(writer->checkpoints, batch);
 	if (end == writer->committed && tl_batch_count(batch) == 0)
 		return TL_OK;
@@ -134,8 +143,8 @@ static void announce_changes(struct tl_writer *writer, const struct tl_commit *c
 {
 	if (writer->changes == 0)
 		return;
-	for (size_t i = 0; i < commit->delivery_count; i++)
-		tl_membership_changed(writer->versions, commit->deliveries[i].cid);
+	for (size_t i = 0; i < commit->regrouped_count; i++)
+		tl_membership_changed(writer->versions, commit->regrouped[i]);
 	/* Those that were waiting when the process started were never counted. */
 	uint64_t pending = atomic_load(&writer->versions->pending), left;
 	do
@@ -301,8 +310,7 @@ static enum tl_err init(struct tl_writer *writer)
 		return err;
 	writer->applied = writer->committed;
 	writer->replay_until = tl_ingest_queue_end(writer->queue);
-	writer->txn.dedup_window_ms = writer->options.dedup_window_ms;
-	writer->txn.max_members = writer->options.max_members;
+	writer->txn.limits = writer->options.limits;
 	return start_thread(writer);
 }
 

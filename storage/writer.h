@@ -27,8 +27,7 @@ struct tl_store_events {
 
 struct tl_writer_options {
 	bool sync;                  /* commits are synced */
-	uint64_t dedup_window_ms;
-	uint64_t max_members;
+	const struct tl_limits *limits; /* borrowed */
 	uint64_t batch_keys;        /* a batch is committed when it has this many puts */
 	uint64_t batch_bytes;       /* or about this many bytes */
 	uint64_t cached_users;      /* upper bounds of what is cached between batches */

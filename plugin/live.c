@@ -1,0 +1,231 @@
+#include "live.h"
+
+#include "broker.h"
+#include "id.h"
+#include "message.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+/* A conversation that some sessions may listen to. */
+struct topic {
+	unsigned sessions;
+	UT_hash_handle hh;
+	size_t cid_len;
+	char cid[];
+};
+
+struct tl_live_interest {
+	struct tl_live_interest *next;
+	struct topic *topic; /* NULL: any conversation */
+};
+
+struct packet {
+	struct packet *next;
+	uint64_t cseq;
+	size_t cid_len, message_len;
+	char data[]; /* cid, message as kept */
+};
+
+struct tl_live {
+	const char *root;
+	struct tl_waker *waker;
+	pthread_mutex_t lock; /* guards the rest */
+	struct topic *topics;
+	unsigned listen_to_all; /* sessions */
+	struct packet *first, **last;
+};
+
+enum { TOPIC_MAX = 128 + 6 + TL_DIRECT_ID_MAX + 1 };
+
+enum tl_err tl_live_new(const char *root, struct tl_waker *waker, struct tl_live **live_out)
+{
+	struct tl_live *live = calloc(1, sizeof *live);
+	if (!live)
+		return TL_NO_MEMORY;
+	live->root = root;
+	live->waker = waker;
+	live->last = &live->first;
+	pthread_mutex_init(&live->lock, NULL);
+	*live_out = live;
+	return TL_OK;
+}
+
+static struct packet *take_all(struct tl_live *live)
+{
+	pthread_mutex_lock(&live->lock);
+	struct packet *first = live->first;
+	live->first = NULL;
+	live->last = &live->first;
+	pthread_mutex_unlock(&live->lock);
+	return first;
+}
+
+void tl_live_free(struct tl_live *live)
+{
+	struct topic *topic, *next;
+	if (!live)
+		return;
+	for (struct packet *packet = take_all(live), *after; packet; packet = after) {
+		after = packet->next;
+		free(packet);
+	}
+	HASH_ITER(hh, live->topics, topic, next)
+	{
+		HASH_DEL(live->topics, topic);
+		free(topic);
+	}
+	pthread_mutex_destroy(&live->lock);
+	free(live);
+}
+
+/* --- interest --- */
+
+static bool has(const struct tl_live_interest *interest, struct tl_slice cid)
+{
+	for (; interest; interest = interest->next)
+		if (interest->topic ? tl_slice_equal(tl_slice(interest->topic->cid, interest->topic->cid_len), cid)
+		                    : cid.len == 0)
+			return true;
+	return false;
+}
+
+static struct topic *find_or_make(struct tl_live *live, struct tl_slice cid)
+{
+	struct topic *topic;
+	HASH_FIND(hh, live->topics, cid.ptr, cid.len, topic);
+	if (topic)
+		return topic;
+	topic = calloc(1, sizeof *topic + cid.len);
+	if (!topic)
+		return NULL;
+	topic->cid_len = cid.len;
+	memcpy(topic->cid, cid.ptr, cid.len);
+	HASH_ADD_KEYPTR(hh, live->topics, topic->cid, topic->cid_len, topic);
+	return topic;
+}
+
+void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest, struct tl_slice cid)
+{
+	if (has(*interest, cid))
+		return;
+	struct tl_live_interest *more = calloc(1, sizeof *more);
+	if (!more)
+		return;
+	pthread_mutex_lock(&live->lock);
+	if (cid.len > 0)
+		more->topic = find_or_make(live, cid);
+	if (more->topic)
+		more->topic->sessions++;
+	else
+		live->listen_to_all++; /* also where memory is short: too much is better than too little */
+	pthread_mutex_unlock(&live->lock);
+	more->next = *interest;
+	*interest = more;
+}
+
+void tl_live_ended(struct tl_live *live, struct tl_live_interest *interest)
+{
+	pthread_mutex_lock(&live->lock);
+	while (interest) {
+		struct tl_live_interest *next = interest->next;
+		struct topic *topic = interest->topic;
+		if (!topic) {
+			live->listen_to_all--;
+		} else if (--topic->sessions == 0) {
+			HASH_DEL(live->topics, topic);
+			free(topic);
+		}
+		free(interest);
+		interest = next;
+	}
+	pthread_mutex_unlock(&live->lock);
+}
+
+/* --- committing --- */
+
+static bool is_listened_to(const struct tl_live *live, struct tl_slice cid)
+{
+	struct topic *topic;
+	if (live->listen_to_all > 0)
+		return true;
+	HASH_FIND(hh, live->topics, cid.ptr, cid.len, topic);
+	return topic != NULL;
+}
+
+static void add_packet(struct tl_live *live, const struct tl_delivery *delivery)
+{
+	struct packet *packet = malloc(sizeof *packet + delivery->cid.len + delivery->message.len);
+	if (!packet)
+		return;
+	packet->next = NULL;
+	packet->cseq = delivery->cseq;
+	packet->cid_len = delivery->cid.len;
+	packet->message_len = delivery->message.len;
+	memcpy(packet->data, delivery->cid.ptr, delivery->cid.len);
+	memcpy(packet->data + delivery->cid.len, delivery->message.ptr, delivery->message.len);
+	*live->last = packet;
+	live->last = &packet->next;
+}
+
+void tl_live_committed(struct tl_live *live, const struct tl_commit *commit)
+{
+	struct tl_slice body;
+	pthread_mutex_lock(&live->lock);
+	bool listening = live->listen_to_all > 0 || live->topics;
+	for (size_t i = 0; listening && i < commit->delivery_count; i++) {
+		const struct tl_delivery *delivery = &commit->deliveries[i];
+		if (delivery->cseq > 0 && is_listened_to(live, delivery->cid) && tl_message_body(delivery->message, &body))
+			add_packet(live, delivery);
+	}
+	bool ready = live->first != NULL;
+	pthread_mutex_unlock(&live->lock);
+	if (ready)
+		tl_waker_wake(live->waker);
+}
+
+/* --- publishing --- */
+
+static void publish(const struct tl_live *live, const struct packet *packet)
+{
+	struct tl_slice message = tl_slice(packet->data + packet->cid_len, packet->message_len), body;
+	char topic[TOPIC_MAX], cseq[24], ts[24];
+	struct tl_slice ctype = tl_message_str(message, "ctype");
+	if (!tl_message_body(message, &body))
+		return;
+	snprintf(topic, sizeof topic, "%s/live/%.*s", live->root, (int)packet->cid_len, packet->data);
+	snprintf(cseq, sizeof cseq, "%" PRIu64, packet->cseq);
+	snprintf(ts, sizeof ts, "%" PRIu64, tl_message_ts(message));
+	const struct tl_user_property properties[] = {
+		{"cseq", tl_slice_str(cseq)},
+		{"id", tl_message_str(message, "id")},
+		{"from", tl_message_str(message, "from")},
+		{"device", tl_message_str(message, "device")},
+		{"ts", tl_slice_str(ts)},
+		{"type", tl_message_str(message, "type")},
+	};
+	const struct tl_packet_address address = {
+		.topic = topic,
+		.qos = 1,
+		.content_type = ctype,
+		.properties = properties,
+		.property_count = sizeof properties / sizeof properties[0],
+	};
+	tl_broker_publish(&address, body, tl_slice("", 0));
+}
+
+bool tl_live_flush(struct tl_live *live)
+{
+	struct packet *packet = take_all(live);
+	bool any = packet != NULL;
+	while (packet) {
+		struct packet *next = packet->next;
+		publish(live, packet);
+		free(packet);
+		packet = next;
+	}
+	return any;
+}

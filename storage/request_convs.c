@@ -1,0 +1,305 @@
+/* `convs`: the conversations that the user is in, most recently active first, with what a list of chats shows.
+ *
+ * When a conversation was last active is the time of its last entry, which lies at the end of its store timeline; it is
+ * read for each of the user's conversations rather than kept in an order that every message would change for every member.
+ * So a page costs in proportion to the number of the user's conversations and not to what is stored in them.
+ *
+ * A cursor is the last place of the page before: "<ts>.<conversation number>".
+ */
+#include "msgpack_reader.h"
+#include "ordered_int.h"
+#include "requests.h"
+#include "timeline.h"
+#include "visibility.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ARG_LIMIT, ARG_CURSOR };
+enum { PREVIEW_BYTES = 512 };
+
+const struct tl_param tl_convs_params[] = {
+	[ARG_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_PAGE_MAX},
+	[ARG_CURSOR] = {.key = "cursor", .type = TL_PARAM_STR, .min = 1, .max = 48},
+	{.key = NULL},
+};
+
+/* One of the user's conversations and when it was last active. */
+struct activity {
+	uint64_t ts;
+	uint64_t no;
+};
+
+struct listing {
+	struct tl_engine *engine;
+	struct tl_snapshot *snapshot;
+	struct tl_iter *iter;
+	struct tl_slice user;
+	uint64_t user_no;
+	struct activity *all;
+	size_t count, room;
+};
+
+static void listing_fini(struct listing *l)
+{
+	free(l->all);
+	tl_iter_free(l->iter);
+	tl_snapshot_free(l->snapshot);
+}
+
+static enum tl_err listing_init(struct listing *l, struct tl_engine *engine, struct tl_slice user)
+{
+	*l = (struct listing){.engine = engine, .user = user};
+	enum tl_err err = tl_snapshot_new(engine, &l->snapshot);
+	if (err == TL_OK)
+		err = tl_iter_new(engine, l->snapshot, tl_partition(TL_PART_META, 0), true, &l->iter);
+	if (err == TL_OK)
+		err = tl_user_no(engine, l->snapshot, user, &l->user_no);
+	if (err != TL_OK)
+		listing_fini(l);
+	return err;
+}
+
+static bool append(struct listing *l, uint64_t no)
+{
+	if (l->count == l->room) {
+		size_t more = l->room ? l->room * 2 : 64;
+		struct activity *grown = realloc(l->all, more * sizeof *grown);
+		if (!grown)
+			return false;
+		l->all = grown;
+		l->room = more;
+	}
+	l->all[l->count++] = (struct activity){.no = no};
+	return true;
+}
+
+static enum tl_err collect(struct listing *l)
+{
+	uint64_t no;
+	tl_iter_retarget(l->iter, tl_partition(TL_PART_USER_CONVERSATIONS, l->user_no));
+	for (bool there = tl_iter_seek(l->iter, tl_slice("", 0)); there; there = tl_iter_next(l->iter)) {
+		struct tl_slice key = tl_iter_key(l->iter);
+		if (!tl_ordered_int_read(key.ptr, key.len, &no))
+			return TL_CORRUPT;
+		if (!append(l, no))
+			return TL_NO_MEMORY;
+	}
+	return tl_iter_error(l->iter);
+}
+
+static enum tl_err read_activity(struct listing *l, struct activity *activity)
+{
+	struct tl_store_record record;
+	tl_iter_retarget(l->iter, tl_partition(TL_PART_STORE, activity->no));
+	if (!tl_iter_seek_last(l->iter) || tl_iter_key(l->iter).len == 0)
+		return tl_iter_error(l->iter);
+	if (!tl_store_record_unpack(tl_iter_value(l->iter), &record))
+		return TL_CORRUPT;
+	activity->ts = tl_message_ts(record.message);
+	return TL_OK;
+}
+
+static int latest_first(const void *a, const void *b)
+{
+	const struct activity *x = a, *y = b;
+	if (x->ts != y->ts)
+		return x->ts < y->ts ? 1 : -1;
+	return (x->no < y->no) - (x->no > y->no);
+}
+
+static enum tl_err sort(struct listing *l)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		enum tl_err err = read_activity(l, &l->all[i]);
+		if (err != TL_OK)
+			return err;
+	}
+	if (l->count > 0)
+		qsort(l->all, l->count, sizeof *l->all, latest_first);
+	return TL_OK;
+}
+
+/* The first place behind the cursor. */
+static enum tl_err find_start(const struct listing *l, const struct tl_arg *cursor, size_t *start_out,
+                              struct tl_why *why)
+{
+	struct activity last;
+	char copy[64];
+	int used = 0;
+	*start_out = 0;
+	if (!cursor->given)
+		return TL_OK;
+	memcpy(copy, cursor->bytes.ptr, cursor->bytes.len);
+	copy[cursor->bytes.len] = '\0';
+	if (sscanf(copy, "%" SCNu64 ".%" SCNu64 "%n", &last.ts, &last.no, &used) != 2 || (size_t)used != cursor->bytes.len)
+		return tl_fail(why, TL_BAD_REQUEST, "'cursor' is none of this request's");
+	while (*start_out < l->count && latest_first(&l->all[*start_out], &last) <= 0)
+		++*start_out;
+	return TL_OK;
+}
+
+/* --- one conversation --- */
+
+static const char *role_name(const struct tl_visibility *v, struct tl_slice user)
+{
+	return tl_slice_equal(v->conversation.owner, user) ? "owner" : tl_roles[v->member.role];
+}
+
+/* Cuts a text where a character ends. */
+static struct tl_slice preview(struct tl_slice body)
+{
+	const unsigned char *p = body.ptr;
+	size_t len = PREVIEW_BYTES;
+	if (body.len <= PREVIEW_BYTES)
+		return body;
+	while (len > 0 && (p[len] & 0xc0) == 0x80)
+		len--;
+	return tl_slice(body.ptr, len ? len : PREVIEW_BYTES);
+}
+
+static enum tl_err pack_last(struct tl_pack *out, const struct tl_visibility *v, struct tl_slice bytes)
+{
+	struct tl_store_record record;
+	struct tl_slice body;
+	struct tl_pack cut;
+	bool deleted, ok;
+	enum tl_err err = tl_deleted(v, v->last, &deleted);
+	if (err != TL_OK)
+		return err;
+	if (deleted) {
+		tl_message_show_gone(out, 0, v->conversation.cid, v->last, "deleted");
+		return TL_OK;
+	}
+	if (!tl_store_record_unpack(bytes, &record))
+		return TL_CORRUPT;
+	if (!tl_message_body(record.message, &body) || body.len <= PREVIEW_BYTES)
+		return tl_message_show(out, 0, v->conversation.cid, v->last, record.message) ? TL_OK : TL_CORRUPT;
+	tl_pack_init(&cut);
+	ok = tl_message_cut(&cut, record.message, preview(body)) &&
+	     tl_message_show(out, 0, v->conversation.cid, v->last, tl_pack_bytes(&cut));
+	tl_pack_fini(&cut);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+/* The last entry, if the user may see it; its running number tells what is unread. */
+static enum tl_err pack_head(struct tl_pack *out, const struct tl_visibility *v, uint32_t *pairs)
+{
+	struct tl_store_record record;
+	char *bytes;
+	size_t len;
+	enum tl_err err = tl_timeline_get(v->engine, v->snapshot, tl_partition(TL_PART_STORE, v->conversation_no),
+	                                  v->conversation_head, &bytes, &len);
+	if (err != TL_OK && err != TL_NOT_FOUND)
+		return err;
+	bool there = err == TL_OK;
+	if (there && !tl_store_record_unpack(tl_slice(bytes, len), &record)) {
+		free(bytes);
+		return TL_CORRUPT;
+	}
+	tl_pack_cstr(out, "unread");
+	tl_pack_uint(out, there ? record.running - v->member.seen_running : 0);
+	++*pairs;
+	err = TL_OK;
+	if (there && tl_visible(v, v->last)) {
+		tl_pack_cstr(out, "last");
+		err = pack_last(out, v, tl_slice(bytes, len));
+		++*pairs;
+	}
+	if (there)
+		free(bytes);
+	return err;
+}
+
+static enum tl_err pack_conversation(struct tl_pack *out, const struct listing *l, const struct tl_visibility *v)
+{
+	struct tl_pack_open map = tl_pack_map_begin(out);
+	uint32_t pairs = 7;
+	tl_pack_cstr(out, "conv");
+	tl_pack_str(out, v->conversation.cid);
+	tl_pack_cstr(out, "kind");
+	tl_pack_cstr(out, tl_conversation_kinds[v->conversation.kind]);
+	if (v->conversation.name.len > 0) {
+		tl_pack_cstr(out, "name");
+		tl_pack_str(out, v->conversation.name);
+		pairs++;
+	}
+	tl_pack_cstr(out, "role");
+	tl_pack_cstr(out, role_name(v, l->user));
+	tl_pack_cstr(out, "head");
+	tl_pack_uint(out, v->last);
+	tl_pack_cstr(out, "read");
+	tl_pack_uint(out, v->member.read);
+	tl_pack_cstr(out, "mute");
+	tl_pack_bool(out, v->member.mute);
+	tl_pack_cstr(out, "pin");
+	tl_pack_bool(out, v->member.pin);
+	enum tl_err err = pack_head(out, v, &pairs);
+	tl_pack_map_end(out, map, pairs);
+	return err;
+}
+
+static enum tl_err add(struct tl_pack *out, const struct listing *l, uint64_t no)
+{
+	struct tl_conversation_record record;
+	struct tl_visibility v;
+	char *bytes;
+	enum tl_err err = tl_conversation_read(l->engine, l->snapshot, no, &record, &bytes);
+	if (err != TL_OK)
+		return err;
+	err = tl_visibility_open(l->engine, l->snapshot, record.cid, l->user, &v);
+	free(bytes);
+	if (err != TL_OK)
+		return err;
+	err = pack_conversation(out, l, &v);
+	tl_visibility_close(&v);
+	return err;
+}
+
+/* --- the page --- */
+
+static enum tl_err answer_page(struct listing *l, const struct tl_call *call, struct tl_answer *answer)
+{
+	uint64_t limit = call->args[ARG_LIMIT].given ? call->args[ARG_LIMIT].uint : TL_PAGE_DEFAULT;
+	struct tl_pack *out = &answer->fields;
+	uint32_t count = 0;
+	char cursor[64];
+	size_t at;
+	enum tl_err err = find_start(l, &call->args[ARG_CURSOR], &at, &answer->why);
+	if (err != TL_OK)
+		return err;
+	tl_pack_cstr(out, "convs");
+	answer->field_count++;
+	struct tl_pack_open convs = tl_pack_array_begin(out);
+	for (; at < l->count && count < limit && (count == 0 || out->buffer.size < TL_PAGE_BYTES); at++, count++)
+		if ((err = add(out, l, l->all[at].no)) != TL_OK)
+			return err;
+	tl_pack_array_end(out, convs, count);
+	if (at < l->count) {
+		int len = snprintf(cursor, sizeof cursor, "%" PRIu64 ".%" PRIu64, l->all[at - 1].ts, l->all[at - 1].no);
+		tl_answer_str(answer, "cursor", tl_slice(cursor, (size_t)len));
+	}
+	return TL_OK;
+}
+
+enum tl_err tl_convs(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
+{
+	struct listing l;
+	enum tl_err err = listing_init(&l, reading->database->engine, call->user);
+	if (err == TL_NOT_FOUND) {
+		tl_pack_cstr(&answer->fields, "convs");
+		tl_pack_array(&answer->fields, 0);
+		answer->field_count++;
+		return TL_OK;
+	}
+	if (err != TL_OK)
+		return err;
+	err = collect(&l);
+	if (err == TL_OK)
+		err = sort(&l);
+	if (err == TL_OK)
+		err = answer_page(&l, call, answer);
+	listing_fini(&l);
+	return err;
+}

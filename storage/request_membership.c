@@ -1,0 +1,334 @@
+/* `join`, `leave`, `add`, `remove`: who is in a group or channel. Whoever comes or goes gets the event that says so.
+ * Each may be sent twice with the same outcome; what changes nothing makes no event. */
+#include "actor.h"
+#include "event.h"
+#include "msgpack_reader.h"
+#include "ordered_int.h"
+
+#include <inttypes.h>
+
+enum { ARG_CONV, ARG_USERS };
+
+enum { USERS_MAX = 8192 }; /* of one request */
+
+const struct tl_param tl_join_params[] = {
+	[ARG_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
+	{.key = NULL},
+};
+const struct tl_param tl_leave_params[] = {
+	[ARG_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
+	{.key = NULL},
+};
+const struct tl_param tl_add_params[] = {
+	[ARG_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
+	[ARG_USERS] = {.key = "users", .type = TL_PARAM_UIDS, .required = true, .max = USERS_MAX},
+	{.key = NULL},
+};
+const struct tl_param tl_remove_params[] = {
+	[ARG_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
+	[ARG_USERS] = {.key = "users", .type = TL_PARAM_UIDS, .required = true, .max = USERS_MAX},
+	{.key = NULL},
+};
+
+/* Users to come or to go, each once. */
+struct group {
+	struct tl_user **users; /* in the arena */
+	uint32_t count;
+	struct tl_pack uids;
+};
+
+static bool contains(const struct group *group, const struct tl_user *user)
+{
+	for (uint32_t i = 0; i < group->count; i++)
+		if (group->users[i] == user)
+			return true;
+	return false;
+}
+
+/* Takes those of the named who are members, or who are not. */
+static enum tl_err select_users(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                                const struct tl_arg *named, bool members, struct group *group)
+{
+	struct tl_reader reader = tl_reader(named->bytes);
+	struct tl_slice uid;
+	struct tl_user *user;
+	while (tl_reader_str(&reader, &uid)) {
+		enum tl_err err = tl_transaction_user(txn, uid, &user);
+		if (err != TL_OK)
+			return err;
+		bool member = tl_conversation_member(conversation, user->no) != NULL;
+		if (member != members || contains(group, user))
+			continue;
+		group->users[group->count++] = user;
+		tl_pack_str(&group->uids, uid);
+	}
+	return group->uids.failed ? TL_NO_MEMORY : TL_OK;
+}
+
+static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call *call,
+                                struct tl_conversation *conversation, const char *kind, const struct group *group)
+{
+	struct tl_event event;
+	tl_event_begin(&event, call, kind);
+	tl_event_array(&event, "users", group->count, tl_pack_bytes(&group->uids));
+	return tl_event_append(&event, txn, conversation);
+}
+
+/* They are members from the event on, so they get it. */
+static enum tl_err come(struct tl_transaction *txn, const struct tl_call *call, struct tl_conversation *conversation,
+                        const char *kind, const struct group *group)
+{
+	uint64_t since = conversation->head + 1;
+	enum tl_err err = tl_transaction_regrouped(txn, conversation->record.cid);
+	for (uint32_t i = 0; i < group->count && err == TL_OK; i++)
+		err = tl_conversations_add(&txn->conversations, txn->batch, conversation, group->users[i]->no, since);
+	return err == TL_OK ? append_event(txn, call, conversation, kind, group) : err;
+}
+
+/* They are members up to the event, so they get it. */
+static enum tl_err go(struct tl_transaction *txn, struct tl_conversation *conversation, const struct group *group)
+{
+	enum tl_err err = tl_transaction_regrouped(txn, conversation->record.cid);
+	for (uint32_t i = 0; i < group->count && err == TL_OK; i++)
+		err = tl_conversations_remove(&txn->conversations, txn->batch, conversation, group->users[i]->no,
+		                              conversation->head);
+	return err;
+}
+
+static enum tl_err group_init(struct tl_transaction *txn, struct group *group, uint64_t room)
+{
+	*group = (struct group){.users = tl_arena_alloc(&txn->arena, (room + 1) * sizeof(struct tl_user *))};
+	tl_pack_init(&group->uids);
+	return group->users ? TL_OK : TL_NO_MEMORY;
+}
+
+static enum tl_err group_of_caller(struct tl_transaction *txn, const struct tl_call *call, struct tl_user *user,
+                                   struct group *group)
+{
+	enum tl_err err = group_init(txn, group, 1);
+	if (err != TL_OK)
+		return err;
+	group->users[group->count++] = user;
+	tl_pack_str(&group->uids, call->user);
+	return TL_OK;
+}
+
+/* --- add, remove --- */
+
+static enum tl_err check_room(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t more,
+                              struct tl_why *why)
+{
+	if (conversation->member_count + more <= txn->limits->max_members)
+		return TL_OK;
+	return tl_fail(why, TL_TOO_LARGE, "a conversation has at most %" PRIu64 " members", txn->limits->max_members);
+}
+
+enum tl_err tl_add(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
+{
+	const struct tl_arg *users = &call->args[ARG_USERS];
+	struct tl_actor actor;
+	struct group group;
+	enum tl_err err = tl_actor_require(txn, call, call->args[ARG_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
+	if (err != TL_OK)
+		return err;
+	err = group_init(txn, &group, users->uint);
+	if (err == TL_OK)
+		err = select_users(txn, actor.conversation, users, false, &group);
+	if (err == TL_OK)
+		err = check_room(txn, actor.conversation, group.count, &answer->why);
+	if (err == TL_OK && group.count > 0)
+		err = come(txn, call, actor.conversation, "add", &group);
+	if (err == TL_OK)
+		tl_answer_info(answer, &actor.conversation->record, actor.conversation->head);
+	tl_pack_fini(&group.uids);
+	return err;
+}
+
+static bool names_owner(const struct tl_conversation *conversation, const struct group *group)
+{
+	for (uint32_t i = 0; i < group->count; i++)
+		if (tl_slice_equal(conversation->record.owner, tl_slice(group->users[i]->uid, group->users[i]->uid_len)))
+			return true;
+	return false;
+}
+
+enum tl_err tl_remove(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
+{
+	const struct tl_arg *users = &call->args[ARG_USERS];
+	struct tl_actor actor;
+	struct group group;
+	enum tl_err err = tl_actor_require(txn, call, call->args[ARG_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
+	if (err != TL_OK)
+		return err;
+	err = group_init(txn, &group, users->uint);
+	if (err == TL_OK)
+		err = select_users(txn, actor.conversation, users, true, &group);
+	if (err == TL_OK && names_owner(actor.conversation, &group))
+		err = tl_fail(&answer->why, TL_NOT_AUTHORISED, "the owner cannot be removed");
+	if (err == TL_OK && group.count > 0) {
+		err = append_event(txn, call, actor.conversation, "remove", &group);
+		if (err == TL_OK)
+			err = go(txn, actor.conversation, &group);
+	}
+	if (err == TL_OK)
+		tl_answer_info(answer, &actor.conversation->record, actor.conversation->head);
+	tl_pack_fini(&group.uids);
+	return err;
+}
+
+/* --- join --- */
+
+/* How many groups and chats the user is in, counted up to a limit. */
+static enum tl_err count_conversations(struct tl_transaction *txn, const struct tl_user *user, uint64_t limit,
+                                       uint64_t *count_out)
+{
+	struct tl_iter *iter;
+	uint64_t count = 0;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (err != TL_OK)
+		return err;
+	tl_iter_retarget(iter, tl_partition(TL_PART_USER_CONVERSATIONS, user->no));
+	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there && count < limit; there = tl_iter_next(iter))
+		count++;
+	*count_out = count;
+	return tl_iter_error(iter);
+}
+
+enum tl_err tl_user_has_room(struct tl_transaction *txn, const struct tl_user *user, struct tl_why *why)
+{
+	uint64_t count, limit = txn->limits->max_conversations;
+	enum tl_err err = count_conversations(txn, user, limit, &count);
+	if (err == TL_OK && count >= limit)
+		err = tl_fail(why, TL_TOO_LARGE, "a user is in at most %" PRIu64 " conversations", limit);
+	return err;
+}
+
+static enum tl_err join(struct tl_transaction *txn, const struct tl_call *call, struct tl_actor *actor,
+                        struct tl_answer *answer)
+{
+	struct group group;
+	if (actor->conversation->record.join != TL_JOIN_OPEN)
+		return TL_NOT_MEMBER; /* a stranger cannot tell that it exists */
+	enum tl_err err = check_room(txn, actor->conversation, 1, &answer->why);
+	if (err == TL_OK)
+		err = tl_user_has_room(txn, actor->user, &answer->why);
+	if (err != TL_OK)
+		return err;
+	err = group_of_caller(txn, call, actor->user, &group);
+	if (err == TL_OK)
+		err = come(txn, call, actor->conversation, "join", &group);
+	tl_pack_fini(&group.uids);
+	return err;
+}
+
+enum tl_err tl_join(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
+{
+	struct tl_actor actor;
+	enum tl_err err = tl_actor_find(txn, call, call->args[ARG_CONV].bytes, &actor);
+	if (err == TL_OK && !actor.member)
+		err = actor.conversation->record.kind == TL_DIRECT ? TL_NOT_MEMBER : join(txn, call, &actor, answer);
+	if (err == TL_OK)
+		tl_answer_info(answer, &actor.conversation->record, actor.conversation->head);
+	return err;
+}
+
+/* --- leave --- */
+
+/* Who comes before whom when the owner leaves: admins before members, then by how long they have been there. */
+static bool is_senior(const struct tl_member *a, const struct tl_member *b)
+{
+	bool a_admin = a->record.role == TL_ROLE_ADMIN, b_admin = b->record.role == TL_ROLE_ADMIN;
+	if (a_admin != b_admin)
+		return a_admin;
+	return a->record.since < b->record.since; /* of equals the one with the lower number, who comes first */
+}
+
+static enum tl_err find_heir(struct tl_transaction *txn, const struct tl_actor *owner, struct tl_user **heir_out)
+{
+	struct tl_conversation *conversation = owner->conversation;
+	const struct tl_member *heir = NULL;
+	struct tl_iter *iter;
+	for (size_t i = 0; i < conversation->member_count; i++) {
+		const struct tl_member *member = &conversation->members[i];
+		if (member->user_no != owner->user->no && (!heir || is_senior(member, heir)))
+			heir = member;
+	}
+	*heir_out = NULL;
+	if (!heir)
+		return TL_OK;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	return err == TL_OK ? tl_users_find_no(&txn->users, iter, heir->user_no, heir_out) : err;
+}
+
+static enum tl_err set_owner(struct tl_transaction *txn, struct tl_conversation *conversation,
+                             const struct tl_user *heir)
+{
+	struct tl_conversation_record record = conversation->record;
+	record.owner = tl_slice(heir->uid, heir->uid_len);
+	return tl_conversation_change(conversation, txn->batch, &record);
+}
+
+static enum tl_err leave(struct tl_transaction *txn, const struct tl_call *call, struct tl_actor *actor)
+{
+	struct tl_conversation *conversation = actor->conversation;
+	struct tl_user *heir = NULL;
+	struct tl_event event;
+	struct group group;
+	enum tl_err err = actor->rank == TL_RANK_OWNER ? find_heir(txn, actor, &heir) : TL_OK;
+	if (err != TL_OK)
+		return err;
+	err = group_of_caller(txn, call, actor->user, &group);
+	if (err != TL_OK)
+		goto done;
+	tl_event_begin(&event, call, "leave");
+	tl_event_array(&event, "users", group.count, tl_pack_bytes(&group.uids));
+	if (heir)
+		tl_event_str(&event, "owner", tl_slice(heir->uid, heir->uid_len));
+	if ((err = tl_event_append(&event, txn, conversation)) != TL_OK)
+		goto done;
+	if (conversation->member_count == 1)
+		err = tl_conversation_dissolve(txn, conversation);
+	else if ((err = go(txn, conversation, &group)) == TL_OK && heir)
+		err = set_owner(txn, conversation, heir);
+done:
+	tl_pack_fini(&group.uids);
+	return err;
+}
+
+/* Someone who has left already gets the same answer again. */
+static enum tl_err has_left(struct tl_transaction *txn, const struct tl_actor *actor)
+{
+	struct tl_former_record former;
+	enum tl_err err =
+		tl_former_read(txn->database->engine, NULL, actor->conversation->no, actor->user->no, &former);
+	return err == TL_NOT_FOUND ? TL_NOT_MEMBER : err;
+}
+
+enum tl_err tl_leave(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
+{
+	struct tl_actor actor;
+	enum tl_err err = tl_actor_find(txn, call, call->args[ARG_CONV].bytes, &actor);
+	if (err != TL_OK)
+		return err;
+	if (!actor.member)
+		return has_left(txn, &actor);
+	if (actor.conversation->record.kind == TL_DIRECT)
+		return tl_fail(&answer->why, TL_NOT_AUTHORISED, "not in a direct chat");
+	return leave(txn, call, &actor);
+}
+
+/* --- the end of a conversation --- */
+
+enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conversation *conversation)
+{
+	struct tl_conversation_record record = conversation->record;
+	unsigned char key[TL_ORDERED_INT_MAX];
+	struct tl_slice number = tl_slice(key, tl_ordered_int_put(key, conversation->no));
+
+	for (size_t i = 0; i < conversation->member_count; i++)
+		tl_batch_delete(txn->batch, tl_partition(TL_PART_USER_CONVERSATIONS, conversation->members[i].user_no),
+		                number);
+	record.dissolved = true;
+	enum tl_err err = tl_transaction_regrouped(txn, record.cid);
+	return err == TL_OK ? tl_conversation_change(conversation, txn->batch, &record) : err;
+}

@@ -1,0 +1,208 @@
+/* `update`, `role`, `dissolve`: changes of a group or channel that are not about who is in it. Each may be sent twice
+ * with the same outcome; what changes nothing makes no event. */
+#include "actor.h"
+#include "event.h"
+
+/* --- update --- */
+
+enum { ARG_CONV, ARG_NAME, ARG_HISTORY, ARG_JOIN, ARG_POST, ARG_ORDER, ARG_FANOUT, ARG_RETENTION, ARG_COUNT };
+
+const struct tl_param tl_update_params[] = {
+	[ARG_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
+	[ARG_NAME] = {.key = "name", .type = TL_PARAM_STR, .max = TL_NAME_MAX},
+	[ARG_HISTORY] = {.key = "history", .type = TL_PARAM_CHOICE, .choices = tl_histories},
+	[ARG_JOIN] = {.key = "join", .type = TL_PARAM_CHOICE, .choices = tl_joins},
+	[ARG_POST] = {.key = "post", .type = TL_PARAM_CHOICE, .choices = tl_posts},
+	[ARG_ORDER] = {.key = "order", .type = TL_PARAM_CHOICE, .choices = tl_orders},
+	[ARG_FANOUT] = {.key = "fanout", .type = TL_PARAM_CHOICE, .choices = tl_fanouts},
+	[ARG_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION},
+	{.key = NULL},
+};
+
+static bool set_text(struct tl_slice *field, const struct tl_arg *arg, struct tl_slice value)
+{
+	if (!arg->given || tl_slice_equal(*field, value))
+		return false;
+	*field = value;
+	return true;
+}
+
+static bool set_choice(uint8_t *field, const struct tl_arg *arg)
+{
+	if (!arg->given || *field == arg->uint)
+		return false;
+	*field = (uint8_t)arg->uint;
+	return true;
+}
+
+/* Puts what was asked for into the record and what is new of it into the event. False if nothing is. */
+static bool apply_settings(struct tl_conversation_record *record, const struct tl_arg *args, struct tl_event *event)
+{
+	struct tl_slice retention = args[ARG_RETENTION].uint > 0 ? args[ARG_RETENTION].bytes : tl_slice("", 0);
+	const bool changed[ARG_COUNT] = {
+		[ARG_NAME] = set_text(&record->name, &args[ARG_NAME], args[ARG_NAME].bytes),
+		[ARG_HISTORY] = set_choice(&record->history, &args[ARG_HISTORY]),
+		[ARG_JOIN] = set_choice(&record->join, &args[ARG_JOIN]),
+		[ARG_POST] = set_choice(&record->post, &args[ARG_POST]),
+		[ARG_FANOUT] = set_choice(&record->fanout, &args[ARG_FANOUT]),
+		[ARG_RETENTION] = set_text(&record->retention, &args[ARG_RETENTION], retention),
+	};
+	bool any = false;
+	for (int i = 0; i < ARG_COUNT; i++)
+		if (changed[i]) {
+			tl_event_str(event, tl_update_params[i].key, args[i].bytes);
+			any = true;
+		}
+	return any;
+}
+
+static enum tl_err change_settings(struct tl_transaction *txn, const struct tl_call *call,
+                                   struct tl_conversation *conversation)
+{
+	struct tl_conversation_record record = conversation->record;
+	struct tl_event event;
+	tl_event_begin(&event, call, "update");
+	if (!apply_settings(&record, call->args, &event)) {
+		tl_event_drop(&event);
+		return TL_OK;
+	}
+	enum tl_err err = tl_event_append(&event, txn, conversation);
+	if (err == TL_OK)
+		err = tl_transaction_regrouped(txn, conversation->record.cid);
+	return err == TL_OK ? tl_conversation_change(conversation, txn->batch, &record) : err;
+}
+
+enum tl_err tl_update(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
+{
+	const struct tl_arg *order = &call->args[ARG_ORDER];
+	struct tl_actor actor;
+	enum tl_err err = tl_actor_require(txn, call, call->args[ARG_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
+	if (err != TL_OK)
+		return err;
+	if (order->given && order->uint != actor.conversation->record.order)
+		return tl_fail(&answer->why, TL_BAD_REQUEST, "'order' cannot be changed");
+	err = change_settings(txn, call, actor.conversation);
+	if (err == TL_OK)
+		tl_answer_info(answer, &actor.conversation->record, actor.conversation->head);
+	return err;
+}
+
+/* --- role --- */
+
+enum { ROLE_CONV, ROLE_USER, ROLE_ROLE };
+
+/* `owner` is no role of a member's record but stands in the conversation's. */
+enum { ROLE_OWNER = TL_ROLE_MUTED + 1 };
+static const char *const role_names[] = {"member", "admin", "muted", "owner", NULL};
+
+const struct tl_param tl_role_params[] = {
+	[ROLE_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
+	[ROLE_USER] = {.key = "user", .type = TL_PARAM_UID, .required = true},
+	[ROLE_ROLE] = {.key = "role", .type = TL_PARAM_CHOICE, .required = true, .choices = role_names},
+	{.key = NULL},
+};
+
+/* The old owner stays as an admin. */
+static enum tl_err make_owner(struct tl_transaction *txn, struct tl_conversation *conversation, struct tl_slice user)
+{
+	struct tl_conversation_record record = conversation->record;
+	struct tl_user *old;
+	enum tl_err err = tl_transaction_user(txn, record.owner, &old);
+	if (err != TL_OK)
+		return err;
+	struct tl_member *member = tl_conversation_member(conversation, old->no);
+	if (member) {
+		member->record.role = TL_ROLE_ADMIN;
+		tl_conversation_put_member(conversation, txn->batch, member);
+	}
+	record.owner = user;
+	return tl_conversation_change(conversation, txn->batch, &record);
+}
+
+static enum tl_err set_role(struct tl_transaction *txn, const struct tl_call *call, const struct tl_actor *actor,
+                            struct tl_member *target)
+{
+	const struct tl_arg *user = &call->args[ROLE_USER], *role = &call->args[ROLE_ROLE];
+	struct tl_conversation *conversation = actor->conversation;
+	struct tl_event event;
+
+	tl_event_begin(&event, call, "role");
+	tl_event_str(&event, "role", role->bytes);
+	struct tl_pack users;
+	tl_pack_init(&users);
+	tl_pack_str(&users, user->bytes);
+	tl_event_array(&event, "users", 1, tl_pack_bytes(&users));
+	tl_pack_fini(&users);
+	enum tl_err err = tl_event_append(&event, txn, conversation);
+	if (err == TL_OK)
+		err = tl_transaction_regrouped(txn, conversation->record.cid);
+	if (err != TL_OK)
+		return err;
+	target->record.role = role->uint == ROLE_OWNER ? TL_ROLE_MEMBER : (uint8_t)role->uint;
+	tl_conversation_put_member(conversation, txn->batch, target);
+	return role->uint == ROLE_OWNER ? make_owner(txn, conversation, user->bytes) : TL_OK;
+}
+
+static bool has_role(const struct tl_actor *actor, const struct tl_member *target, struct tl_slice user, uint64_t role)
+{
+	bool owner = tl_slice_equal(actor->conversation->record.owner, user);
+	return role == ROLE_OWNER ? owner : !owner && target->record.role == role;
+}
+
+enum tl_err tl_role(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
+{
+	struct tl_slice user = call->args[ROLE_USER].bytes;
+	uint64_t role = call->args[ROLE_ROLE].uint;
+	struct tl_actor actor;
+	struct tl_user *target_user;
+	enum tl_err err = tl_actor_require(txn, call, call->args[ROLE_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
+	if (err == TL_OK)
+		err = tl_transaction_user(txn, user, &target_user);
+	if (err != TL_OK)
+		return err;
+	struct tl_member *target = tl_conversation_member(actor.conversation, target_user->no);
+	if (!target)
+		return tl_fail(&answer->why, TL_BAD_REQUEST, "'user' is not a member of this conversation");
+	if (!has_role(&actor, target, user, role)) {
+		if (role == ROLE_OWNER && actor.rank != TL_RANK_OWNER)
+			return tl_fail(&answer->why, TL_NOT_AUTHORISED, "only the owner may do this");
+		if (tl_slice_equal(actor.conversation->record.owner, user))
+			return tl_fail(&answer->why, TL_NOT_AUTHORISED, "the owner's role cannot be changed: make another owner");
+		if ((err = set_role(txn, call, &actor, target)) != TL_OK)
+			return err;
+	}
+	tl_answer_info(answer, &actor.conversation->record, actor.conversation->head);
+	return TL_OK;
+}
+
+/* --- dissolve --- */
+
+enum { DISSOLVE_CONV };
+
+const struct tl_param tl_dissolve_params[] = {
+	[DISSOLVE_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
+	{.key = NULL},
+};
+
+/* Whether it is the caller's own conversation and dissolved already, so that this is the request sent again. */
+static bool is_repeated(struct tl_transaction *txn, const struct tl_call *call)
+{
+	struct tl_conversation *conversation;
+	return tl_transaction_conversation(txn, call->args[DISSOLVE_CONV].bytes, &conversation) == TL_OK &&
+	       conversation->record.dissolved && tl_slice_equal(conversation->record.owner, call->user);
+}
+
+enum tl_err tl_dissolve(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
+{
+	struct tl_actor actor;
+	struct tl_event event;
+	if (is_repeated(txn, call))
+		return TL_OK;
+	enum tl_err err =
+		tl_actor_require(txn, call, call->args[DISSOLVE_CONV].bytes, TL_RANK_OWNER, &actor, &answer->why);
+	if (err != TL_OK)
+		return err;
+	tl_event_begin(&event, call, "dissolve");
+	err = tl_event_append(&event, txn, actor.conversation);
+	return err == TL_OK ? tl_conversation_dissolve(txn, actor.conversation) : err;
+}
