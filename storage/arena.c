@@ -41,6 +41,8 @@ void tl_arena_clear(struct tl_arena *arena)
 static struct tl_arena_block *add_block(struct tl_arena *arena, size_t len)
 {
 	size_t size = len > BLOCK_BYTES ? len : BLOCK_BYTES;
+	if (size > SIZE_MAX - sizeof(struct tl_arena_block))
+		return NULL;
 	struct tl_arena_block *block = malloc(sizeof *block + size);
 	if (!block)
 		return NULL;

@@ -88,7 +88,7 @@ enum tl_err tl_conversation_read(struct tl_engine *engine, const struct tl_snaps
 	enum tl_err err =
 		tl_engine_get(engine, snapshot, tl_partition(TL_PART_CONVERSATION, no), own_record, &value, &len);
 	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+		return err;
 	if (!tl_conversation_record_unpack(tl_slice(value, len), record_out)) {
 		free(value);
 		return TL_CORRUPT;
@@ -250,14 +250,12 @@ enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct
 		enum tl_err err = tl_conversation_no(engine, NULL, cid, &no);
 		if (err == TL_OK)
 			err = load(engine, iter, no, &conversation);
-		if (err == TL_OK && conversations->replaying && conversation->member_count == 0) {
-			conversation_free(conversation);
-			err = TL_CORRUPT;
-		}
-		if (err == TL_CORRUPT && conversations->replaying)
-			return TL_NOT_FOUND; /* the name was applied without the rest: it is made again */
 		if (err != TL_OK)
-			return err;
+			return err; /* a name without a record: its creation got no further, and is done again */
+		if (conversations->replaying && conversation->member_count == 0 && !conversation->record.dissolved) {
+			conversation_free(conversation);
+			return TL_NOT_FOUND; /* nor did this one */
+		}
 		cache(conversations, conversation);
 		conversations->member_count += conversation->member_count;
 	}
@@ -323,13 +321,13 @@ static enum tl_err fill(struct tl_conversation *conversation, struct tl_slice by
 	return ok ? TL_OK : TL_CORRUPT;
 }
 
+/* The number that the name has, if an earlier creation got no further, or a new one. */
 static enum tl_err take_number(struct tl_conversations *conversations, struct tl_slice cid, uint64_t *no_out)
 {
-	enum tl_err err = TL_NOT_FOUND;
-	if (conversations->replaying)
-		err = tl_conversation_no(conversations->database->engine, NULL, cid, no_out);
+	struct tl_database *database = conversations->database;
+	enum tl_err err = tl_conversation_no(database->engine, NULL, cid, no_out);
 	if (err == TL_NOT_FOUND)
-		err = tl_numbers_take(&conversations->numbers, conversations->database, no_out);
+		err = tl_numbers_name(&conversations->numbers, database, TL_PART_CONVERSATION_NAMES, cid, no_out);
 	return err;
 }
 

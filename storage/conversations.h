@@ -80,7 +80,7 @@ TL_MUST_USE enum tl_err tl_conversations_remove(struct tl_conversations *convers
 TL_MUST_USE enum tl_err tl_conversation_no(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                            struct tl_slice cid, uint64_t *no_out);
 
-/* A conversation's record: *bytes_out is malloc'ed, the caller's, and what record_out points into. */
+/* A conversation's record, TL_NOT_FOUND if there is none: *bytes_out is malloc'ed, the caller's, and what record_out points into. */
 TL_MUST_USE enum tl_err tl_conversation_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
                                              struct tl_conversation_record *record_out, char **bytes_out);
 

@@ -161,3 +161,25 @@ enum tl_err tl_numbers_take(struct tl_numbers *numbers, struct tl_database *data
 	*number_out = numbers->next++;
 	return TL_OK;
 }
+
+enum tl_err tl_numbers_name(struct tl_numbers *numbers, struct tl_database *database, enum tl_partition_kind names,
+                            struct tl_slice name, uint64_t *number_out)
+{
+	struct tl_batch *batch;
+	struct tl_pack pack;
+	uint64_t number;
+	enum tl_err err = tl_numbers_take(numbers, database, &number);
+	if (err == TL_OK)
+		err = tl_batch_new(database->engine, &batch);
+	if (err != TL_OK)
+		return err;
+	tl_pack_init(&pack);
+	tl_pack_uint(&pack, number);
+	tl_batch_put(batch, tl_partition(names, 0), name, tl_pack_bytes(&pack));
+	err = pack.failed ? TL_NO_MEMORY : tl_engine_commit(database->engine, batch, false, NULL);
+	tl_pack_fini(&pack);
+	tl_batch_free(batch);
+	if (err == TL_OK)
+		*number_out = number;
+	return err;
+}

@@ -42,4 +42,10 @@ struct tl_numbers {
 TL_MUST_USE enum tl_err tl_numbers_take(struct tl_numbers *numbers, struct tl_database *database,
                                         uint64_t *number_out);
 
+/* Takes the next number for a name and commits, unsynced, which it is, before anything that uses the number is; what
+ * uses it puts the name into its own batch as well. So an engine that applies that batch in part cannot make the name
+ * and its number come apart. */
+TL_MUST_USE enum tl_err tl_numbers_name(struct tl_numbers *numbers, struct tl_database *database,
+                                        enum tl_partition_kind names, struct tl_slice name, uint64_t *number_out);
+
 #endif

@@ -75,12 +75,12 @@ static enum tl_err read_standing(const struct tl_database *database, struct tl_s
 		err = tl_user_no(database->engine, NULL, user, &user_no);
 	if (err == TL_OK)
 		err = tl_member_read(database->engine, NULL, no, user_no, &member);
+	if (err == TL_OK)
+		err = tl_conversation_read(database->engine, NULL, no, &record, &bytes);
 	if (err == TL_NOT_FOUND) {
 		*standing_out = (struct tl_standing){.may_send = TL_NOT_MEMBER};
 		return TL_OK;
 	}
-	if (err == TL_OK)
-		err = tl_conversation_read(database->engine, NULL, no, &record, &bytes);
 	if (err != TL_OK)
 		return err;
 	*standing_out = (struct tl_standing){

@@ -51,28 +51,25 @@ bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *recor
 
 void tl_inbox_entry_pack(struct tl_pack *pack, const struct tl_inbox_entry *entry)
 {
-	tl_pack_array(pack, entry->cseq ? 3 : 5);
+	tl_pack_array(pack, entry->cseq ? 4 : 5);
 	tl_pack_uint(pack, entry->conversation_no);
 	tl_pack_uint(pack, entry->cseq);
 	tl_pack_uint(pack, entry->ts);
-	if (entry->cseq == 0) {
-		tl_pack_uint(pack, entry->position);
+	tl_pack_uint(pack, entry->position);
+	if (entry->cseq == 0)
 		tl_pack_raw(pack, entry->message);
-	}
 }
 
 bool tl_inbox_entry_unpack(struct tl_slice bytes, struct tl_inbox_entry *entry_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
 	struct tl_inbox_entry entry = {0};
-	if (!open_array(&reader, 3) || !tl_reader_uint(&reader, &entry.conversation_no) ||
-	    !tl_reader_uint(&reader, &entry.cseq) || !tl_reader_uint(&reader, &entry.ts))
+	if (!open_array(&reader, 4) || !tl_reader_uint(&reader, &entry.conversation_no) ||
+	    !tl_reader_uint(&reader, &entry.cseq) || !tl_reader_uint(&reader, &entry.ts) ||
+	    !tl_reader_uint(&reader, &entry.position))
 		return false;
-	if (entry.cseq == 0) {
-		if (!tl_reader_uint(&reader, &entry.position))
-			return false;
+	if (entry.cseq == 0)
 		entry.message = tl_slice(reader.next, (size_t)(reader.end - reader.next));
-	}
 	*entry_out = entry;
 	return true;
 }

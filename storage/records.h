@@ -62,7 +62,7 @@ struct tl_inbox_entry {
 	uint64_t conversation_no; /* 0: about no conversation */
 	uint64_t cseq;            /* 0: the event is in `message` and nowhere else */
 	uint64_t ts;              /* ms, of the message: tells when the entry expires */
-	uint64_t position;        /* with cseq 0: in the ingest queue */
+	uint64_t position;        /* in the ingest queue; tells on replay that the entry is here already */
 	struct tl_slice message;  /* with cseq 0: as kept in a store timeline */
 };
 

@@ -154,6 +154,14 @@ static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
 	return err == TL_OK ? append_event(txn, call, *conversation_out) : err;
 }
 
+/* A creation that is replayed may have got as far as the conversation and not to its event. */
+static enum tl_err resume(struct tl_transaction *txn, const struct tl_call *call, struct tl_conversation *conversation)
+{
+	bool own;
+	enum tl_err err = tl_transaction_is_own_creation(txn, conversation, &own);
+	return err == TL_OK && own ? append_event(txn, call, conversation) : err;
+}
+
 /* Whether the caller may have one more conversation. */
 static enum tl_err check_room(struct tl_transaction *txn, const struct tl_call *call, struct tl_why *why)
 {
@@ -179,6 +187,8 @@ enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, st
 	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
 	if (err == TL_OK && conversation->record.created_by != hash)
 		return TL_EXISTS;
+	if (err == TL_OK)
+		err = resume(txn, call, conversation);
 	if (err == TL_NOT_FOUND && (err = check_room(txn, call, &answer->why)) == TL_OK)
 		err = make(txn, call, &record, &conversation);
 	if (err == TL_OK)

@@ -96,7 +96,7 @@ static enum tl_err change_conversation(struct page *page, uint64_t no)
 		err = read_deletions(page, no);
 	if (err == TL_OK)
 		page->conversation_no = no;
-	return err;
+	return err == TL_NOT_FOUND ? TL_CORRUPT : err;
 }
 
 /* Moves the store's cursor to the message. TL_NOT_FOUND if it is not there any more. */

@@ -49,11 +49,16 @@ void tl_transaction_fini(struct tl_transaction *txn)
 	free(txn->regrouped);
 }
 
+void tl_transaction_release(struct tl_transaction *txn)
+{
+	tl_iter_free(txn->iter);
+	txn->iter = NULL;
+}
+
 void tl_transaction_clear(struct tl_transaction *txn)
 {
 	tl_batch_clear(txn->batch);
-	tl_iter_free(txn->iter);
-	txn->iter = NULL;
+	tl_transaction_release(txn);
 	HASH_CLEAR(hh, txn->dedup);
 	tl_arena_clear(&txn->arena);
 	txn->outcome_count = txn->delivery_count = txn->append_count = 0;
@@ -107,6 +112,38 @@ static void *with_room(void *list, size_t count, size_t more, size_t *room, size
 	return grown;
 }
 
+/* Queue position and time of the message with this cseq; TL_NOT_FOUND if it is not there. */
+static enum tl_err position_of(struct tl_transaction *txn, uint64_t conversation_no, uint64_t cseq,
+                               uint64_t *position_out, uint64_t *ts_out)
+{
+	struct tl_store_record record;
+	char *value;
+	size_t len;
+	enum tl_err err = tl_timeline_get(txn->database->engine, NULL, tl_partition(TL_PART_STORE, conversation_no), cseq,
+	                                  &value, &len);
+	if (err != TL_OK)
+		return err;
+	bool ok = tl_store_record_unpack(tl_slice(value, len), &record);
+	if (ok) {
+		*position_out = record.position;
+		*ts_out = tl_message_ts(record.message);
+	}
+	free(value);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+enum tl_err tl_transaction_is_own_creation(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                                           bool *own_out)
+{
+	uint64_t position, ts;
+	*own_out = false;
+	if (!txn->replaying)
+		return TL_OK;
+	enum tl_err err = position_of(txn, conversation->no, 1, &position, &ts);
+	*own_out = err == TL_NOT_FOUND ? conversation->head == 0 : err == TL_OK && position == txn->position;
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
 /* --- deduplication --- */
 
 static struct tl_dedup_key dedup_key(const struct tl_transaction *txn, const struct tl_conversation *conversation,
@@ -140,33 +177,15 @@ static enum tl_err read_dedup(struct tl_transaction *txn, const struct tl_dedup_
 	return ok ? TL_OK : TL_CORRUPT;
 }
 
-/* The position of the message with this cseq; TL_NOT_FOUND if it is not there. */
-static enum tl_err position_of(struct tl_transaction *txn, uint64_t conversation_no, uint64_t cseq,
-                               uint64_t *position_out)
-{
-	struct tl_store_record record;
-	char *value;
-	size_t len;
-	enum tl_err err = tl_timeline_get(txn->database->engine, NULL, tl_partition(TL_PART_STORE, conversation_no), cseq,
-	                                  &value, &len);
-	if (err != TL_OK)
-		return err;
-	bool ok = tl_store_record_unpack(tl_slice(value, len), &record);
-	if (ok)
-		*position_out = record.position;
-	free(value);
-	return ok ? TL_OK : TL_CORRUPT;
-}
-
 /* While replaying, the id that is found may be the record's own, applied without the rest (X2). */
 static enum tl_err is_own(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t cseq,
                           bool *own_out)
 {
-	uint64_t position;
+	uint64_t position, ts;
 	*own_out = cseq > conversation->head;
 	if (*own_out)
 		return TL_OK;
-	enum tl_err err = position_of(txn, conversation->no, cseq, &position);
+	enum tl_err err = position_of(txn, conversation->no, cseq, &position, &ts);
 	if (err == TL_OK)
 		*own_out = position == txn->position;
 	return err == TL_NOT_FOUND ? TL_OK : err;
@@ -202,7 +221,9 @@ static void remember_id(struct tl_transaction *txn, const struct tl_conversation
 	tl_dedup_record_pack(&txn->pack, &pending->record);
 	tl_batch_put(txn->batch, tl_partition(TL_PART_DEDUP, conversation->no),
 	             tl_slice(pending->key.hash, sizeof pending->key.hash), tl_pack_bytes(&txn->pack));
-	HASH_ADD(hh, txn->dedup, key, sizeof pending->key, pending);
+	struct tl_dedup_pending *earlier; /* from before the window; it stays in the arena */
+	HASH_REPLACE(hh, txn->dedup, key, sizeof pending->key, pending, earlier);
+	(void)earlier;
 }
 
 /* --- appending --- */
@@ -225,14 +246,14 @@ static enum tl_err gather(struct tl_transaction *txn, const struct tl_conversati
 
 /* While replaying: whether the store timeline has the record at hand already, and where (X2). */
 static enum tl_err find_applied(struct tl_transaction *txn, const struct tl_conversation *conversation,
-                                uint64_t *cseq_out)
+                                uint64_t *cseq_out, uint64_t *ts_out)
 {
 	uint64_t position;
 	*cseq_out = 0;
 	if (!txn->replaying || conversation->position < txn->position)
 		return TL_OK;
 	for (uint64_t cseq = conversation->head; cseq > 0; cseq--) {
-		enum tl_err err = position_of(txn, conversation->no, cseq, &position);
+		enum tl_err err = position_of(txn, conversation->no, cseq, &position, ts_out);
 		if (err != TL_OK || position < txn->position)
 			return err == TL_NOT_FOUND ? TL_OK : err;
 		if (position == txn->position) {
@@ -367,7 +388,7 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
                                   const struct tl_append *append, uint64_t *cseq_out, uint64_t *ts_out)
 {
 	struct tl_dedup_pending *pending = tl_arena_alloc(&txn->arena, sizeof *pending);
-	uint64_t ts = tl_message_ts(tl_slice(append->message, append->len)), applied;
+	uint64_t ts = tl_message_ts(tl_slice(append->message, append->len)), applied, applied_ts;
 	struct tl_user **users;
 	struct tl_slice cid;
 	enum tl_err err = pending ? gather(txn, conversation, &users) : TL_NO_MEMORY;
@@ -376,11 +397,13 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 	if (err == TL_OK)
 		err = room_to_tell(txn, conversation->member_count);
 	if (err == TL_OK)
-		err = find_applied(txn, conversation, &applied);
+		err = find_applied(txn, conversation, &applied, &applied_ts);
 	if (err != TL_OK)
 		return err;
 
-	if (ts < conversation->ts)
+	if (applied)
+		ts = applied_ts;
+	else if (ts < conversation->ts)
 		ts = conversation->ts;
 	if (!tl_message_set_ts(append->message, append->len, ts))
 		return TL_CORRUPT;
@@ -389,7 +412,8 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 	uint64_t cseq = applied ? applied : conversation->head;
 	*pending = (struct tl_dedup_pending){.record = {.cseq = cseq, .ts = ts}};
 	remember_id(txn, conversation, append, pending);
-	struct tl_inbox_entry entry = {.conversation_no = conversation->no, .cseq = cseq, .ts = ts};
+	struct tl_inbox_entry entry = {
+		.conversation_no = conversation->no, .cseq = cseq, .ts = ts, .position = txn->position};
 	put_inboxes(txn, conversation, users, &entry,
 	            tell_delivery(txn, cid, cseq, tl_slice(append->message, append->len)));
 	*cseq_out = cseq;

@@ -59,6 +59,9 @@ void tl_transaction_fini(struct tl_transaction *txn);
 /* Begins anew: an empty batch, nothing to tell. The caches stay. */
 void tl_transaction_clear(struct tl_transaction *txn);
 
+/* Lets go of what reads from the engine, so that it can be reopened. What is to be told stays. */
+void tl_transaction_release(struct tl_transaction *txn);
+
 /* Before each record. */
 void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool replaying);
 
@@ -70,6 +73,10 @@ TL_MUST_USE enum tl_err tl_transaction_iter(struct tl_transaction *txn, struct t
 /* Finds a conversation. TL_NOT_FOUND if there is none. */
 TL_MUST_USE enum tl_err tl_transaction_conversation(struct tl_transaction *txn, struct tl_slice cid,
                                                     struct tl_conversation **conversation_out);
+
+/* While replaying: whether the conversation is what the record at hand has made before, perhaps not to the end (X2). */
+TL_MUST_USE enum tl_err tl_transaction_is_own_creation(struct tl_transaction *txn,
+                                                       const struct tl_conversation *conversation, bool *own_out);
 
 /* Finds a user or makes a new one. */
 TL_MUST_USE enum tl_err tl_transaction_user(struct tl_transaction *txn, struct tl_slice uid, struct tl_user **user_out);

@@ -64,37 +64,10 @@ static void cache(struct tl_users *users, struct tl_user *user)
 	HASH_ADD_KEYPTR(by_uid, users->by_uid, user->uid, user->uid_len, user);
 }
 
-/* The position of what an inbox entry refers to, 0 where retention has dropped it. */
-static enum tl_err entry_position(struct tl_engine *engine, struct tl_slice bytes, uint64_t *position_out)
-{
-	struct tl_inbox_entry entry;
-	struct tl_store_record record;
-	char *value;
-	size_t len;
-
-	*position_out = 0;
-	if (!tl_inbox_entry_unpack(bytes, &entry))
-		return TL_CORRUPT;
-	if (entry.cseq == 0) {
-		*position_out = entry.position;
-		return TL_OK;
-	}
-	enum tl_err err =
-		tl_timeline_get(engine, NULL, tl_partition(TL_PART_STORE, entry.conversation_no), entry.cseq, &value, &len);
-	if (err == TL_NOT_FOUND)
-		return TL_OK;
-	if (err != TL_OK)
-		return err;
-	bool ok = tl_store_record_unpack(tl_slice(value, len), &record);
-	if (ok)
-		*position_out = record.position;
-	free(value);
-	return ok ? TL_OK : TL_CORRUPT;
-}
-
 static enum tl_err load_inbox(struct tl_users *users, struct tl_iter *iter, struct tl_user *user)
 {
 	struct tl_engine *engine = users->database->engine;
+	struct tl_inbox_entry entry;
 	struct tl_bounds bounds;
 	char *last;
 	size_t last_len;
@@ -103,8 +76,10 @@ static enum tl_err load_inbox(struct tl_users *users, struct tl_iter *iter, stru
 	if (err != TL_OK)
 		return err;
 	user->inbox_head = bounds.head;
-	if (last && users->replaying)
-		err = entry_position(engine, tl_slice(last, last_len), &user->position);
+	if (last && tl_inbox_entry_unpack(tl_slice(last, last_len), &entry))
+		user->position = entry.position;
+	else if (last)
+		err = TL_CORRUPT;
 	free(last);
 	return err;
 }
@@ -144,7 +119,7 @@ static void put_records(struct tl_batch *batch, const struct tl_user *user)
 static enum tl_err make(struct tl_users *users, struct tl_batch *batch, struct tl_slice uid, struct tl_user **user_out)
 {
 	uint64_t no;
-	enum tl_err err = tl_numbers_take(&users->numbers, users->database, &no);
+	enum tl_err err = tl_numbers_name(&users->numbers, users->database, TL_PART_USER_NAMES, uid, &no);
 	if (err != TL_OK)
 		return err;
 	struct tl_user *user = user_new(uid, no);

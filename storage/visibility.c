@@ -42,7 +42,7 @@ static enum tl_err load(struct tl_visibility *v, struct tl_slice cid, struct tl_
 	if ((err = read_memberships(v)) != TL_OK)
 		return err;
 	err = tl_conversation_read(v->engine, v->snapshot, v->conversation_no, &v->conversation, &v->bytes);
-	if (err == TL_OK && v->conversation.dissolved)
+	if (err == TL_NOT_FOUND || (err == TL_OK && v->conversation.dissolved))
 		return TL_NOT_MEMBER;
 	if (err == TL_OK)
 		err = tl_timeline_bounds(v->engine, v->snapshot, NULL, tl_partition(TL_PART_STORE, v->conversation_no),

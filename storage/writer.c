@@ -29,7 +29,10 @@ struct tl_writer {
 	uint64_t committed;    /* the watermark: everything before it is in the database */
 	uint64_t replay_until; /* records before it may be there in part */
 	uint64_t damaged_at;   /* a record that cannot be applied, 0: none; it is answered and passed over */
-	uint64_t changes;      /* requests in the batch at hand */
+	uint64_t start_end;    /* where the queue ended at the start: requests before it were never counted as pending */
+	bool catching_up;      /* … but count as one while they are being applied */
+	uint64_t batch_changes; /* counted requests in the batch at hand */
+	uint64_t batch_records;
 
 	pthread_t thread;
 	pthread_mutex_t lock;  /* guards the rest, but the atomics */
@@ -54,11 +57,12 @@ static void count(_Atomic uint64_t *counter, uint64_t more)
 
 static enum tl_err tell_damaged(struct tl_transaction *txn, const struct tl_ingest_record *record)
 {
+	const struct tl_request *request = record->kind == TL_INGEST_REQUEST ? tl_request_find(record->target) : NULL;
 	const struct tl_outcome outcome = {
 		.route = record->route,
 		.user = record->user,
 		.device = record->device,
-		.op = "send",
+		.op = request ? request->name : "send",
 		.err = TL_STORAGE,
 		.why = "",
 	};
@@ -74,13 +78,13 @@ static enum tl_err apply(struct tl_writer *writer, uint64_t position, struct tl_
 	if (record.kind == TL_INGEST_REQUEST && tl_request_begins_batch(record.target) &&
 	    tl_batch_count(writer->txn.batch) > 0)
 		return TL_CONFLICT;
+	if (record.kind == TL_INGEST_REQUEST && position >= writer->start_end)
+		writer->batch_changes++;
 	if (position == writer->damaged_at)
 		return tell_damaged(&writer->txn, &record);
 	tl_transaction_record(&writer->txn, position, position < writer->replay_until);
-	if (record.kind == TL_INGEST_SEND)
-		return tl_send_apply(&writer->txn, &record);
-	writer->changes++;
-	return tl_request_apply(&writer->txn, &record);
+	return record.kind == TL_INGEST_SEND ? tl_send_apply(&writer->txn, &record)
+	                                     : tl_request_apply(&writer->txn, &record);
 }
 
 static bool batch_is_full(const struct tl_writer *writer)
@@ -89,34 +93,40 @@ static bool batch_is_full(const struct tl_writer *writer)
 	return tl_batch_count(batch) >= writer->options.batch_keys || tl_batch_bytes(batch) >= writer->options.batch_bytes;
 }
 
+/* Applies the record at *next and moves *next behind it. TL_END: there is none, or the batch has to end before it. */
+static enum tl_err apply_next(struct tl_writer *writer, uint64_t *next)
+{
+	struct tl_slice record;
+	uint64_t position = *next, after;
+	enum tl_err err = tl_ingest_queue_read(writer->queue, &position, &record, &after);
+	if (err != TL_OK)
+		return err;
+	/* A damaged record has a batch of its own, so that passing over it is committed whatever follows. */
+	if (position == writer->damaged_at && writer->batch_records > 0)
+		return TL_END;
+	err = apply(writer, position, record);
+	if (err == TL_CORRUPT)
+		writer->damaged_at = position;
+	if (err == TL_CONFLICT)
+		err = TL_END;
+	if (err != TL_OK)
+		return err;
+	*next = after;
+	writer->batch_records++;
+	return position == writer->damaged_at ? TL_END : TL_OK;
+}
+
 /* Applies what waits, up to a full batch. *end_out: where the batch ends. */
 static enum tl_err fill(struct tl_writer *writer, uint64_t *end_out)
 {
-	uint64_t next = writer->committed, records = 0;
+	uint64_t next = writer->committed;
 	enum tl_err err = TL_OK;
 
-	writer->changes = 0;
-	while (!batch_is_full(writer)) {
-		struct tl_slice record;
-		uint64_t position = next, after;
-		err = tl_ingest_queue_read(writer->queue, &position, &record, &after);
-		if (err != TL_OK)
-			break;
-		err = apply(writer, position, record);
-		if (err == TL_CONFLICT)
-			err = TL_END;
-		if (err == TL_END)
-			break;
-		if (err == TL_CORRUPT)
-			writer->damaged_at = position;
-		if (err != TL_OK)
-			return err;
-		next = after;
-		records++;
-	}
+	writer->batch_changes = writer->batch_records = 0;
+	while (err == TL_OK && !batch_is_full(writer))
+		err = apply_next(writer, &next);
 	if (err != TL_OK && err != TL_END)
 		return err;
-	count(&writer->records, records);
 	*end_out = next;
 	return TL_OK;
 }
@@ -139,24 +149,25 @@ static enum tl_err commit(struct tl_writer *writer, uint64_t end, struct tl_why 
 
 /* --- after a commit --- */
 
-static void announce_changes(struct tl_writer *writer, const struct tl_commit *commit)
+static void announce_changes(struct tl_writer *writer, const struct tl_commit *commit, uint64_t end)
 {
-	if (writer->changes == 0)
-		return;
+	uint64_t done = writer->batch_changes;
 	for (size_t i = 0; i < commit->regrouped_count; i++)
 		tl_membership_changed(writer->versions, commit->regrouped[i]);
-	/* Those that were waiting when the process started were never counted. */
-	uint64_t pending = atomic_load(&writer->versions->pending), left;
-	do
-		left = pending > writer->changes ? pending - writer->changes : 0;
-	while (!atomic_compare_exchange_weak(&writer->versions->pending, &pending, left));
+	if (writer->catching_up && end >= writer->start_end) {
+		writer->catching_up = false;
+		done++;
+	}
+	if (done > 0)
+		atomic_fetch_sub(&writer->versions->pending, done);
 }
 
 static void publish(struct tl_writer *writer, uint64_t end)
 {
 	const struct tl_commit commit = tl_transaction_told(&writer->txn);
 
-	announce_changes(writer, &commit);
+	announce_changes(writer, &commit, end);
+	count(&writer->records, writer->batch_records);
 	if (commit.outcome_count + commit.append_count > 0)
 		writer->options.events.committed(writer->options.events.ctx, &commit);
 	count(&writer->messages, commit.delivery_count);
@@ -195,6 +206,13 @@ static void pause_ms(struct tl_writer *writer, unsigned ms)
 	pthread_mutex_unlock(&writer->lock);
 }
 
+static void note_success(struct tl_writer *writer)
+{
+	if (writer->failing)
+		say(writer, TL_LOG_NOTICE, "storing works again");
+	writer->failing = false;
+}
+
 static void forget_all(struct tl_writer *writer)
 {
 	tl_transaction_clear(&writer->txn);
@@ -204,24 +222,28 @@ static void forget_all(struct tl_writer *writer)
 	writer->txn.conversations.numbers.next = writer->txn.conversations.numbers.reserved = 0;
 }
 
-/* The failed batch may have been committed after all; then the watermark says so. What it would have told is lost with
- * it: receipts are sent again when the client asks again, and devices pull. */
-static enum tl_err read_watermark(struct tl_writer *writer)
+/* Opens the database again, pausing between attempts, until it works (*watermark_out) or the writer is stopped. */
+static enum tl_err reopen(struct tl_writer *writer, uint64_t *watermark_out)
 {
-	uint64_t watermark;
-	enum tl_err err = tl_database_read_uint(writer->database, TL_META_WATERMARK, &watermark);
-	if (err == TL_OK && watermark > writer->committed) {
-		writer->committed = watermark;
-		tl_ingest_queue_release(writer->queue, watermark);
-	}
+	unsigned pause = RETRY_FIRST_MS;
+	enum tl_err err;
+	do {
+		pause_ms(writer, pause);
+		if (pause < RETRY_LONGEST_MS)
+			pause *= 2;
+		err = tl_engine_reopen(writer->database->engine, NULL);
+		if (err == TL_OK)
+			err = tl_database_read_uint(writer->database, TL_META_WATERMARK, watermark_out);
+	} while (err != TL_OK && !atomic_load(&writer->stop));
 	return err;
 }
 
-/* Opens the database again, pausing between attempts, until it works or the writer is stopped (W3). */
-static void recover(struct tl_writer *writer, enum tl_err err, const struct tl_why *why)
+/* Gets storing to work again (W3). The batch that failed may have been committed after all; the watermark tells, and then
+ * it is told like any other. */
+static void recover(struct tl_writer *writer, uint64_t end, enum tl_err err, const struct tl_why *why)
 {
 	char text[400];
-	unsigned pause = RETRY_FIRST_MS;
+	uint64_t watermark;
 
 	count(&writer->failures, 1);
 	if (!writer->failing) {
@@ -231,15 +253,12 @@ static void recover(struct tl_writer *writer, enum tl_err err, const struct tl_w
 	}
 	writer->failing = true;
 	writer->replay_until = tl_ingest_queue_end(writer->queue);
+	tl_transaction_release(&writer->txn);
+	if (reopen(writer, &watermark) == TL_OK && end > writer->committed && watermark == end) {
+		note_success(writer);
+		publish(writer, end);
+	}
 	forget_all(writer);
-	do {
-		pause_ms(writer, pause);
-		if (pause < RETRY_LONGEST_MS)
-			pause *= 2;
-		err = tl_engine_reopen(writer->database->engine, NULL);
-		if (err == TL_OK)
-			err = read_watermark(writer);
-	} while (err != TL_OK && !atomic_load(&writer->stop));
 }
 
 static void pass_over_damaged(struct tl_writer *writer)
@@ -266,12 +285,10 @@ static void step(struct tl_writer *writer)
 	if (err == TL_OK)
 		err = commit(writer, end, &why);
 	if (err != TL_OK) {
-		recover(writer, err, &why);
+		recover(writer, end, err, &why);
 		return;
 	}
-	if (writer->failing)
-		say(writer, TL_LOG_NOTICE, "storing works again");
-	writer->failing = false;
+	note_success(writer);
 	publish(writer, end);
 	trim(writer);
 }
@@ -309,7 +326,10 @@ static enum tl_err init(struct tl_writer *writer)
 	if (err != TL_OK)
 		return err;
 	writer->applied = writer->committed;
-	writer->replay_until = tl_ingest_queue_end(writer->queue);
+	writer->start_end = writer->replay_until = tl_ingest_queue_end(writer->queue);
+	writer->catching_up = writer->start_end > writer->committed;
+	if (writer->catching_up)
+		atomic_fetch_add(&writer->versions->pending, 1);
 	writer->txn.limits = writer->options.limits;
 	return start_thread(writer);
 }

@@ -1,0 +1,394 @@
+"""Full disks and disks that fail: nothing that was acked is lost, nothing that cannot be stored is acked, reading goes
+on, and once there is room again so does everything else, without a restart."""
+import errno
+import os
+import re
+import shutil
+import unittest
+
+from fault import DiskBroker, ShimBroker, World
+from harness import MQTT5, MQTT311, Client, until
+from wire import V5, V311, Sender, senders_done
+
+DISK = 24  # MiB
+REFUSED, ACCEPTED_AGAIN = "messages are refused without an ack", "messages are accepted again"
+
+
+class FaultTest(unittest.TestCase):
+    def client(self, user, device=None, **kw):
+        client = Client(self.broker, user, device, **kw)
+        self.addCleanup(client.close)
+        return client
+
+    def start_senders(self, count, size, users=("ann", "ben"), window=50, conv=True):
+        """Each of them sends to the group, and every third message to the neighbour."""
+        senders = []
+        for n, user in enumerate(users):
+            other = users[(n + 1) % len(users)]
+            messages = ((f"user/{other}" if i % 3 == 2 or not conv else "conv/team", f"{user}-{i}", os.urandom(size))
+                        for i in range(count))
+            senders.append(Sender(self.broker, user, messages, (V5, V311)[n % 2], window))
+            senders[-1].start()
+            self.addCleanup(senders[-1].stop)
+        return senders
+
+    def make_team(self):
+        client = Client(self.broker, "ann", "maker")
+        client.ok("create", {"conv": "team", "members": ["ben"]})
+        client.close()
+
+    def until_refused(self, senders, deadline=60):
+        """Until each has been cut off twice: so its next connection was refused as well."""
+        for sender in senders:
+            seen = sender.closed
+            sender.wait(lambda s=sender, n=seen: s.closed >= n + 2, "a refusal", deadline)
+
+    def check_all(self, senders, users=("ann", "ben")):
+        convs = {"team": list(users), f"d:{users[0]}:{users[1]}": list(users)}
+        world = World(self.broker, users, convs)
+        world.check(self, {conv: who for conv, who in convs.items() if conv in world.histories})
+        world.check_senders(self, senders)
+        return world
+
+    def check_reading(self):
+        """Devices that only read are served: hello, sync, history, info."""
+        reader = Client(self.broker, "ben", "reader")
+        try:
+            hello = reader.ok("hello")
+            page = reader.ok("sync", {"after": 0, "limit": 10})
+            self.assertEqual([m["seq"] for m in page["messages"]], list(range(1, len(page["messages"]) + 1)))
+            self.assertGreaterEqual(page["latest"], hello["latest"])
+            last = reader.ok("sync", {"after": page["latest"] - 1})["messages"]
+            self.assertEqual(last[0]["seq"], page["latest"])
+            self.assertTrue(reader.ok("history", {"conv": "team", "limit": 10})["messages"])
+            self.assertEqual(reader.ok("info", {"conv": "team"})["count"], 2)
+        finally:
+            reader.close()
+
+    def check_refusing(self):
+        """A message and a request that changes something end the connection without an ack."""
+        for version in (MQTT311, MQTT5):
+            for topic, payload in (("im/conv/team/refused", b"r" * 1000), ("im/req/create", b'{"conv":"refused"}')):
+                client = Client(self.broker, "ann", f"refused{version}", version=version)
+                packet = client.publish(topic, payload)
+                client.wait(lambda c=client: c.disconnected is not None, "the end of the connection")
+                self.assertNotIn(packet, client.acks)
+                client.close()
+
+    def says(self):
+        """What the log says of refusing, in order."""
+        return re.findall(f"{REFUSED}|{ACCEPTED_AGAIN}", self.broker.log())
+
+    def check_said(self):
+        """Each change is said, once."""
+        said = self.says()
+        self.assertEqual(said, [(REFUSED, ACCEPTED_AGAIN)[i % 2] for i in range(len(said))])
+        return said
+
+
+class FullDisk(FaultTest):
+    durability = "group"
+
+    def setUp(self):
+        self.broker = DiskBroker(DISK, {"durability": self.durability})
+        self.addCleanup(self.broker.close)
+
+    def test_starts_and_works_on_a_small_disk(self):
+        self.assertGreater(self.broker.free_bytes(), 22 << 20)
+        self.make_team()
+        senders = self.start_senders(500, 500)
+        senders_done(senders)
+        self.check_all(senders)
+        self.broker.restart(kill=True)
+        self.check_all(senders)
+
+    def test_filled_by_sending(self):
+        self.make_team()
+        ballast = self.broker.ballast(6)
+        senders = self.start_senders(100000, 2000)
+        self.until_refused(senders)
+        until(lambda: self.says()[-1:] == [REFUSED], "the log to say so")
+        self.check_refusing()
+        self.check_reading()
+        self.assertEqual(self.check_said()[-1], REFUSED)
+        self.assertFalse(any(sender.done() for sender in senders))
+        os.unlink(ballast)
+        acked = [len(sender.acks) for sender in senders]
+        for sender, before in zip(senders, acked):
+            sender.wait(lambda s=sender, n=before: len(s.acks) > n + 100, "acks after there is room again", 30)
+        for sender in senders:
+            sender.todo.clear()
+        self.broker.resize(4 * DISK)
+        senders_done(senders)
+        self.check_said()
+        self.check_all(senders)
+        self.broker.restart(kill=True)
+        self.check_all(senders)
+
+    def test_filled_remounted_larger(self):
+        self.make_team()
+        senders = self.start_senders(100000, 20000, window=10)
+        self.until_refused(senders)
+        self.check_refusing()
+        self.check_reading()
+        self.broker.resize(6 * DISK)
+        for sender in senders:
+            before = len(sender.acks)
+            sender.wait(lambda s=sender, n=before: len(s.acks) > n + 20, "acks after there is room again", 30)
+            sender.todo.clear()
+        senders_done(senders)
+        self.check_said()
+        self.check_all(senders)
+
+    def test_filled_from_outside_under_load(self):
+        """Between two messages there is suddenly nothing left, not even the reserve."""
+        self.make_team()
+        senders = self.start_senders(100000, 300)
+        for n in range(3):
+            for sender in senders:
+                before = len(sender.acks)
+                sender.wait(lambda s=sender, b=before: len(s.acks) > b + 300, "acks", 30)
+            ballast = self.broker.ballast()
+            self.until_refused(senders)
+            self.check_refusing()
+            self.check_reading()
+            os.unlink(ballast)
+            self.broker.resize((n + 2) * DISK)
+        for sender in senders:
+            before = len(sender.acks)
+            sender.wait(lambda s=sender, b=before: len(s.acks) > b + 100, "acks at the end", 30)
+            sender.todo.clear()
+        senders_done(senders)
+        self.check_said()
+        self.check_all(senders)
+        self.broker.restart(kill=True)
+        self.check_all(senders)
+
+    def test_kill_while_full(self):
+        """Started on the full disk: it runs, or says in one line why not. Nothing is lost in either case."""
+        self.make_team()
+        senders = self.start_senders(100000, 300)
+        for n in range(3):
+            for sender in senders:
+                before = len(sender.acks)
+                sender.wait(lambda s=sender, b=before: len(s.acks) > b + 300, "acks", 30)
+            ballast = self.broker.ballast()
+            self.until_refused(senders)
+            self.broker.kill9()
+            if n == 1:
+                os.unlink(ballast)
+                ballast = self.broker.ballast()  # also what the dead process had unlinked
+            self.start_on_full_disk()
+            os.unlink(ballast)
+            self.broker.resize((n + 2) * DISK)
+            if self.broker.process.poll() is not None:
+                self.broker.start()
+        for sender in senders:
+            before = len(sender.acks)
+            sender.wait(lambda s=sender, b=before: len(s.acks) > b + 100, "acks at the end", 30)
+            sender.todo.clear()
+        senders_done(senders)
+        self.check_all(senders)
+
+    def start_on_full_disk(self):
+        size = len(self.broker.log())
+        try:
+            self.broker.start()
+        except AssertionError:
+            self.assertGreater(self.broker.process.returncode, 0, self.broker.log()[size:])
+            lines = [line for line in self.broker.log()[size:].splitlines() if "timeline:" in line]
+            self.assertEqual(len(lines), 1, lines)
+            self.assertIn("No space left", lines[0])
+            return
+        self.check_reading()
+        self.check_refusing()
+
+    def test_stop_and_start_while_full(self):
+        self.make_team()
+        senders = self.start_senders(100000, 1000)
+        self.until_refused(senders)
+        self.broker.stop()
+        self.start_on_full_disk()
+        if self.broker.process.poll() is not None:
+            self.broker.resize(2 * DISK)
+            self.broker.start()
+        self.broker.resize(4 * DISK)
+        for sender in senders:
+            sender.wait(lambda s=sender, n=len(sender.acks): len(s.acks) > n + 100, "acks at the end", 30)
+            sender.todo.clear()
+        senders_done(senders)
+        self.check_all(senders)
+
+    def test_first_start_on_a_full_disk(self):
+        self.broker.stop()
+        for name in os.listdir(self.broker.data_dir):
+            shutil.rmtree(os.path.join(self.broker.data_dir, name))
+        ballast = self.broker.ballast()
+        size = len(self.broker.log())
+        log = self.broker.start_refused()[size:]
+        lines = [line for line in log.splitlines() if "timeline:" in line]
+        self.assertEqual(len(lines), 1, log)
+        self.assertRegex(lines[0], "(?i)no space|full")
+        os.unlink(ballast)
+        self.broker.start()
+        self.client("ann").send_ok("user/ben", "x")
+        self.assertEqual(len(self.client("ben").sync_all()), 1)
+
+
+class FullDiskStrict(FullDisk):
+    durability = "strict"
+
+
+class FailingDisk(FaultTest):
+    """Every kind of failure in every place, under load, three times."""
+
+    durability = "group"
+
+    def setUp(self):
+        self.broker = ShimBroker({"durability": self.durability})
+        self.addCleanup(self.broker.close)
+        self.make_team()
+
+    def progress(self, senders, count):
+        for sender in senders:
+            sender.wait(lambda s=sender, n=len(sender.acks): len(s.acks) > n + count, "acks", 30)
+
+    def finish(self, senders):
+        for sender in senders:
+            sender.todo.clear()
+        senders_done(senders)
+        self.check_all(senders)
+        self.broker.restart(kill=True)
+        self.check_all(senders)
+
+    def test_the_queue_cannot_be_written(self):
+        senders = self.start_senders(1000000, 200)
+        for error in (errno.EIO, errno.ENOSPC, errno.EIO):
+            self.progress(senders, 200)
+            self.broker.fail("queue", "write", error)
+            self.until_refused(senders)
+            self.check_refusing()
+            self.check_reading()
+            before = [len(sender.acks) for sender in senders]
+            self.until_refused(senders)
+            self.assertEqual(before, [len(sender.acks) for sender in senders])
+            self.broker.heal()
+        self.progress(senders, 200)
+        self.check_said()
+        self.finish(senders)
+
+    def database_fails(self, what):
+        """The queue takes messages and acks them; nobody is told of any until the database works again."""
+        # No more than the queue can take while nothing leaves it.
+        senders = self.start_senders(20000, 200)
+        for error in (errno.EIO, errno.ENOSPC, errno.EIO):
+            self.progress(senders, 200)
+            self.broker.fail("db", what, error)
+            size = len(self.broker.log())
+            until(lambda n=size: "storing failed" in self.broker.log()[n:], "the log to say so")
+            told = [len(sender.receipts) for sender in senders]
+            self.progress(senders, 100)
+            self.check_reading()
+            self.assertLessEqual(sum(len(s.receipts) for s in senders) - sum(told), 5000)
+            self.assertEqual(self.broker.log()[size:].count("storing failed"), 1)
+            self.broker.heal()
+            until(lambda n=size: "storing works again" in self.broker.log()[n:], "the log to say so", 20)
+        self.finish(senders)
+
+    def test_the_database_cannot_be_written(self):
+        self.database_fails("write")
+
+    def test_the_database_cannot_be_synced(self):
+        self.database_fails("sync")
+
+    def test_nothing_can_be_written(self):
+        senders = self.start_senders(1000000, 200)
+        for what, error in (("any", errno.EIO), ("write", errno.ENOSPC), ("any", errno.ENOSPC)):
+            self.progress(senders, 200)
+            self.broker.fail("all", what, error)
+            self.until_refused(senders)
+            self.check_reading()
+            self.broker.heal()
+        self.progress(senders, 200)
+        self.finish(senders)
+
+    def test_killed_while_failing(self):
+        senders = self.start_senders(50000, 200)
+        for where, what in (("db", "write"), ("db", "sync"), ("all", "any"), ("queue", "any"), ("db", "any")):
+            self.progress(senders, 200)
+            size = len(self.broker.log())
+            self.broker.fail(where, what, errno.EIO)
+            if where != "queue":
+                until(lambda n=size: "storing failed" in self.broker.log()[n:], "the log to say so")
+            self.broker.kill9()
+            self.broker.start()
+        self.finish(senders)
+
+    def test_stopped_while_failing(self):
+        """SIGTERM ends the broker although nothing can be stored; what was acked is stored by the next one."""
+        senders = self.start_senders(5000, 200)
+        self.progress(senders, 200)
+        self.broker.fail("db", "any", errno.EIO)
+        until(lambda: "storing failed" in self.broker.log(), "the log to say so")
+        self.progress(senders, 200)
+        self.broker.expected_dead = True
+        self.broker.process.terminate()
+        self.assertEqual(self.broker.process.wait(30), 0)
+        self.broker.heal()
+        self.broker.start()
+        self.finish(senders)
+
+    def test_start_while_failing(self):
+        senders = self.start_senders(1000, 200)
+        senders_done(senders)
+        self.broker.stop()
+        for where, what in (("db", "write"), ("db", "sync"), ("all", "any")):
+            with self.subTest(where=where, what=what):
+                size = len(self.broker.log())
+                self.broker.control = os.path.join(self.broker.dir, "control")
+                self.broker.fail(where, what, errno.EIO)
+                lines = [line for line in self.broker.start_refused()[size:].splitlines() if "timeline:" in line]
+                self.assertEqual(len(lines), 1, lines)
+                self.assertIn("Input/output error", lines[0])
+                self.broker.heal()
+        self.broker.start()
+        self.check_all(senders)
+
+    def test_requests_that_change_something(self):
+        """Requests that were acked while the database failed are done, once, when it works again."""
+        self.broker.fail("db", "any", errno.EIO)
+        ann = self.client("ann", "changer")
+        packets = [ann.publish(f"im/req/create/c{i}", b'{"conv":"g%d","members":["ben"]}' % i) for i in range(50)]
+        for packet in packets:
+            ann.wait_ack(packet)
+        until(lambda: "storing failed" in self.broker.log(), "the log to say so")
+        self.assertIsNone(ann.find(lambda m: m.topic.startswith(ann.res("create"))))
+        self.broker.heal()
+        for i in range(50):
+            self.assertTrue(ann.wait_topic(ann.res("create", f"c{i}"), deadline=20).value["ok"])
+        ben = self.client("ben")
+        self.assertEqual([m["conv"] for m in ben.sync_all()], ["team"] + [f"g{i}" for i in range(50)])
+
+
+class FailingDiskStrict(FailingDisk):
+    durability = "strict"
+
+    def test_the_queue_cannot_be_synced(self):
+        """In strict an ack waits for the sync, so none may come."""
+        senders = self.start_senders(1000000, 200)
+        for error in (errno.EIO, errno.ENOSPC):
+            self.progress(senders, 50)
+            self.broker.fail("queue", "sync", error)
+            self.until_refused(senders)
+            self.check_refusing()
+            self.check_reading()
+            before = [len(sender.acks) for sender in senders]
+            self.until_refused(senders)
+            self.assertEqual(before, [len(sender.acks) for sender in senders])
+            self.broker.heal()
+        self.progress(senders, 50)
+        self.finish(senders)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,178 @@
+/* Who may send where, for the thread that answers at once: read from the database, cached until told of a change. */
+#include "membership.h"
+
+#include "conversations.h"
+#include "temp_dir.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	struct temp_dir dir;
+	struct tl_database db;
+	struct tl_users users;
+	struct tl_conversations conversations;
+	struct tl_batch *batch;
+	struct tl_iter *iter;
+	struct tl_membership_versions versions;
+	struct tl_membership *membership;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	struct tl_why why;
+	if (!f || !temp_dir_make(&f->dir))
+		return -1;
+	const struct tl_engine_options options = temp_dir_engine(&f->dir);
+	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
+	tl_users_init(&f->users, &f->db);
+	tl_conversations_init(&f->conversations, &f->db);
+	assert_int_equal(tl_batch_new(f->db.engine, &f->batch), TL_OK);
+	assert_int_equal(tl_iter_new(f->db.engine, NULL, tl_partition(TL_PART_META, 0), true, &f->iter), TL_OK);
+	assert_int_equal(tl_membership_new(&f->versions, &f->db, 3, &f->membership), TL_OK);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	tl_membership_free(f->membership);
+	tl_iter_free(f->iter);
+	tl_batch_free(f->batch);
+	tl_conversations_fini(&f->conversations);
+	tl_users_fini(&f->users);
+	tl_database_close(&f->db);
+	temp_dir_remove(&f->dir);
+	free(f);
+	return 0;
+}
+
+static struct tl_member member(struct fixture *f, const char *uid, enum tl_role role)
+{
+	struct tl_user *user;
+	assert_int_equal(tl_users_take(&f->users, f->batch, f->iter, tl_slice_str(uid), &user), TL_OK);
+	return (struct tl_member){.user_no = user->no, .record = {.role = (uint8_t)role, .since = 1}};
+}
+
+/* A conversation of olga's (the owner), mia, adam (an admin) and max (muted). */
+static void create(struct fixture *f, const char *cid, enum tl_post post, enum tl_order order)
+{
+	const struct tl_member members[] = {member(f, "olga", TL_ROLE_MEMBER), member(f, "mia", TL_ROLE_MEMBER),
+	                                    member(f, "adam", TL_ROLE_ADMIN), member(f, "max", TL_ROLE_MUTED)};
+	const struct tl_conversation_record record = {
+		.cid = tl_slice_str(cid), .owner = tl_slice_str("olga"), .kind = TL_GROUP, .member_count = 4,
+		.post = (uint8_t)post, .order = (uint8_t)order,
+	};
+	struct tl_conversation *conversation;
+	assert_int_equal(tl_conversations_create(&f->conversations, f->batch, &record, members, 4, &conversation), TL_OK);
+	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
+	tl_batch_clear(f->batch);
+}
+
+static struct tl_standing standing(struct fixture *f, const char *cid, const char *user)
+{
+	struct tl_standing found;
+	assert_int_equal(tl_membership_find(f->membership, tl_slice_str(cid), tl_slice_str(user), &found), TL_OK);
+	return found;
+}
+
+static enum tl_err may_send(struct fixture *f, const char *cid, const char *user)
+{
+	return standing(f, cid, user).may_send;
+}
+
+static void test_group(void **state)
+{
+	struct fixture *f = *state;
+	create(f, "team", TL_POST_MEMBERS, TL_ORDER_SERVER);
+	assert_int_equal(may_send(f, "team", "olga"), TL_OK);
+	assert_int_equal(may_send(f, "team", "mia"), TL_OK);
+	assert_int_equal(may_send(f, "team", "max"), TL_NOT_AUTHORISED);
+	assert_true(standing(f, "team", "max").member);
+	assert_int_equal(may_send(f, "team", "stranger"), TL_NOT_MEMBER);
+	assert_false(standing(f, "team", "stranger").member);
+	assert_int_equal(may_send(f, "none", "olga"), TL_NOT_MEMBER);
+	assert_false(standing(f, "team", "mia").needs_order);
+}
+
+static void test_channel(void **state)
+{
+	struct fixture *f = *state;
+	create(f, "news", TL_POST_ADMINS, TL_ORDER_CUSTOM);
+	assert_int_equal(may_send(f, "news", "olga"), TL_OK);
+	assert_int_equal(may_send(f, "news", "adam"), TL_OK);
+	assert_int_equal(may_send(f, "news", "mia"), TL_NOT_AUTHORISED);
+	assert_true(standing(f, "news", "adam").needs_order);
+}
+
+/* Who is in a direct chat its id says; a refusal of others is final, whatever is waiting. */
+static void test_direct(void **state)
+{
+	struct fixture *f = *state;
+	atomic_store(&f->versions.pending, 1);
+	assert_int_equal(may_send(f, "d:alice:bob", "alice"), TL_OK);
+	assert_int_equal(may_send(f, "d:alice:bob", "bob"), TL_OK);
+	assert_int_equal(may_send(f, "d:alice:bob", "eve"), TL_NOT_MEMBER);
+	assert_int_equal(may_send(f, "d:bob:alice", "alice"), TL_NOT_MEMBER);
+	assert_true(standing(f, "d:alice:bob", "eve").final);
+	assert_int_equal(may_send(f, "a/b", "alice"), TL_NOT_MEMBER);
+}
+
+static void test_cached_until_changed(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(may_send(f, "team", "mia"), TL_NOT_MEMBER);
+	create(f, "team", TL_POST_MEMBERS, TL_ORDER_SERVER);
+	assert_int_equal(may_send(f, "team", "mia"), TL_NOT_MEMBER); /* the writer has not said so yet */
+	tl_membership_changed(&f->versions, tl_slice_str("team"));
+	assert_int_equal(may_send(f, "team", "mia"), TL_OK);
+}
+
+static void test_final(void **state)
+{
+	struct fixture *f = *state;
+	assert_true(standing(f, "team", "mia").final);
+	atomic_store(&f->versions.pending, 1);
+	assert_false(standing(f, "team", "mia").final);
+	assert_false(standing(f, "other", "mia").final);
+	atomic_store(&f->versions.pending, 0);
+	assert_true(standing(f, "team", "mia").final);
+}
+
+/* There is room for three answers here; what is forgotten is read anew. */
+static void test_bounded(void **state)
+{
+	static const char *const users[] = {"olga", "mia", "adam", "max", "stranger", "passer-by"};
+	static const enum tl_err expected[] = {TL_OK, TL_OK, TL_OK, TL_NOT_AUTHORISED, TL_NOT_MEMBER, TL_NOT_MEMBER};
+	struct fixture *f = *state;
+	create(f, "team", TL_POST_MEMBERS, TL_ORDER_SERVER);
+	for (int round = 0; round < 3; round++)
+		for (size_t i = 0; i < sizeof users / sizeof users[0]; i++)
+			assert_int_equal(may_send(f, "team", users[i]), expected[i]);
+}
+
+static void test_damaged(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_standing found;
+	tl_batch_put(f->batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), tl_slice_str("team"), tl_slice_str("\xc1"));
+	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
+	assert_int_equal(tl_membership_find(f->membership, tl_slice_str("team"), tl_slice_str("mia"), &found),
+	                 TL_CORRUPT);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_group), TEST(test_channel), TEST(test_direct),  TEST(test_cached_until_changed),
+		TEST(test_final), TEST(test_bounded), TEST(test_damaged),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

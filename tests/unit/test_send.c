@@ -1,0 +1,233 @@
+/* A message from the queue: who may send, direct chats that come into being, repeats, what the receipt says. */
+#include "send.h"
+
+#include "msgpack_reader.h"
+#include "records.h"
+#include "temp_dir.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	struct temp_dir dir;
+	struct tl_database db;
+	struct tl_limits limits;
+	struct tl_transaction txn;
+	uint64_t position;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	struct tl_why why;
+	if (!f || !temp_dir_make(&f->dir))
+		return -1;
+	const struct tl_engine_options options = temp_dir_engine(&f->dir);
+	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
+	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
+	f->limits = (struct tl_limits){.dedup_window_ms = 1000, .max_members = 100, .max_conversations = 100};
+	f->txn.limits = &f->limits;
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	tl_transaction_fini(&f->txn);
+	tl_database_close(&f->db);
+	temp_dir_remove(&f->dir);
+	free(f);
+	return 0;
+}
+
+static void commit(struct fixture *f)
+{
+	tl_transaction_finish(&f->txn);
+	assert_int_equal(tl_engine_commit(f->db.engine, f->txn.batch, false, NULL), TL_OK);
+	tl_transaction_clear(&f->txn);
+}
+
+/* A group of olga's (the owner), mia and max (muted). */
+static void make_group(struct fixture *f, const char *cid, enum tl_post post, enum tl_order order)
+{
+	static const char *const uids[] = {"olga", "mia", "max"};
+	const struct tl_conversation_record record = {
+		.cid = tl_slice_str(cid), .owner = tl_slice_str("olga"), .kind = TL_GROUP, .member_count = 3,
+		.post = (uint8_t)post, .order = (uint8_t)order,
+	};
+	struct tl_member members[3] = {{.user_no = 0}};
+	struct tl_conversation *conversation;
+	for (size_t i = 0; i < 3; i++) {
+		struct tl_user *user;
+		assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str(uids[i]), &user), TL_OK);
+		members[i] = (struct tl_member){.user_no = user->no, .record = {.role = TL_ROLE_MEMBER, .since = 1}};
+	}
+	members[2].record.role = TL_ROLE_MUTED;
+	assert_int_equal(
+		tl_conversations_create(&f->txn.conversations, f->txn.batch, &record, members, 3, &conversation), TL_OK);
+	commit(f);
+}
+
+struct receipt {
+	enum tl_err err;
+	uint64_t cseq, ts;
+	bool dup;
+	char conv[64], id[64];
+};
+
+static void copy_text(struct tl_slice map, const char *key, char out[64])
+{
+	struct tl_reader reader;
+	struct tl_slice text;
+	assert_true(tl_msgpack_find(map, key, &reader) && tl_reader_str(&reader, &text) && text.len < 64);
+	memcpy(out, text.ptr, text.len);
+	out[text.len] = '\0';
+}
+
+/* What the last outcome says. */
+static struct receipt last_receipt(const struct fixture *f)
+{
+	struct tl_commit told = tl_transaction_told(&f->txn);
+	assert_true(told.outcome_count > 0);
+	const struct tl_outcome *outcome = &told.outcomes[told.outcome_count - 1];
+	struct receipt receipt = {.err = outcome->err};
+	struct tl_reader reader;
+	struct tl_pack pack;
+	assert_string_equal(outcome->op, "send");
+	assert_true(tl_slice_equal(outcome->route, tl_slice_str("route")));
+	tl_pack_init(&pack);
+	tl_pack_map(&pack, outcome->field_count);
+	tl_pack_raw(&pack, outcome->fields);
+	struct tl_slice map = tl_pack_bytes(&pack);
+	copy_text(map, "conv", receipt.conv);
+	copy_text(map, "id", receipt.id);
+	if (receipt.err == TL_OK) {
+		assert_true(tl_msgpack_find(map, "cseq", &reader) && tl_reader_uint(&reader, &receipt.cseq));
+		assert_true(tl_msgpack_find(map, "ts", &reader) && tl_reader_uint(&reader, &receipt.ts));
+		assert_true(tl_msgpack_find(map, "dup", &reader) && tl_reader_bool(&reader, &receipt.dup));
+	}
+	tl_pack_fini(&pack);
+	return receipt;
+}
+
+struct sent {
+	const char *from, *to;
+	bool to_user;
+	const char *id; /* NULL: none */
+	uint64_t ts, order;
+};
+
+static struct receipt send_it(struct fixture *f, struct sent sent)
+{
+	struct tl_slice id = tl_slice_str(sent.id ? sent.id : "");
+	const struct tl_message message = {
+		.ts = sent.ts, .id = sent.id ? id : tl_slice_str("s-1"), .from = tl_slice_str(sent.from), .device = {"d", 1},
+		.type = {"text", 4}, .has_order = sent.order > 0, .order = sent.order,
+	};
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_message_pack(&pack, &message);
+	const struct tl_ingest_record record = {
+		.kind = TL_INGEST_SEND, .to_user = sent.to_user, .route = {"route", 5}, .user = message.from,
+		.device = message.device, .target = tl_slice_str(sent.to), .id = id, .payload = tl_pack_bytes(&pack),
+	};
+	tl_transaction_record(&f->txn, ++f->position, false);
+	assert_int_equal(tl_send_apply(&f->txn, &record), TL_OK);
+	tl_pack_fini(&pack);
+	return last_receipt(f);
+}
+
+static void test_direct(void **state)
+{
+	struct fixture *f = *state;
+	struct receipt receipt = send_it(f, (struct sent){"bob", "alice", true, "m1", 100, 0});
+	assert_int_equal(receipt.err, TL_OK);
+	assert_int_equal(receipt.cseq, 1);
+	assert_int_equal(receipt.ts, 100);
+	assert_false(receipt.dup);
+	assert_string_equal(receipt.conv, "d:alice:bob");
+	assert_string_equal(receipt.id, "m1");
+	assert_int_equal(tl_transaction_told(&f->txn).append_count, 2);
+	commit(f);
+	assert_int_equal(send_it(f, (struct sent){"alice", "d:alice:bob", false, NULL, 101, 0}).cseq, 2);
+	assert_string_equal(last_receipt(f).id, "s-1");
+}
+
+static void test_with_oneself(void **state)
+{
+	struct fixture *f = *state;
+	struct receipt receipt = send_it(f, (struct sent){"bob", "bob", true, "m1", 100, 0});
+	assert_int_equal(receipt.err, TL_OK);
+	assert_string_equal(receipt.conv, "d:bob:bob");
+	assert_int_equal(tl_transaction_told(&f->txn).append_count, 1);
+}
+
+static void test_strangers(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t no;
+	make_group(f, "team", TL_POST_MEMBERS, TL_ORDER_SERVER);
+	assert_int_equal(send_it(f, (struct sent){"eve", "d:alice:bob", false, "m1", 1, 0}).err, TL_NOT_MEMBER);
+	assert_int_equal(send_it(f, (struct sent){"alice", "d:bob:alice", false, "m1", 1, 0}).err, TL_NOT_MEMBER);
+	assert_int_equal(send_it(f, (struct sent){"eve", "team", false, "m1", 1, 0}).err, TL_NOT_MEMBER);
+	assert_int_equal(send_it(f, (struct sent){"eve", "none", false, "m1", 1, 0}).err, TL_NOT_MEMBER);
+	assert_int_equal(tl_transaction_told(&f->txn).delivery_count, 0);
+	commit(f);
+	assert_int_equal(tl_conversation_no(f->db.engine, NULL, tl_slice_str("d:alice:bob"), &no), TL_NOT_FOUND);
+}
+
+static void test_group(void **state)
+{
+	struct fixture *f = *state;
+	make_group(f, "team", TL_POST_MEMBERS, TL_ORDER_SERVER);
+	make_group(f, "news", TL_POST_ADMINS, TL_ORDER_SERVER);
+	assert_int_equal(send_it(f, (struct sent){"mia", "team", false, "m1", 1, 0}).err, TL_OK);
+	assert_int_equal(send_it(f, (struct sent){"max", "team", false, "m1", 1, 0}).err, TL_NOT_AUTHORISED);
+	assert_int_equal(send_it(f, (struct sent){"mia", "news", false, "m1", 1, 0}).err, TL_NOT_AUTHORISED);
+	assert_int_equal(send_it(f, (struct sent){"olga", "news", false, "m1", 1, 0}).err, TL_OK);
+	assert_int_equal(tl_transaction_told(&f->txn).append_count, 6);
+}
+
+/* A refused message does not use up its id. */
+static void test_custom_order(void **state)
+{
+	struct fixture *f = *state;
+	make_group(f, "sorted", TL_POST_MEMBERS, TL_ORDER_CUSTOM);
+	assert_int_equal(send_it(f, (struct sent){"mia", "sorted", false, "m1", 1, 0}).err, TL_BAD_REQUEST);
+	struct receipt receipt = send_it(f, (struct sent){"mia", "sorted", false, "m1", 1, 7});
+	assert_int_equal(receipt.err, TL_OK);
+	assert_false(receipt.dup);
+}
+
+static void test_repeats(void **state)
+{
+	struct fixture *f = *state;
+	const struct sent sent = {"alice", "bob", true, "m1", 100, 0};
+	send_it(f, sent);
+	for (int i = 0; i < 2; i++) {
+		struct receipt receipt = send_it(f, sent);
+		assert_true(receipt.err == TL_OK && receipt.dup && receipt.cseq == 1 && receipt.ts == 100);
+		commit(f); /* the first time within the batch, the second from the database */
+	}
+	assert_false(send_it(f, (struct sent){"bob", "alice", true, "m1", 100, 0}).dup);
+	assert_false(send_it(f, (struct sent){"alice", "carol", true, "m1", 100, 0}).dup);
+	assert_false(send_it(f, (struct sent){"alice", "bob", true, NULL, 100, 0}).dup);
+	assert_false(send_it(f, (struct sent){"alice", "bob", true, NULL, 100, 0}).dup);
+	assert_true(send_it(f, (struct sent){"alice", "bob", true, "m1", 1099, 0}).dup);
+	assert_false(send_it(f, (struct sent){"alice", "bob", true, "m1", 1100, 0}).dup); /* the window is over */
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_direct), TEST(test_with_oneself),  TEST(test_strangers),
+		TEST(test_group),  TEST(test_custom_order), TEST(test_repeats),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

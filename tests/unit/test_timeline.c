@@ -1,0 +1,221 @@
+/* Timelines (storage/timeline.h) on a real engine: bounds (T1, T2), entries, cursors. */
+#include "timeline.h"
+
+#include "records.h"
+#include "temp_dir.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const struct tl_partition line = {TL_PART_INBOX, 7};
+
+struct fixture {
+	struct temp_dir dir;
+	struct tl_engine *engine;
+	struct tl_batch *batch;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	struct tl_why why;
+	if (!f || !temp_dir_make(&f->dir))
+		return -1;
+	const struct tl_engine_options options = temp_dir_engine(&f->dir);
+	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, &why), TL_OK);
+	assert_int_equal(tl_batch_new(f->engine, &f->batch), TL_OK);
+	/* Neighbours, which must never show. */
+	tl_timeline_put(f->batch, tl_partition(TL_PART_INBOX, 6), 99, tl_slice_str("below"));
+	tl_timeline_put(f->batch, tl_partition(TL_PART_INBOX, 8), 1, tl_slice_str("above"));
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	tl_batch_free(f->batch);
+	tl_engine_close(f->engine);
+	temp_dir_remove(&f->dir);
+	free(f);
+	return 0;
+}
+
+static void commit(struct fixture *f)
+{
+	assert_int_equal(tl_engine_commit(f->engine, f->batch, false, NULL), TL_OK);
+	tl_batch_clear(f->batch);
+}
+
+static void put_range(struct fixture *f, uint64_t from, uint64_t to)
+{
+	for (uint64_t seq = from; seq <= to; seq++)
+		tl_timeline_put(f->batch, line, seq, tl_slice(&seq, sizeof seq));
+}
+
+static void put_floor(struct fixture *f, uint64_t floor)
+{
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_pack_uint(&pack, floor);
+	tl_batch_put(f->batch, line, tl_slice("", 0), tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
+}
+
+static void assert_bounds(struct fixture *f, uint64_t floor, uint64_t head)
+{
+	struct tl_bounds bounds = {UINT64_MAX, UINT64_MAX};
+	char *last = NULL;
+	size_t len = 0;
+	assert_int_equal(tl_timeline_bounds(f->engine, NULL, NULL, line, &bounds, &last, &len), TL_OK);
+	assert_int_equal(bounds.floor, floor);
+	assert_int_equal(bounds.head, head);
+	if (head > floor) {
+		assert_int_equal(len, sizeof head);
+		assert_memory_equal(last, &head, sizeof head);
+	} else {
+		assert_null(last);
+		assert_int_equal(len, 0);
+	}
+	free(last);
+}
+
+static void test_empty(void **state)
+{
+	char *entry;
+	size_t len;
+	assert_bounds(*state, 0, 0);
+	commit(*state);
+	assert_bounds(*state, 0, 0);
+	assert_int_equal(tl_timeline_get(((struct fixture *)*state)->engine, NULL, line, 1, &entry, &len), TL_NOT_FOUND);
+}
+
+/* Over the steps at which an ordered integer becomes longer. */
+static void test_append(void **state)
+{
+	struct fixture *f = *state;
+	put_range(f, 1, 1);
+	commit(f);
+	assert_bounds(f, 0, 1);
+	put_range(f, 2, 70000);
+	commit(f);
+	assert_bounds(f, 0, 70000);
+}
+
+static void test_get_and_replace(void **state)
+{
+	struct fixture *f = *state;
+	char *entry;
+	size_t len;
+	put_range(f, 1, 3);
+	tl_timeline_put(f->batch, line, 2, tl_slice_str("edited"));
+	tl_timeline_put(f->batch, line, 1, tl_slice("", 0));
+	commit(f);
+	assert_int_equal(tl_timeline_get(f->engine, NULL, line, 2, &entry, &len), TL_OK);
+	assert_true(tl_slice_equal(tl_slice(entry, len), tl_slice_str("edited")));
+	free(entry);
+	assert_int_equal(tl_timeline_get(f->engine, NULL, line, 1, &entry, &len), TL_OK);
+	assert_int_equal(len, 0);
+	free(entry);
+	assert_bounds(f, 0, 3);
+}
+
+static void test_floor(void **state)
+{
+	struct fixture *f = *state;
+	put_range(f, 11, 20);
+	put_floor(f, 10);
+	commit(f);
+	assert_bounds(f, 10, 20);
+}
+
+/* With everything dropped the head is the floor (T2). */
+static void test_everything_dropped(void **state)
+{
+	struct fixture *f = *state;
+	put_floor(f, 300);
+	commit(f);
+	assert_bounds(f, 300, 300);
+	put_range(f, 301, 301);
+	commit(f);
+	assert_bounds(f, 300, 301);
+}
+
+static void test_damaged_floor(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_bounds bounds;
+	tl_batch_put(f->batch, line, tl_slice("", 0), tl_slice_str("\xc1"));
+	commit(f);
+	assert_int_equal(tl_timeline_bounds(f->engine, NULL, NULL, line, &bounds, NULL, NULL), TL_CORRUPT);
+}
+
+static void test_damaged_key(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_bounds bounds;
+	tl_batch_put(f->batch, line, tl_slice("\x09oops", 5), tl_slice_str("x"));
+	commit(f);
+	assert_int_equal(tl_timeline_bounds(f->engine, NULL, NULL, line, &bounds, NULL, NULL), TL_CORRUPT);
+}
+
+static void test_snapshot_and_borrowed_iterator(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_snapshot *snapshot;
+	struct tl_iter *iter;
+	struct tl_bounds bounds;
+	put_range(f, 1, 5);
+	commit(f);
+	assert_int_equal(tl_snapshot_new(f->engine, &snapshot), TL_OK);
+	assert_int_equal(tl_iter_new(f->engine, snapshot, tl_partition(TL_PART_META, 0), true, &iter), TL_OK);
+	put_range(f, 6, 9);
+	commit(f);
+	assert_int_equal(tl_timeline_bounds(f->engine, snapshot, iter, line, &bounds, NULL, NULL), TL_OK);
+	assert_int_equal(bounds.head, 5);
+	tl_iter_free(iter);
+	assert_int_equal(tl_timeline_bounds(f->engine, snapshot, NULL, line, &bounds, NULL, NULL), TL_OK);
+	assert_int_equal(bounds.head, 5);
+	tl_snapshot_free(snapshot);
+	assert_bounds(f, 0, 9);
+}
+
+static void test_cursor(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_cursor cursor;
+	struct tl_iter *iter;
+	put_floor(f, 250);
+	put_range(f, 251, 260);
+	commit(f);
+	assert_int_equal(tl_iter_new(f->engine, NULL, tl_partition(TL_PART_META, 0), true, &iter), TL_OK);
+	uint64_t seq = 251;
+	for (bool there = tl_cursor_seek(&cursor, iter, line, seq); there; there = tl_cursor_next(&cursor), seq++) {
+		assert_int_equal(cursor.seq, seq);
+		assert_true(tl_slice_equal(cursor.entry, tl_slice(&seq, sizeof seq)));
+	}
+	assert_int_equal(seq, 261);
+	assert_int_equal(tl_iter_error(iter), TL_OK);
+	assert_true(tl_cursor_seek(&cursor, iter, line, 255));
+	assert_int_equal(cursor.seq, 255);
+	assert_false(tl_cursor_seek(&cursor, iter, line, 261));
+	assert_false(tl_cursor_seek(&cursor, iter, line, UINT64_MAX));
+	assert_true(tl_cursor_seek(&cursor, iter, tl_partition(TL_PART_INBOX, 8), 1));
+	assert_true(tl_slice_equal(cursor.entry, tl_slice_str("above")));
+	tl_iter_free(iter);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_empty),          TEST(test_append),      TEST(test_get_and_replace),
+		TEST(test_floor),          TEST(test_damaged_key), TEST(test_everything_dropped),
+		TEST(test_damaged_floor),  TEST(test_cursor),      TEST(test_snapshot_and_borrowed_iterator),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
