@@ -3,6 +3,7 @@
 #include "json.h"
 #include "msgpack_reader.h"
 
+#include <ctype.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 
@@ -13,18 +14,35 @@ enum tl_codec tl_codec_of(struct tl_slice payload)
 	return map ? TL_CODEC_MSGPACK : TL_CODEC_JSON;
 }
 
-/* Decodes standard base64 with its padding to malloc'ed bytes. False where it is none, or memory is short. */
+/* Whether it is standard base64 with its padding and nothing else; *padding_out: how many '=' end it. OpenSSL would pass
+ * over white space around it. */
+static bool is_base64(struct tl_slice text, size_t *padding_out)
+{
+	const unsigned char *p = text.ptr;
+	size_t padding = 0;
+	while (padding < 2 && padding < text.len && p[text.len - 1 - padding] == '=')
+		padding++;
+	for (size_t i = 0; i < text.len - padding; i++)
+		if (!isalnum(p[i]) && p[i] != '+' && p[i] != '/')
+			return false;
+	*padding_out = padding;
+	return text.len % 4 == 0;
+}
+
+/* Decodes base64 to malloc'ed bytes. False where it is none, or memory is short. */
 static bool decode_base64(struct tl_slice text, unsigned char **bytes_out, size_t *len_out)
 {
-	const char *p = text.ptr;
-	size_t padding = text.len >= 2 ? (size_t)(p[text.len - 1] == '=') + (size_t)(p[text.len - 2] == '=') : 0;
+	size_t padding;
+	if (!is_base64(text, &padding))
+		return false;
 	unsigned char *bytes = malloc(text.len / 4 * 3 + 1);
-	if (!bytes || text.len % 4 != 0 || (text.len > 0 && EVP_DecodeBlock(bytes, text.ptr, (int)text.len) < 0)) {
+	int len = bytes && text.len > 0 ? EVP_DecodeBlock(bytes, text.ptr, (int)text.len) : 0;
+	if (!bytes || len < (int)padding) {
 		free(bytes);
 		return false;
 	}
 	*bytes_out = bytes;
-	*len_out = text.len / 4 * 3 - padding;
+	*len_out = (size_t)len - padding;
 	return true;
 }
 

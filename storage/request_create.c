@@ -140,13 +140,16 @@ static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call
 }
 
 static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
-                        struct tl_conversation_record *record, struct tl_conversation **conversation_out)
+                        struct tl_conversation_record *record, struct tl_conversation **conversation_out,
+                        struct tl_why *why)
 {
 	struct tl_member *members;
 	size_t count;
 	enum tl_err err = gather_members(txn, call, &members, &count);
 	if (err != TL_OK)
 		return err;
+	if (count > txn->limits->max_members)
+		return tl_fail(why, TL_TOO_LARGE, "a conversation has at most %" PRIu64 " members", txn->limits->max_members);
 	record->member_count = count;
 	err = tl_conversations_create(&txn->conversations, txn->batch, record, members, count, conversation_out);
 	if (err == TL_OK)
@@ -154,11 +157,20 @@ static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
 	return err == TL_OK ? append_event(txn, call, *conversation_out) : err;
 }
 
-/* A creation that is replayed may have got as far as the conversation and not to its event. */
-static enum tl_err resume(struct tl_transaction *txn, const struct tl_call *call, struct tl_conversation *conversation)
+/* The id is taken, unless this is the request that took it, sent again by one who is still a member; or replayed, when it
+ * may have got as far as the conversation and not to its event. */
+static enum tl_err repeat(struct tl_transaction *txn, const struct tl_call *call, struct tl_conversation *conversation,
+                          uint64_t hash)
 {
+	struct tl_user *user;
 	bool own;
-	enum tl_err err = tl_transaction_is_own_creation(txn, conversation, &own);
+	if (conversation->record.created_by != hash || conversation->record.dissolved)
+		return TL_EXISTS;
+	enum tl_err err = tl_transaction_user(txn, call->user, &user);
+	if (err == TL_OK && !tl_conversation_member(conversation, user->no))
+		err = TL_EXISTS;
+	if (err == TL_OK)
+		err = tl_transaction_is_own_creation(txn, conversation, &own);
 	return err == TL_OK && own ? append_event(txn, call, conversation) : err;
 }
 
@@ -181,16 +193,11 @@ enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, st
 	struct tl_conversation_record record = describe(call, cid, hash);
 	struct tl_conversation *conversation;
 
-	if (call->args[ARG_MEMBERS].uint + 1 > txn->limits->max_members)
-		return tl_fail(&answer->why, TL_TOO_LARGE, "a conversation has at most %" PRIu64 " members",
-		               txn->limits->max_members);
 	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
-	if (err == TL_OK && conversation->record.created_by != hash)
-		return TL_EXISTS;
 	if (err == TL_OK)
-		err = resume(txn, call, conversation);
+		err = repeat(txn, call, conversation, hash);
 	if (err == TL_NOT_FOUND && (err = check_room(txn, call, &answer->why)) == TL_OK)
-		err = make(txn, call, &record, &conversation);
+		err = make(txn, call, &record, &conversation, &answer->why);
 	if (err == TL_OK)
 		tl_answer_info(answer, &conversation->record, conversation->head);
 	return err;

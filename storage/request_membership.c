@@ -286,21 +286,31 @@ static enum tl_err leave(struct tl_transaction *txn, const struct tl_call *call,
 		tl_event_str(&event, "owner", tl_slice(heir->uid, heir->uid_len));
 	if ((err = tl_event_append(&event, txn, conversation)) != TL_OK)
 		goto done;
-	if (conversation->member_count == 1)
-		err = tl_conversation_dissolve(txn, conversation);
-	else if ((err = go(txn, conversation, &group)) == TL_OK && heir)
+	if ((err = go(txn, conversation, &group)) != TL_OK)
+		goto done;
+	if (heir)
 		err = set_owner(txn, conversation, heir);
+	else if (conversation->member_count == 0)
+		err = tl_conversation_dissolve(txn, conversation);
 done:
 	tl_pack_fini(&group.uids);
 	return err;
 }
 
-/* Someone who has left already gets the same answer again. */
-static enum tl_err has_left(struct tl_transaction *txn, const struct tl_actor *actor)
+/* Someone who has left already gets the same answer again; the last one, too, whose leaving ended the conversation. */
+static enum tl_err has_left(struct tl_transaction *txn, const struct tl_call *call)
 {
+	struct tl_conversation *conversation;
 	struct tl_former_record former;
-	enum tl_err err =
-		tl_former_read(txn->database->engine, NULL, actor->conversation->no, actor->user->no, &former);
+	struct tl_user *user;
+	enum tl_err err = tl_transaction_conversation(txn, call->args[ARG_CONV].bytes, &conversation);
+	if (err == TL_OK && conversation->record.dissolved &&
+	    (conversation->member_count > 0 || !tl_slice_equal(conversation->record.owner, call->user)))
+		return TL_NOT_MEMBER;
+	if (err == TL_OK)
+		err = tl_transaction_user(txn, call->user, &user);
+	if (err == TL_OK)
+		err = tl_former_read(txn->database->engine, NULL, conversation->no, user->no, &former);
 	return err == TL_NOT_FOUND ? TL_NOT_MEMBER : err;
 }
 
@@ -308,10 +318,10 @@ enum tl_err tl_leave(struct tl_transaction *txn, const struct tl_call *call, str
 {
 	struct tl_actor actor;
 	enum tl_err err = tl_actor_find(txn, call, call->args[ARG_CONV].bytes, &actor);
+	if (err == TL_NOT_MEMBER || (err == TL_OK && !actor.member))
+		return has_left(txn, call);
 	if (err != TL_OK)
 		return err;
-	if (!actor.member)
-		return has_left(txn, &actor);
 	if (actor.conversation->record.kind == TL_DIRECT)
 		return tl_fail(&answer->why, TL_NOT_AUTHORISED, "not in a direct chat");
 	return leave(txn, call, &actor);

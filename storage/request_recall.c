@@ -2,7 +2,9 @@
  * the store has the new form at once, and an event tells those who have the old one. */
 #include "actor.h"
 #include "event.h"
+#include "send.h"
 #include "timeline.h"
+#include "visibility.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -35,13 +37,17 @@ static enum tl_err find_target(struct tl_transaction *txn, const struct tl_call 
                                uint64_t cseq, struct target *target)
 {
 	*target = (struct target){.cseq = cseq};
+	struct tl_visibility visibility;
 	enum tl_err err = tl_actor_find(txn, call, cid, &target->actor);
 	if (err == TL_OK && !target->actor.member)
 		return TL_NOT_MEMBER;
-	if (err == TL_OK && target->actor.conversation->record.history == TL_HISTORY_JOINED &&
-	    cseq < target->actor.member->record.since)
-		return TL_NO_SUCH_MESSAGE;
-	return err == TL_OK ? read_target(txn, target) : err;
+	if (err == TL_OK)
+		err = tl_visibility_open(txn->database->engine, NULL, cid, call->user, &visibility);
+	if (err != TL_OK)
+		return err;
+	bool visible = tl_visible(&visibility, cseq);
+	tl_visibility_close(&visibility);
+	return visible ? read_target(txn, target) : TL_NO_SUCH_MESSAGE;
 }
 
 static bool is_own(const struct target *target, const struct tl_call *call)
@@ -166,6 +172,16 @@ const struct tl_param tl_edit_params[] = {
 	{.key = NULL},
 };
 
+/* An edit is a way of saying something: not for those who may not. */
+static bool may_speak(const struct target *target, const struct tl_call *call)
+{
+	const struct tl_conversation *conversation = target->actor.conversation;
+	for (size_t i = 0; i < conversation->member_count; i++)
+		if (conversation->members[i].blocks && &conversation->members[i] != target->actor.member)
+			return false;
+	return tl_send_allowed(&conversation->record, &target->actor.member->record, call->user) == TL_OK;
+}
+
 static enum tl_err may_edit(struct tl_transaction *txn, const struct target *target, const struct tl_call *call,
                             struct tl_why *why)
 {
@@ -174,6 +190,8 @@ static enum tl_err may_edit(struct tl_transaction *txn, const struct target *tar
 		return TL_NO_SUCH_MESSAGE;
 	if (!is_own(target, call))
 		return tl_fail(why, TL_NOT_AUTHORISED, "only the sender may edit a message");
+	if (!may_speak(target, call))
+		return TL_NOT_AUTHORISED;
 	if (!is_within(target, call, txn->limits->edit_window_ms))
 		return tl_fail(why, TL_NOT_AUTHORISED, "the message is too old to be edited");
 	if (call->args[EDIT_BODY].bytes.len > txn->limits->max_body)

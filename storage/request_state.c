@@ -16,7 +16,7 @@ static enum tl_err require_member(struct tl_transaction *txn, const struct tl_ca
 }
 
 /* The running number at cseq: how many messages there are up to and with it. Where retention has dropped the entry, what
- * is before the next one that is left; behind the last one committed, what the conversation has now. */
+ * is before the next one that is left. TL_CONFLICT: the entry is in the batch at hand. */
 static enum tl_err running_at(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t cseq,
                               uint64_t *running_out)
 {
@@ -29,8 +29,10 @@ static enum tl_err running_at(struct tl_transaction *txn, const struct tl_conver
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 	if (err != TL_OK)
 		return err;
-	if (!tl_cursor_seek(&cursor, iter, tl_partition(TL_PART_STORE, conversation->no), cseq))
-		return tl_iter_error(iter);
+	if (!tl_cursor_seek(&cursor, iter, tl_partition(TL_PART_STORE, conversation->no), cseq)) {
+		err = tl_iter_error(iter);
+		return err == TL_OK && tl_batch_count(txn->batch) > 0 ? TL_CONFLICT : err;
+	}
 	if (!tl_store_record_unpack(cursor.entry, &record))
 		return TL_CORRUPT;
 	*running_out = cursor.seq == cseq ? record.running : record.running - 1;

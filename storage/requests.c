@@ -19,7 +19,7 @@ const struct tl_request *tl_request_find(struct tl_slice name)
 	return NULL;
 }
 
-bool tl_request_begins_batch(struct tl_slice name)
+bool tl_request_needs_batch(struct tl_slice name)
 {
 	const struct tl_request *request = tl_request_find(name);
 	return request && !request->within_batch;

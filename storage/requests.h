@@ -58,14 +58,15 @@ struct tl_request {
 	const struct tl_param *params; /* ended by a NULL key */
 	tl_read_function read;
 	tl_change_function change;
-	bool within_batch; /* a change that reads nothing which the batch at hand may have changed */
+	bool within_batch; /* a change that can share its batch; TL_CONFLICT: not this time, commit what is there first */
 };
 
 /* The request of that name, or NULL. */
 const struct tl_request *tl_request_find(struct tl_slice name);
 
-/* Whether a queued request must begin a batch, because it reads from the database what others may just have changed. */
-bool tl_request_begins_batch(struct tl_slice name);
+/* Whether a queued request must have a batch to itself: it reads from the database what records before it may just have
+ * changed, or changes what records after it will read there. */
+bool tl_request_needs_batch(struct tl_slice name);
 
 /* Checks the arguments, a well-formed map, without doing anything. TL_OK or TL_BAD_REQUEST. Any thread. */
 TL_MUST_USE enum tl_err tl_request_check(const struct tl_request *request, struct tl_slice raw, struct tl_why *why);

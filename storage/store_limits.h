@@ -12,7 +12,7 @@ struct tl_limits {
 	uint64_t recall_window_ms;
 	uint64_t edit_window_ms;
 	uint64_t max_members;       /* of a conversation */
-	uint64_t max_conversations; /* of a user, direct chats not counted */
+	uint64_t max_conversations; /* of a user, direct chats too, before create and join are refused */
 };
 
 #endif

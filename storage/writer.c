@@ -33,6 +33,7 @@ struct tl_writer {
 	bool catching_up;      /* … but count as one while they are being applied */
 	uint64_t batch_changes; /* counted requests in the batch at hand */
 	uint64_t batch_records;
+	bool alone;            /* the record at hand shares its batch with no other */
 
 	pthread_t thread;
 	pthread_mutex_t lock;  /* guards the rest, but the atomics */
@@ -69,14 +70,14 @@ static enum tl_err tell_damaged(struct tl_transaction *txn, const struct tl_inge
 	return tl_transaction_tell(txn, &outcome);
 }
 
-/* TL_CONFLICT: the batch at hand has to be committed first, because a request reads what is in it. */
+/* TL_CONFLICT: the batch at hand has to be committed first, because the record reads what is in it. */
 static enum tl_err apply(struct tl_writer *writer, uint64_t position, struct tl_slice bytes)
 {
 	struct tl_ingest_record record;
 	if (!tl_ingest_record_unpack(bytes, &record))
 		return position == writer->damaged_at ? TL_OK : TL_CORRUPT;
-	if (record.kind == TL_INGEST_REQUEST && tl_request_begins_batch(record.target) &&
-	    tl_batch_count(writer->txn.batch) > 0)
+	writer->alone = record.kind == TL_INGEST_REQUEST && tl_request_needs_batch(record.target);
+	if (writer->alone && tl_batch_count(writer->txn.batch) > 0)
 		return TL_CONFLICT;
 	if (record.kind == TL_INGEST_REQUEST && position >= writer->start_end)
 		writer->batch_changes++;
@@ -113,7 +114,7 @@ static enum tl_err apply_next(struct tl_writer *writer, uint64_t *next)
 		return err;
 	*next = after;
 	writer->batch_records++;
-	return position == writer->damaged_at ? TL_END : TL_OK;
+	return position == writer->damaged_at || writer->alone ? TL_END : TL_OK;
 }
 
 /* Applies what waits, up to a full batch. *end_out: where the batch ends. */

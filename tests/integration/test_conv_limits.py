@@ -1,0 +1,137 @@
+"""Bounds of the conversation requests, and what they say to a request that is wrong."""
+import unittest
+
+from harness import TimelineTest
+
+
+class Limits(TimelineTest):
+    options = {"durability": "os", "max_members": "4", "max_conversations": "3"}
+
+    def setUp(self):
+        super().setUp()
+        self.a, self.b = self.client(self.uid("alice")), self.client(self.uid("bob"))
+
+    def test_members_of_a_conversation(self):
+        conv = self.group(self.a, self.b.user, join="open")
+        x, y, z = self.uids("x", "y", "z")
+        self.assertEqual(self.a.error("add", {"conv": conv, "users": [x, y, z]}), "too_large")
+        self.assertEqual(self.a.ok("info", {"conv": conv})["count"], 2)
+        # Those who are there already and those named twice do not count twice.
+        self.assertEqual(self.a.ok("add", {"conv": conv, "users": [x, y, x, self.b.user]})["count"], 4)
+        self.assertEqual(self.client(z).error("join", {"conv": conv}), "too_large")
+        self.assertEqual(self.a.error("add", {"conv": conv, "users": [z]}), "too_large")
+        self.a.ok("remove", {"conv": conv, "users": [x]})
+        self.assertEqual(self.client(z).ok("join", {"conv": conv})["count"], 4)
+
+    def test_members_named_twice_at_the_creation(self):
+        x, y = self.uids("x", "y")
+        for members in ([self.a.user, self.b.user, x, y], [x, x, x, x, y]):
+            with self.subTest(members=members):
+                created = self.client(self.a.user).request("create", {"members": members})
+                self.assertEqual((created["ok"], created.get("count")), (True, len(set(members) | {self.a.user})), created)
+
+    def test_conversations_of_a_user(self):
+        convs = [self.group(self.a) for _ in range(3)]
+        self.assertEqual(self.a.error("create", {"conv": self.cid("c")}), "too_large")
+        open_group = self.group(self.b, join="open")
+        self.assertEqual(self.a.error("join", {"conv": open_group}), "too_large")
+        self.a.ok("leave", {"conv": convs[0]})
+        self.a.ok("join", {"conv": open_group})
+        self.assertEqual(self.a.error("create", {"conv": self.cid("c")}), "too_large")
+        self.a.ok("dissolve", {"conv": convs[1]})
+        self.a.ok("create", {"conv": self.cid("c")})
+        # One who is in already is no more for joining again.
+        self.a.ok("join", {"conv": open_group})
+
+
+class Bounds(TimelineTest):
+    options = {"durability": "os"}
+
+    def setUp(self):
+        super().setUp()
+        self.a, self.b = self.client(self.uid("alice")), self.client(self.uid("bob"))
+        self.conv = self.group(self.a, self.b.user)
+
+    def test_name(self):
+        for name in ("x" * 256, "é" * 128, ""):
+            self.assertEqual(self.a.ok("update", {"conv": self.conv, "name": name}).get("name", ""), name)
+        for name in ("x" * 257, "é" * 129, "a\nb", "a\0b"):
+            for op in ("update", "create"):
+                response = self.a.request(op, {"conv": self.conv, "name": name})
+                self.assertEqual(response["error"]["code"], "bad_request")
+                self.assertIn("'name'", response["error"]["message"])
+        self.assertNotIn("name", self.a.ok("info", {"conv": self.conv}))
+
+    def test_8192_users_at_once(self):
+        users = [f"{i:x}" for i in range(8192)]
+        for op in ("add", "remove"):
+            response = self.a.request(op, {"conv": self.conv, "users": users + ["y"]}, codec="msgpack")
+            self.assertEqual(response["error"]["code"], "bad_request")
+            self.assertIn("'users'", response["error"]["message"])
+        self.assertEqual(self.a.ok("add", {"conv": self.conv, "users": users}, codec="msgpack")["count"], 8194)
+        self.assertEqual(self.a.send_ok(f"conv/{self.conv}", "x")["cseq"], 3)
+        for user in (users[0], users[-1]):
+            member = self.client(user)
+            self.assertEqual([m["cseq"] for m in member.sync_all() if m["conv"] == self.conv], [2, 3])
+            member.close()
+        members, request = [], {"conv": self.conv, "limit": 1000}
+        while True:
+            page = self.a.ok("members", request)
+            members += [m["user"] for m in page["members"]]
+            if "cursor" not in page:
+                break
+            request["cursor"] = page["cursor"]
+        self.assertEqual((len(members), set(members)), (8194, set(users) | {self.a.user, self.b.user}))
+        self.assertEqual(self.a.ok("remove", {"conv": self.conv, "users": users}, codec="msgpack")["count"], 2)
+        self.assertEqual(self.a.ok("members", {"conv": self.conv}).get("cursor"), None)
+
+    def test_bad_requests_say_which_key(self):
+        good = {"conv": self.conv, "users": [self.b.user], "user": self.b.user, "role": "member"}
+        users = ("bob", None, {}, 1, [1], [""], ["a:b"], ["a/b"], ["x" * 129], [None])
+        convs = (None, 5, "", "a/b", "a+b", "#", "x" * 129, "d:", "d:x", "a\nb", [])
+        for op, values in (("update", {"conv": convs, "name": (5, None, []), "history": ("none", 1, None),
+                                       "join": ("x", True), "post": ("all", 1), "order": ("x", 1), "fanout": ("both", 1),
+                                       "retention": ("90", "1w", 5, "d", "-1d", None)}),
+                           ("join", {"conv": convs}), ("leave", {"conv": convs}), ("dissolve", {"conv": convs}),
+                           ("info", {"conv": convs}), ("members", {"conv": convs}),
+                           ("add", {"conv": convs, "users": users}), ("remove", {"conv": convs, "users": users}),
+                           ("role", {"conv": convs, "user": (None, 1, "", "a:b", "x" * 129),
+                                     "role": ("king", 1, None, "", "Owner")})):
+            for key, bad in values.items():
+                for value in bad:
+                    with self.subTest(op=op, key=key, value=str(value)[:20]):
+                        response = self.a.request(op, dict(good, **{key: value}) if op != "update" else
+                                                  dict({"conv": self.conv}, **{key: value}))
+                        self.assertIs(response["ok"], False)
+                        self.assertEqual(response["error"]["code"], "bad_request")
+                        self.assertIn(f"'{key}'", response["error"]["message"])
+        for op, needed in (("update", ("conv",)), ("join", ("conv",)), ("leave", ("conv",)), ("dissolve", ("conv",)),
+                           ("info", ("conv",)), ("members", ("conv",)), ("add", ("conv", "users")),
+                           ("remove", ("conv", "users")), ("role", ("conv", "user", "role")), ("set", ("conv",)),
+                           ("delete", ("conv",))):
+            for key in needed:
+                with self.subTest(op=op, missing=key):
+                    request = {k: v for k, v in good.items() if k in needed and k != key}
+                    if op == "delete":
+                        request["all"] = True
+                    response = self.a.request(op, request)
+                    self.assertEqual(response["error"]["code"], "bad_request")
+                    self.assertIn(f"'{key}'", response["error"]["message"])
+        info = self.a.ok("info", {"conv": self.conv})
+        self.assertEqual((info["head"], info["count"]), (1, 2))
+
+    def test_the_order_cannot_be_changed(self):
+        self.assertEqual(self.a.error("update", {"conv": self.conv, "order": "custom"}), "bad_request")
+        self.a.ok("update", {"conv": self.conv, "order": "server"})
+
+    def test_role_of_one_who_is_no_member(self):
+        self.assertFalse(self.a.request("role", {"conv": self.conv, "user": self.uid("x"), "role": "admin"})["ok"])
+        self.assertEqual(self.a.ok("info", {"conv": self.conv})["head"], 1)
+
+    def test_unknown_keys_are_ignored(self):
+        self.a.ok("update", {"conv": self.conv, "name": "n", "colour": [1, {"x": None}]})
+        self.b.ok("set", {"conv": self.conv, "pin": True, "silent": 1})
+
+
+if __name__ == "__main__":
+    unittest.main()
