@@ -112,18 +112,25 @@ static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *cli
 }
 
 /* A connection that resumes a session has done nothing yet when the broker asks about what waits for it. Responses among
- * that are its own only if the same user held the client id before. */
+ * that are its own only if the same user held the client id before; and asking begins no session, or the next question
+ * would not be met by this one. */
 static bool may_inherit(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic)
 {
-	return topic->kind != TL_TOPIC_RES || tl_sessions_was_held(&plugin->sessions, client);
+	struct tl_session nobody = {.client = client};
+	if (!tl_sessions_identify(&plugin->sessions, client, &nobody.user, &nobody.device))
+		return false;
+	if (topic->kind == TL_TOPIC_RES && !tl_sessions_was_held(&plugin->sessions, client))
+		return false;
+	return may_read(plugin, &nobody, topic);
 }
 
 static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic,
                       bool retained)
 {
-	struct tl_session *known = tl_sessions_find(&plugin->sessions, client);
-	if (retained || (!known && !may_inherit(plugin, client, topic)))
+	if (retained)
 		return MOSQ_ERR_ACL_DENIED;
+	if (!tl_sessions_find(&plugin->sessions, client))
+		return may_inherit(plugin, client, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 	struct tl_session *session = tl_plugin_session(plugin, client);
 	return session && may_read(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 }

@@ -4,6 +4,11 @@
 
 #include <stdlib.h>
 
+enum {
+	UNREAD_BYTES_MAX = 8 * 1024 * 1024,
+	UNREAD_BYTES_PER_MS = 1024,
+};
+
 static struct tl_packet *encode(const struct tl_route *route, struct tl_slice user, struct tl_slice device,
                                 const struct tl_response *response)
 {
@@ -19,12 +24,14 @@ static struct tl_packet *encode(const struct tl_route *route, struct tl_slice us
 }
 
 void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, struct tl_slice user,
-                    struct tl_slice device, const struct tl_response *response, bool answers_request)
+                    struct tl_slice device, const struct tl_response *response, bool answers_request,
+                    uint64_t position)
 {
 	struct tl_packet *packet = encode(route, user, device, response);
 	if (!packet)
 		return;
 	packet->answers_request = answers_request;
+	packet->position = position;
 	tl_outbox_put_take(&plugin->outbox, packet);
 }
 
@@ -61,6 +68,27 @@ void tl_answer_committed(void *ctx, const struct tl_commit *commit)
 	tl_notify_committed(plugin->notify, commit);
 }
 
+/* Nothing tells a plugin whether a device reads what is sent to it, and what it does not read stays in the broker's memory.
+ * So each device has an allowance of bytes, which comes back with time, and at once when it syncs from a later position
+ * than before: that it knows from an answer. */
+bool tl_answers_unread(struct tl_session *session)
+{
+	uint64_t now = tl_now_ms();
+	uint64_t back = now > session->unread_since ? (now - session->unread_since) * UNREAD_BYTES_PER_MS : 0;
+	session->unread_bytes -= back < session->unread_bytes ? back : session->unread_bytes;
+	session->unread_since = now;
+	return session->unread_bytes > UNREAD_BYTES_MAX;
+}
+
+static void note_unread(struct tl_session *session, const struct tl_packet *packet)
+{
+	if (packet->position > session->position) {
+		session->position = packet->position;
+		session->unread_bytes = 0;
+	}
+	session->unread_bytes += packet->payload_len;
+}
+
 /* Only to the connection that holds the client id now, and only if it is the same user's. */
 static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 {
@@ -71,6 +99,7 @@ static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 		session->requests--;
 	if (!packet->payload)
 		return false;
+	note_unread(session, packet);
 	const struct tl_packet_address address = {
 		.client_id = packet->device.ptr,
 		.topic = packet->topic.ptr,

@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RID_MAX = 128 }; /* bytes of a packed rid */
+enum {
+	RID_MAX = 128,      /* bytes of a packed rid */
+	REFUSED_MAX = 4096, /* bytes of a payload that is looked into for its rid although it is refused */
+};
 
 /* A request that reads, on its way through a reader thread. */
 struct reading {
@@ -53,21 +56,32 @@ static enum tl_err take_rid(struct tl_slice map, struct tl_slice *rid_out, struc
 	return TL_OK;
 }
 
-/* Answers a request that gets no further. Its rid is given back if it can be made out. */
+/* Answers a request that gets no further. Its rid is given back if it can be made out at little cost. */
 static void refuse(struct tl_plugin *plugin, const struct tl_session *session, struct tl_route *route, const char *op,
                    struct tl_slice payload, enum tl_err err, const char *why)
 {
 	struct tl_pack map;
 	tl_pack_init(&map);
-	if (tl_codec_decode(route->codec, payload, &map, NULL) != TL_OK ||
+	if (payload.len > REFUSED_MAX || tl_codec_decode(route->codec, payload, &map, NULL) != TL_OK ||
 	    take_rid(tl_pack_bytes(&map), &route->rid, NULL) != TL_OK)
 		route->rid = tl_slice("", 0);
 	const struct tl_response response = {.op = op, .rid = route->rid, .err = err, .why = why};
-	tl_answer_send(plugin, route, session->user, session->device, &response, false);
+	tl_answer_send(plugin, route, session->user, session->device, &response, false, 0);
 	tl_pack_fini(&map);
 }
 
 /* --- requests that read: on a reader thread --- */
+
+/* The `after` of a sync, 0 for other requests. */
+static uint64_t position_of(const struct reading *reading, const struct tl_pack *map)
+{
+	struct tl_reader after;
+	uint64_t position = 0;
+	if (strcmp(reading->request->name, "sync") != 0 || map->buffer.size == 0 ||
+	    !tl_msgpack_find(tl_pack_bytes(map), "after", &after) || !tl_reader_uint(&after, &position))
+		return 0;
+	return position;
+}
 
 static void answer_reading(struct reading *reading)
 {
@@ -97,7 +111,7 @@ static void answer_reading(struct reading *reading)
 		.fields = tl_pack_bytes(&answer.fields),
 		.field_count = answer.field_count,
 	};
-	tl_answer_send(plugin, route, reading->user, reading->device, &response, true);
+	tl_answer_send(plugin, route, reading->user, reading->device, &response, true, position_of(reading, &map));
 	tl_pack_fini(&map);
 	tl_answer_fini(&answer);
 }
@@ -183,6 +197,8 @@ static enum tl_err read(struct tl_plugin *plugin, struct tl_session *session, co
 		return tl_fail(why, TL_TOO_LARGE, "a request has at most %d bytes", TL_REQUEST_MAX_BYTES);
 	if (session->requests >= plugin->options.requests_per_device)
 		return tl_fail(why, TL_RATE_LIMITED, "too many requests at once: wait for answers");
+	if (tl_answers_unread(session))
+		return tl_fail(why, TL_RATE_LIMITED, "too many answers are unread: read them, and sync from where they end");
 	struct reading *reading = reading_new(plugin, session, route, payload);
 	if (reading)
 		reading->request = request;

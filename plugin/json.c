@@ -25,7 +25,10 @@
 #include <openssl/evp.h>
 #include <unistr.h>
 
-enum { DEPTH_MAX = 64 };
+enum {
+	DEPTH_MAX = 64,
+	CONTAINERS_MAX = 1000, /* objects and arrays of one text: json-c takes most of a microsecond for each */
+};
 
 /* ---- The guard: is every token one that JSON knows, and one that json-c reads as it stands? ---- */
 
@@ -34,6 +37,7 @@ struct guard {
 	const unsigned char *end;
 	unsigned depth;
 	unsigned max_depth;
+	unsigned containers; /* seen so far */
 };
 
 static bool is_space(unsigned char c)
@@ -157,6 +161,8 @@ static const char *guard_token(struct guard *g)
 	case '{':
 		if (g->depth == g->max_depth)
 			return "nested too deeply";
+		if (++g->containers > CONTAINERS_MAX)
+			return "too many objects and arrays";
 		g->depth++;
 		break;
 	case ']':
@@ -183,7 +189,7 @@ static enum tl_err guard(struct tl_slice json, unsigned max_depth, struct tl_why
 	const unsigned char *bad = u8_check(begin, json.len);
 	if (bad)
 		return tl_fail(why, TL_BAD_REQUEST, "JSON: not valid UTF-8 at byte %zu", (size_t)(bad - begin));
-	struct guard g = {begin, begin + json.len, 0, max_depth < DEPTH_MAX ? max_depth : DEPTH_MAX};
+	struct guard g = {begin, begin + json.len, 0, max_depth < DEPTH_MAX ? max_depth : DEPTH_MAX, 0};
 	pass_space(&g);
 	if (g.at == g.end)
 		return tl_fail(why, TL_BAD_REQUEST, "empty");

@@ -39,7 +39,10 @@ struct tl_live {
 	struct packet *first, **last;
 };
 
-enum { TOPIC_MAX = 128 + 6 + TL_DIRECT_ID_MAX + 1 };
+enum {
+	TOPIC_MAX = 128 + 6 + TL_DIRECT_ID_MAX + 1,
+	NAMED_MAX = 100, /* conversations that one session's interest names */
+};
 
 enum tl_err tl_live_new(const char *root, struct tl_waker *waker, struct tl_live **live_out)
 {
@@ -93,6 +96,14 @@ static bool has(const struct tl_live_interest *interest, struct tl_slice cid)
 	return false;
 }
 
+static unsigned count(const struct tl_live_interest *interest)
+{
+	unsigned n = 0;
+	for (; interest; interest = interest->next)
+		n++;
+	return n;
+}
+
 static struct topic *find_or_make(struct tl_live *live, struct tl_slice cid)
 {
 	struct topic *topic;
@@ -110,8 +121,10 @@ static struct topic *find_or_make(struct tl_live *live, struct tl_slice cid)
 
 void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest, struct tl_slice cid)
 {
-	if (has(*interest, cid))
+	if (has(*interest, cid) || has(*interest, tl_slice("", 0)))
 		return;
+	if (count(*interest) >= NAMED_MAX)
+		cid = tl_slice("", 0); /* whatever it is: that too much is made ready does no harm */
 	struct tl_live_interest *more = calloc(1, sizeof *more);
 	if (!more)
 		return;

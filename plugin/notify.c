@@ -13,6 +13,7 @@
 
 enum {
 	TOPIC_MAX = 128 + 8 + TL_ID_MAX + 5 + 1,
+	FLUSHED_USERS = 1000, /* notified in one tick; the others in the next ones */
 	LOCKED_APPENDS = 256, /* entries gone through before the lock is let go for a moment */
 };
 
@@ -348,20 +349,23 @@ char *tl_notify_lightweight(const struct tl_notify *notify, enum tl_codec codec,
 
 /* --- publishing --- */
 
-/* JSON is only made for messages that became due while somebody wanted it. */
-static bool has_json(const struct watcher *watcher)
+/* JSON is only made for messages that became due while somebody wanted it, and may be longer than msgpack. */
+static bool json_fits(const struct tl_notify *notify, const struct watcher *watcher)
 {
-	for (size_t i = 0; i < watcher->due_count; i++)
+	size_t bytes = 0;
+	for (size_t i = 0; i < watcher->due_count; i++) {
 		if (watcher->due[i].fragment->json.len == 0)
 			return false;
-	return true;
+		bytes += watcher->due[i].fragment->json.len;
+	}
+	return bytes <= notify->options.inline_max;
 }
 
 static void publish(const struct tl_notify *notify, const struct watcher *watcher, enum tl_codec codec,
                     struct tl_pack *pack)
 {
 	char topic[TOPIC_MAX];
-	size_t count = codec == TL_CODEC_JSON && !has_json(watcher) ? 0 : watcher->due_count;
+	size_t count = codec == TL_CODEC_JSON && !json_fits(notify, watcher) ? 0 : watcher->due_count;
 	tl_pack_clear(pack);
 	write_payload(notify, codec, watcher->due, count, watcher->last, pack);
 	tl_notify_topic(notify, codec, tl_slice(watcher->uid, watcher->uid_len), topic, sizeof topic);
@@ -377,8 +381,7 @@ bool tl_notify_flush(struct tl_notify *notify)
 	pthread_mutex_lock(&notify->lock);
 	struct watcher *watcher = notify->first_due;
 	bool any = watcher != NULL;
-	notify->first_due = NULL;
-	while (watcher) {
+	for (unsigned n = 0; watcher && n < FLUSHED_USERS; n++) {
 		struct watcher *next = watcher->next_due;
 		for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1)
 			if (watcher->devices > 0 && (watcher->codecs & codec))
@@ -389,7 +392,10 @@ bool tl_notify_flush(struct tl_notify *notify)
 			watcher_free(notify, watcher);
 		watcher = next;
 	}
+	notify->first_due = watcher;
 	pthread_mutex_unlock(&notify->lock);
+	if (watcher)
+		tl_waker_wake(notify->options.waker);
 	tl_pack_fini(&pack);
 	return any;
 }

@@ -17,6 +17,7 @@ struct tl_packet {
 	char *payload;               /* malloc'ed; NULL: there is nothing to publish after all */
 	size_t payload_len;
 	int qos;
+	uint64_t position;    /* the sync's `after`, which tells that what came before has been read; 0: none */
 	bool answers_request; /* one of those that a session's count of requests includes */
 	char data[];
 };

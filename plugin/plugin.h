@@ -98,9 +98,14 @@ void tl_tell_latest(struct tl_plugin *plugin, struct tl_session *session, enum t
 
 /* --- answers.c: what goes back --- */
 
-/* Encodes a response and hands it over to be published. Any thread. */
+/* Encodes a response and hands it over to be published. `position`: the `after` of the sync that it answers, else 0. Any
+ * thread. */
 void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, struct tl_slice user,
-                    struct tl_slice device, const struct tl_response *response, bool answers_request);
+                    struct tl_slice device, const struct tl_response *response, bool answers_request,
+                    uint64_t position);
+
+/* Whether the device leaves so many answers unread that it gets no more for now. */
+bool tl_answers_unread(struct tl_session *session);
 
 /* Hears of a commit. Writer thread. */
 void tl_answer_committed(void *plugin, const struct tl_commit *commit);

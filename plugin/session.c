@@ -11,9 +11,8 @@ void tl_sessions_init(struct tl_sessions *sessions, bool anonymous_client_id)
 	*sessions = (struct tl_sessions){.anonymous_client_id = anonymous_client_id};
 }
 
-/* Whose connection it is; false where nobody's that we know. */
-static bool identify(const struct tl_sessions *sessions, const struct mosquitto *client, struct tl_slice *user_out,
-                     struct tl_slice *device_out)
+bool tl_sessions_identify(const struct tl_sessions *sessions, const struct mosquitto *client, struct tl_slice *user_out,
+                          struct tl_slice *device_out)
 {
 	const char *device = mosquitto_client_id(client);
 	const char *user = mosquitto_client_username(client);
@@ -23,7 +22,7 @@ static bool identify(const struct tl_sessions *sessions, const struct mosquitto 
 		return false;
 	*user_out = tl_slice_str(user);
 	*device_out = tl_slice_str(device);
-	return true;
+	return tl_uid_valid(*user_out) && tl_id_valid(*device_out, TL_ID_MAX);
 }
 
 static struct tl_session *session_new(const struct mosquitto *client, struct tl_slice user, struct tl_slice device)
@@ -50,16 +49,18 @@ struct tl_session *tl_sessions_find(struct tl_sessions *sessions, const struct m
 
 bool tl_session_is_current(const struct tl_sessions *sessions, const struct tl_session *session)
 {
-	struct tl_slice user, device;
-	return identify(sessions, session->client, &user, &device) && tl_slice_equal(session->user, user) &&
-	       tl_slice_equal(session->device, device);
+	const char *user = mosquitto_client_username(session->client);
+	const char *device = mosquitto_client_id(session->client);
+	if (!user && sessions->anonymous_client_id)
+		user = device;
+	return user && device && strcmp(user, session->user.ptr) == 0 && strcmp(device, session->device.ptr) == 0;
 }
 
 struct tl_session *tl_sessions_begin(struct tl_sessions *sessions, const struct mosquitto *client)
 {
 	struct tl_session *session, *old;
 	struct tl_slice user, device;
-	if (!identify(sessions, client, &user, &device) || !tl_uid_valid(user) || !tl_id_valid(device, TL_ID_MAX))
+	if (!tl_sessions_identify(sessions, client, &user, &device))
 		return NULL;
 	session = session_new(client, user, device);
 	if (!session)
@@ -122,7 +123,7 @@ static void remember_holder(struct tl_sessions *sessions, const struct tl_sessio
 bool tl_sessions_was_held(const struct tl_sessions *sessions, const struct mosquitto *client)
 {
 	struct tl_slice user, device;
-	if (!identify(sessions, client, &user, &device))
+	if (!tl_sessions_identify(sessions, client, &user, &device))
 		return false;
 	const struct tl_holder *holder = find_holder(sessions, device);
 	return holder && tl_slice_equal(tl_slice(holder->ids + holder->device_len, holder->user_len), user);

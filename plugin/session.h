@@ -17,6 +17,9 @@ struct tl_session {
 	bool watching;           /* counts among those who are notified */
 	unsigned codecs;         /* enum tl_codec bits: which notifications it may have subscribed to */
 	uint32_t requests;       /* being worked on */
+	uint64_t unread_bytes;   /* of answers, that the device has not been seen to read; see answers.c */
+	uint64_t unread_since;   /* ms: when this was last lowered */
+	uint64_t position;       /* the greatest `after` of its syncs */
 	uint64_t since_tick;     /* the plugin's tick after which it began */
 	struct tl_live_interest *live; /* what it listens to; live.h's */
 	UT_hash_handle by_client;
@@ -33,6 +36,10 @@ struct tl_sessions {
 };
 
 void tl_sessions_init(struct tl_sessions *sessions, bool anonymous_client_id);
+
+/* The user and device that a connection stands for, borrowed from it; false where it has no valid ids. */
+bool tl_sessions_identify(const struct tl_sessions *sessions, const struct mosquitto *client, struct tl_slice *user_out,
+                          struct tl_slice *device_out);
 
 /* The session of a connection, or NULL. */
 struct tl_session *tl_sessions_find(struct tl_sessions *sessions, const struct mosquitto *client);

@@ -18,10 +18,10 @@ enum tl_err tl_actor_find(struct tl_transaction *txn, const struct tl_call *call
 	if (err == TL_NOT_FOUND || (err == TL_OK && actor.conversation->record.dissolved))
 		return TL_NOT_MEMBER;
 	if (err == TL_OK)
-		err = tl_transaction_user(txn, call->user, &actor.user);
+		err = tl_transaction_find_user(txn, call->user, &actor.user);
 	if (err != TL_OK)
 		return err;
-	actor.member = tl_conversation_member(actor.conversation, actor.user->no);
+	actor.member = actor.user ? tl_conversation_member(actor.conversation, actor.user->no) : NULL;
 	actor.rank = tl_rank_of(&actor.conversation->record, actor.member ? &actor.member->record : NULL, call->user);
 	*actor_out = actor;
 	return TL_OK;

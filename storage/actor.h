@@ -9,7 +9,7 @@ enum tl_rank { TL_RANK_NONE, TL_RANK_MUTED, TL_RANK_MEMBER, TL_RANK_ADMIN, TL_RA
 
 struct tl_actor {
 	struct tl_conversation *conversation;
-	struct tl_user *user;
+	struct tl_user *user;     /* NULL: nobody has heard of the caller yet, who is then no member */
 	struct tl_member *member; /* NULL: none; valid until members are added or removed */
 	enum tl_rank rank;
 };

@@ -143,6 +143,7 @@ static void put(struct tl_batch *batch, struct tl_pack *pack, const struct tl_ch
 	memcpy(&user_no, checkpoint->key, sizeof user_no);
 	tl_pack_clear(pack);
 	tl_device_record_pack(pack, &checkpoint->record);
+	tl_pack_check(pack, batch);
 	tl_batch_put(batch, tl_partition(TL_PART_DEVICES, user_no), device_of(checkpoint), tl_pack_bytes(pack));
 }
 

@@ -279,6 +279,7 @@ void tl_conversation_put_member(const struct tl_conversation *conversation, stru
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_member_record_pack(&pack, &member->record);
+	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, tl_partition(TL_PART_MEMBERS, conversation->no), member_key(&key, member->user_no),
 	             tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
@@ -298,6 +299,7 @@ static void put_records(struct tl_batch *batch, const struct tl_conversation *co
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_pack_uint(&pack, conversation->no);
+	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), conversation->record.cid, tl_pack_bytes(&pack));
 	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION, conversation->no), own_record, bytes);
 	for (size_t i = 0; i < conversation->member_count; i++)
@@ -403,22 +405,15 @@ static enum tl_err change_count(struct tl_conversation *conversation, struct tl_
 	return tl_conversation_change(conversation, batch, &record);
 }
 
-enum tl_err tl_conversations_add(struct tl_conversations *conversations, struct tl_batch *batch,
-                                 struct tl_conversation *conversation, uint64_t user_no, uint64_t since)
+/* A member as of `since`, with what an earlier membership has left behind. */
+static enum tl_err make_member(struct tl_engine *engine, const struct tl_conversation *conversation, uint64_t user_no,
+                               uint64_t since, struct tl_member *member_out)
 {
 	struct tl_former_record former = {0};
-	enum tl_err err = tl_former_read(conversations->database->engine, NULL, conversation->no, user_no, &former);
+	enum tl_err err = tl_former_read(engine, NULL, conversation->no, user_no, &former);
 	if (err != TL_OK && err != TL_NOT_FOUND)
 		return err;
-	struct tl_member *grown =
-		realloc(conversation->members, (conversation->member_count + 1) * sizeof *conversation->members);
-	if (!grown)
-		return TL_NO_MEMORY;
-	conversation->members = grown;
-	size_t at = conversation->member_count;
-	for (; at > 0 && grown[at - 1].user_no > user_no; at--)
-		grown[at] = grown[at - 1];
-	grown[at] = (struct tl_member){
+	*member_out = (struct tl_member){
 		.user_no = user_no,
 		.record = {.role = TL_ROLE_MEMBER,
 	               .since = since,
@@ -427,9 +422,28 @@ enum tl_err tl_conversations_add(struct tl_conversations *conversations, struct 
 	               .cleared = former.cleared,
 	               .deleted_some = former.deleted_some},
 	};
-	conversation->member_count++;
-	conversations->member_count++;
-	put_new_member(conversation, batch, &grown[at]);
+	return TL_OK;
+}
+
+enum tl_err tl_conversations_add(struct tl_conversations *conversations, struct tl_batch *batch,
+                                 struct tl_conversation *conversation, struct tl_user *const *users, size_t count,
+                                 uint64_t since)
+{
+	size_t before = conversation->member_count;
+	struct tl_member *grown = realloc(conversation->members, (before + count + 1) * sizeof *grown);
+	if (!grown)
+		return TL_NO_MEMORY;
+	conversation->members = grown;
+	for (size_t i = 0; i < count; i++) {
+		enum tl_err err =
+			make_member(conversations->database->engine, conversation, users[i]->no, since, &grown[before + i]);
+		if (err != TL_OK)
+			return err;
+		put_new_member(conversation, batch, &grown[before + i]);
+	}
+	conversation->member_count += count;
+	conversations->member_count += count;
+	qsort(grown, conversation->member_count, sizeof *grown, by_user_no);
 	return change_count(conversation, batch);
 }
 
@@ -449,6 +463,7 @@ static void put_former(struct tl_batch *batch, const struct tl_conversation *con
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_former_record_pack(&pack, former);
+	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, tl_partition(TL_PART_FORMER, conversation->no), member_key(&key, user_no),
 	             tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
@@ -456,21 +471,37 @@ static void put_former(struct tl_batch *batch, const struct tl_conversation *con
 	tl_batch_delete(batch, tl_partition(TL_PART_USER_CONVERSATIONS, user_no), member_key(&key, conversation->no));
 }
 
-enum tl_err tl_conversations_remove(struct tl_conversations *conversations, struct tl_batch *batch,
-                                    struct tl_conversation *conversation, uint64_t user_no, uint64_t last)
+/* Puts what the member may still see, and marks the member as gone. */
+static enum tl_err remove_member(struct tl_engine *engine, struct tl_batch *batch,
+                                 const struct tl_conversation *conversation, struct tl_member *member, uint64_t last)
 {
 	struct tl_former_record former = {0};
-	struct tl_member *member = tl_conversation_member(conversation, user_no);
-	enum tl_err err = tl_former_read(conversations->database->engine, NULL, conversation->no, user_no, &former);
+	enum tl_err err = tl_former_read(engine, NULL, conversation->no, member->user_no, &former);
 	if (err != TL_OK && err != TL_NOT_FOUND)
 		return err;
 	former.cleared = member->record.cleared;
 	former.deleted_some = member->record.deleted_some;
 	add_period(&former, member->record.since, last);
-	put_former(batch, conversation, user_no, &former);
-	size_t at = (size_t)(member - conversation->members);
-	memmove(member, member + 1, (conversation->member_count - at - 1) * sizeof *member);
-	conversation->member_count--;
-	conversations->member_count--;
+	put_former(batch, conversation, member->user_no, &former);
+	member->gone = true;
+	return TL_OK;
+}
+
+enum tl_err tl_conversations_remove(struct tl_conversations *conversations, struct tl_batch *batch,
+                                    struct tl_conversation *conversation, struct tl_user *const *users, size_t count,
+                                    uint64_t last)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct tl_member *member = tl_conversation_member(conversation, users[i]->no);
+		enum tl_err err = remove_member(conversations->database->engine, batch, conversation, member, last);
+		if (err != TL_OK)
+			return err;
+	}
+	for (size_t i = 0; i < conversation->member_count; i++)
+		if (!conversation->members[i].gone)
+			conversation->members[kept++] = conversation->members[i];
+	conversations->member_count -= conversation->member_count - kept;
+	conversation->member_count = kept;
 	return change_count(conversation, batch);
 }

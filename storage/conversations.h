@@ -9,6 +9,7 @@ struct tl_member {
 	uint64_t user_no;
 	struct tl_member_record record;
 	bool changed; /* to be put into the batch before it is committed */
+	bool gone;    /* being removed */
 	bool blocks;  /* in a direct chat: this one has blocked the other */
 };
 
@@ -65,14 +66,16 @@ TL_MUST_USE enum tl_err tl_conversation_change(struct tl_conversation *conversat
 void tl_conversation_put_member(const struct tl_conversation *conversation, struct tl_batch *batch,
                                 const struct tl_member *member);
 
-/* Adds a member who is none, from cseq `since` on. What the user had deleted in an earlier membership stays deleted.
- * The database is read, so the batch must not hold an earlier leaving. */
+/* Adds users who are no members, each once, from cseq `since` on. What they had deleted in an earlier membership stays
+ * deleted. The database is read, so the batch must not hold an earlier leaving. */
 TL_MUST_USE enum tl_err tl_conversations_add(struct tl_conversations *conversations, struct tl_batch *batch,
-                                             struct tl_conversation *conversation, uint64_t user_no, uint64_t since);
+                                             struct tl_conversation *conversation, struct tl_user *const *users, size_t count,
+                                             uint64_t since);
 
-/* Removes a member; `last` is the cseq of the last entry that the user gets. */
+/* Removes members, each once; `last` is the cseq of the last entry that they get. */
 TL_MUST_USE enum tl_err tl_conversations_remove(struct tl_conversations *conversations, struct tl_batch *batch,
-                                                struct tl_conversation *conversation, uint64_t user_no, uint64_t last);
+                                                struct tl_conversation *conversation, struct tl_user *const *users,
+                                                size_t count, uint64_t last);
 
 /* --- for readers, any thread --- */
 

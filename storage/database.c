@@ -44,6 +44,7 @@ void tl_database_put_uint(struct tl_batch *batch, const char *key, uint64_t valu
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_pack_uint(&pack, value);
+	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, meta(), tl_slice_str(key), tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
 }
@@ -63,6 +64,7 @@ static enum tl_err create(struct tl_database *db, struct tl_why *why)
 	db->secret = random[1];
 	tl_pack_init(&pack);
 	tl_pack_cstr(&pack, db->epoch);
+	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, meta(), tl_slice_str(TL_META_EPOCH), tl_pack_bytes(&pack));
 	tl_database_put_uint(batch, TL_META_SECRET, db->secret);
 	tl_database_put_uint(batch, TL_META_WATERMARK, FIRST_POSITION);
@@ -175,6 +177,7 @@ enum tl_err tl_numbers_name(struct tl_numbers *numbers, struct tl_database *data
 		return err;
 	tl_pack_init(&pack);
 	tl_pack_uint(&pack, number);
+	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, tl_partition(names, 0), name, tl_pack_bytes(&pack));
 	err = pack.failed ? TL_NO_MEMORY : tl_engine_commit(database->engine, batch, false, NULL);
 	tl_pack_fini(&pack);

@@ -5,7 +5,7 @@
 enum {
 	LOOK_AGAIN_MS = 100,
 	LOOK_AGAIN_BYTES = 256 * 1024,
-	RESERVE_PART = 8, /* one such part of the disk */
+	RESERVE_PART = 4, /* one such part of the disk */
 };
 
 static const uint64_t reserve_max = 64 * 1024 * 1024;
@@ -22,7 +22,7 @@ void tl_disk_space_init(struct tl_disk_space *space, const char *dir, uint64_t *
 		*free_out = (uint64_t)st.f_bavail * st.f_frsize;
 }
 
-bool tl_disk_space_low(struct tl_disk_space *space, uint64_t now_ms, uint64_t bytes)
+bool tl_disk_space_low(struct tl_disk_space *space, uint64_t now_ms, uint64_t bytes, uint64_t backlog)
 {
 	struct statvfs st;
 	space->appended += bytes;
@@ -30,6 +30,7 @@ bool tl_disk_space_low(struct tl_disk_space *space, uint64_t now_ms, uint64_t by
 		return space->low;
 	space->checked_ms = now_ms;
 	space->appended = 0;
-	space->low = statvfs(space->dir, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize < space->reserve + bytes;
+	space->low = statvfs(space->dir, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize <
+	                                                space->reserve + bytes + 2 * backlog;
 	return space->low;
 }

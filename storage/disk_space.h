@@ -14,11 +14,12 @@ struct tl_disk_space {
 	bool low;                /* what was seen then */
 };
 
-/* Looks at the disk that `dir` is on and sets the reserve: an eighth of the disk, at most 64 MiB. *free_out (may be
+/* Looks at the disk that `dir` is on and sets the reserve: a quarter of the disk, at most 64 MiB. *free_out (may be
  * NULL): bytes free now. */
 void tl_disk_space_init(struct tl_disk_space *space, const char *dir, uint64_t *free_out);
 
-/* Whether less than the reserve is free, before `bytes` more are written. Looks again after 100 ms or 256 KiB. */
-bool tl_disk_space_low(struct tl_disk_space *space, uint64_t now_ms, uint64_t bytes);
+/* Whether less than the reserve is free, before `bytes` more are written; `backlog`: bytes that are queued and still have
+ * to be stored, which takes their room twice (log and table). Looks again after 100 ms or 256 KiB. */
+bool tl_disk_space_low(struct tl_disk_space *space, uint64_t now_ms, uint64_t bytes, uint64_t backlog);
 
 #endif

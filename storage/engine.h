@@ -50,8 +50,9 @@ TL_MUST_USE enum tl_err tl_engine_open_leveldb(const struct tl_engine_options *o
 void tl_engine_close(struct tl_engine *engine);
 
 /* Closes and opens the underlying database again, which clears a failed write (E3). Waits until readers have freed
- * their iterators and snapshots; new readers wait meanwhile. For the writer thread. If it fails, every use of the
- * engine answers TL_IO until a later reopen succeeds. */
+ * their iterators and snapshots; new readers wait meanwhile. For the writer thread. TL_NO_SPACE: there is no room to open
+ * it again, so it was not closed, and can still be read. If it fails otherwise, every use of the engine answers TL_IO
+ * until a later reopen succeeds. */
 TL_MUST_USE enum tl_err tl_engine_reopen(struct tl_engine *engine, struct tl_why *why);
 
 /* --- reads. `snapshot` NULL reads the present state. --- */
@@ -98,6 +99,9 @@ void tl_batch_clear(struct tl_batch *batch);
 /* Later changes of a key override earlier ones. Key and value are copied. */
 void tl_batch_put(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key, struct tl_slice value);
 void tl_batch_delete(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key);
+
+/* Has the commit answer TL_NO_MEMORY: something that belongs into the batch could not be made. Until the next clear. */
+void tl_batch_fail(struct tl_batch *batch);
 
 /* The commit is refused with TL_CONFLICT unless the key still has this value (`expected` NULL: is absent). For
  * engines that several writers share. */

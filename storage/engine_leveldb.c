@@ -13,7 +13,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -202,6 +204,7 @@ static void make_options(struct tl_engine *engine, const struct tl_engine_option
 	leveldb_options_set_paranoid_checks(engine->options, 0);
 	leveldb_options_set_cache(engine->options, engine->cache);
 	leveldb_options_set_filter_policy(engine->options, engine->filter);
+	engine->write_buffer_bytes = options->write_buffer_bytes;
 	leveldb_options_set_write_buffer_size(engine->options, (size_t)options->write_buffer_bytes);
 	leveldb_options_set_max_open_files(engine->options, options->max_open_files);
 	leveldb_options_set_compression(engine->options,
@@ -285,8 +288,27 @@ static leveldb_t *drain(struct tl_engine *engine)
 	return db;
 }
 
+enum { ROOM_BYTES = 128 * 1024 }; /* for the manifest and a new log, beside the table */
+
+/* Opening writes what the log holds to a table. Whether there is room for that is tried out with a file. */
+static enum tl_err check_room(const struct tl_engine *engine, struct tl_why *why)
+{
+	char path[PATH_MAX];
+	if (snprintf(path, sizeof path, "%s/room", engine->path) >= (int)sizeof path)
+		return TL_OK;
+	int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+	int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)engine->write_buffer_bytes + ROOM_BYTES);
+	if (fd >= 0)
+		close(fd);
+	unlink(path);
+	return failed == ENOSPC ? tl_fail(why, TL_NO_SPACE, "no room to open the database again") : TL_OK;
+}
+
 enum tl_err tl_engine_reopen(struct tl_engine *engine, struct tl_why *why)
 {
+	enum tl_err room = check_room(engine, why);
+	if (room != TL_OK)
+		return room;
 	leveldb_t *db = drain(engine);
 	if (db)
 		leveldb_close(db);

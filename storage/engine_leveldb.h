@@ -44,6 +44,7 @@ enum tl_db_state {
 
 struct tl_engine {
 	char *path;  /* absolute */
+	uint64_t write_buffer_bytes;
 	int lock_fd; /* the directory, held with flock */
 	leveldb_options_t *options;
 	leveldb_cache_t *cache;

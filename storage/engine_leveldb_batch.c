@@ -51,6 +51,11 @@ enum tl_err tl_batch_new(struct tl_engine *engine, struct tl_batch **batch_out)
 	return TL_OK;
 }
 
+void tl_batch_fail(struct tl_batch *batch)
+{
+	batch->no_memory = true;
+}
+
 void tl_batch_clear(struct tl_batch *batch)
 {
 	leveldb_writebatch_clear(batch->changes);

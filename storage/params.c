@@ -6,6 +6,8 @@
 
 #include <inttypes.h>
 
+enum { DURATION_MAX = 20 }; /* bytes of a duration in a request */
+
 struct unit {
 	const char *name;
 	uint64_t factor;
@@ -113,7 +115,7 @@ static enum tl_err parse_text(const struct tl_param *param, struct tl_reader *re
 	case TL_PARAM_CHOICE:
 		return parse_choice(param, arg, why);
 	case TL_PARAM_DURATION:
-		return tl_duration_parse(arg->bytes, &arg->uint) ? TL_OK
+		return arg->bytes.len <= DURATION_MAX && tl_duration_parse(arg->bytes, &arg->uint) ? TL_OK
 		                                                 : wrong(why, param, "must be a duration such as \"90d\"");
 	default:
 		if (arg->bytes.len < param->min || arg->bytes.len > param->max || has_control(arg->bytes))

@@ -44,6 +44,13 @@ static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint
 #define TL_META_NEXT_USER "next_user"                 /* uint: number for the next new user */
 #define TL_META_NEXT_CONVERSATION "next_conversation" /* uint: number for the next new conversation */
 
+/* Has the batch fail where what is about to be put into it could not be packed for want of memory. */
+static inline void tl_pack_check(const struct tl_pack *pack, struct tl_batch *batch)
+{
+	if (pack->failed)
+		tl_batch_fail(batch);
+}
+
 /* --- store timeline: one message or event --- */
 
 struct tl_store_record {

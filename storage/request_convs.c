@@ -272,9 +272,16 @@ static enum tl_err answer_page(struct listing *l, const struct tl_call *call, st
 	tl_pack_cstr(out, "convs");
 	answer->field_count++;
 	struct tl_pack_open convs = tl_pack_array_begin(out);
-	for (; at < l->count && count < limit && (count == 0 || out->buffer.size < TL_PAGE_BYTES); at++, count++)
+	for (size_t bytes = 0; at < l->count && count < limit; at++, count++) {
+		size_t before = out->buffer.size;
 		if ((err = add(out, l, l->all[at].no)) != TL_OK)
 			return err;
+		bytes += tl_answer_weight(call, answer, before);
+		if (count > 0 && bytes > TL_PAGE_BYTES) {
+			out->buffer.size = before;
+			break;
+		}
+	}
 	tl_pack_array_end(out, convs, count);
 	if (at < l->count) {
 		int len = snprintf(cursor, sizeof cursor, "%" PRIu64 ".%" PRIu64, l->all[at - 1].ts, l->all[at - 1].no);

@@ -166,8 +166,8 @@ static enum tl_err repeat(struct tl_transaction *txn, const struct tl_call *call
 	bool own;
 	if (conversation->record.created_by != hash || conversation->record.dissolved)
 		return TL_EXISTS;
-	enum tl_err err = tl_transaction_user(txn, call->user, &user);
-	if (err == TL_OK && !tl_conversation_member(conversation, user->no))
+	enum tl_err err = tl_transaction_find_user(txn, call->user, &user);
+	if (err == TL_OK && (!user || !tl_conversation_member(conversation, user->no)))
 		err = TL_EXISTS;
 	if (err == TL_OK)
 		err = tl_transaction_is_own_creation(txn, conversation, &own);

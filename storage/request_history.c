@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { PLACES_MAX = 10000 }; /* looked at for one page; then it ends, perhaps short, and goes on by its cursor */
+
 enum { ARG_CONV, ARG_BEFORE, ARG_AFTER, ARG_AT, ARG_LIMIT, ARG_CURSOR };
 
 const struct tl_param tl_history_params[] = {
@@ -43,6 +45,7 @@ struct page {
 	uint32_t count;
 	size_t bytes; /* that they take on the wire */
 	uint64_t order, cseq; /* of the last place looked at, for the cursor */
+	uint32_t looked_at;   /* places, visible or not */
 	bool full;            /* the page is full and there may be more */
 };
 
@@ -68,6 +71,10 @@ static enum tl_err show(struct tl_pack *out, const struct tl_visibility *v, uint
 static enum tl_err add(struct page *page, uint64_t order, uint64_t cseq, struct tl_slice bytes)
 {
 	size_t before = page->out->buffer.size;
+	if (page->looked_at++ == PLACES_MAX) {
+		page->full = true;
+		return TL_OK;
+	}
 	if (tl_visible(page->visibility, cseq)) {
 		if (page->count == page->limit) {
 			page->full = true;

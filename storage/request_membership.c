@@ -53,10 +53,11 @@ static enum tl_err select_users(struct tl_transaction *txn, const struct tl_conv
 	struct tl_slice uid;
 	struct tl_user *user;
 	while (tl_reader_str(&reader, &uid)) {
-		enum tl_err err = tl_transaction_user(txn, uid, &user);
+		enum tl_err err =
+			members ? tl_transaction_find_user(txn, uid, &user) : tl_transaction_user(txn, uid, &user);
 		if (err != TL_OK)
 			return err;
-		bool member = tl_conversation_member(conversation, user->no) != NULL;
+		bool member = user && tl_conversation_member(conversation, user->no) != NULL;
 		if (member != members || contains(group, user))
 			continue;
 		group->users[group->count++] = user;
@@ -80,8 +81,8 @@ static enum tl_err come(struct tl_transaction *txn, const struct tl_call *call, 
 {
 	uint64_t since = conversation->head + 1;
 	enum tl_err err = tl_transaction_regrouped(txn, conversation->record.cid);
-	for (uint32_t i = 0; i < group->count && err == TL_OK; i++)
-		err = tl_conversations_add(&txn->conversations, txn->batch, conversation, group->users[i]->no, since);
+	if (err == TL_OK)
+		err = tl_conversations_add(&txn->conversations, txn->batch, conversation, group->users, group->count, since);
 	return err == TL_OK ? append_event(txn, call, conversation, kind, group) : err;
 }
 
@@ -89,8 +90,8 @@ static enum tl_err come(struct tl_transaction *txn, const struct tl_call *call, 
 static enum tl_err go(struct tl_transaction *txn, struct tl_conversation *conversation, const struct group *group)
 {
 	enum tl_err err = tl_transaction_regrouped(txn, conversation->record.cid);
-	for (uint32_t i = 0; i < group->count && err == TL_OK; i++)
-		err = tl_conversations_remove(&txn->conversations, txn->batch, conversation, group->users[i]->no,
+	if (err == TL_OK)
+		err = tl_conversations_remove(&txn->conversations, txn->batch, conversation, group->users, group->count,
 		                              conversation->head);
 	return err;
 }
@@ -211,6 +212,8 @@ static enum tl_err join(struct tl_transaction *txn, const struct tl_call *call, 
 		return TL_NOT_MEMBER; /* a stranger cannot tell that it exists */
 	enum tl_err err = check_room(txn, actor->conversation, 1, &answer->why);
 	if (err == TL_OK)
+		err = tl_transaction_user(txn, call->user, &actor->user);
+	if (err == TL_OK)
 		err = tl_user_has_room(txn, actor->user, &answer->why);
 	if (err != TL_OK)
 		return err;
@@ -308,7 +311,9 @@ static enum tl_err has_left(struct tl_transaction *txn, const struct tl_call *ca
 	    (conversation->member_count > 0 || !tl_slice_equal(conversation->record.owner, call->user)))
 		return TL_NOT_MEMBER;
 	if (err == TL_OK)
-		err = tl_transaction_user(txn, call->user, &user);
+		err = tl_transaction_find_user(txn, call->user, &user);
+	if (err == TL_OK && !user)
+		err = TL_NOT_MEMBER;
 	if (err == TL_OK)
 		err = tl_former_read(txn->database->engine, NULL, conversation->no, user->no, &former);
 	return err == TL_NOT_FOUND ? TL_NOT_MEMBER : err;

@@ -157,10 +157,10 @@ enum tl_err tl_role(struct tl_transaction *txn, const struct tl_call *call, stru
 	struct tl_user *target_user;
 	enum tl_err err = tl_actor_require(txn, call, call->args[ROLE_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
 	if (err == TL_OK)
-		err = tl_transaction_user(txn, user, &target_user);
+		err = tl_transaction_find_user(txn, user, &target_user);
 	if (err != TL_OK)
 		return err;
-	struct tl_member *target = tl_conversation_member(actor.conversation, target_user->no);
+	struct tl_member *target = target_user ? tl_conversation_member(actor.conversation, target_user->no) : NULL;
 	if (!target)
 		return tl_fail(&answer->why, TL_BAD_REQUEST, "'user' is not a member of this conversation");
 	if (!has_role(&actor, target, user, role)) {

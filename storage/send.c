@@ -45,9 +45,9 @@ struct place {
 static enum tl_err find_sender(struct tl_transaction *txn, struct tl_slice sender, struct place *place)
 {
 	struct tl_user *user;
-	enum tl_err err = tl_transaction_user(txn, sender, &user);
+	enum tl_err err = tl_transaction_find_user(txn, sender, &user);
 	if (err == TL_OK)
-		place->sender = tl_conversation_member(place->conversation, user->no);
+		place->sender = user ? tl_conversation_member(place->conversation, user->no) : NULL;
 	return err;
 }
 
@@ -128,8 +128,10 @@ static enum tl_err tell(struct tl_transaction *txn, const struct tl_ingest_recor
 	tl_pack_init(&fields);
 	tl_pack_cstr(&fields, "conv");
 	tl_pack_str(&fields, cid);
-	tl_pack_cstr(&fields, "id");
-	tl_pack_str(&fields, record->id.len ? record->id : message_id(record->payload));
+	if (result == TL_OK || record->id.len > 0) {
+		tl_pack_cstr(&fields, "id");
+		tl_pack_str(&fields, record->id.len ? record->id : message_id(record->payload));
+	}
 	if (result == TL_OK) {
 		tl_pack_cstr(&fields, "cseq");
 		tl_pack_uint(&fields, stored->cseq);
@@ -146,7 +148,7 @@ static enum tl_err tell(struct tl_transaction *txn, const struct tl_ingest_recor
 		.err = result,
 		.why = result == TL_BAD_REQUEST ? TL_SEND_NO_ORDER : "",
 		.fields = tl_pack_bytes(&fields),
-		.field_count = result == TL_OK ? 5 : 2,
+		.field_count = result == TL_OK ? 5 : record->id.len > 0 ? 2 : 1,
 	};
 	enum tl_err err = fields.failed ? TL_NO_MEMORY : tl_transaction_tell(txn, &outcome);
 	tl_pack_fini(&fields);

@@ -199,7 +199,8 @@ static void note_refusal(struct tl_store *store, enum tl_err err)
 static enum tl_err append_parts(struct tl_store *store, const struct tl_slice *parts, size_t count, uint64_t now)
 {
 	uint64_t position;
-	if (tl_disk_space_low(&store->disk, now, parts[0].len + parts[1].len))
+	if (tl_disk_space_low(&store->disk, now, parts[0].len + parts[1].len,
+	                      tl_ingest_queue_backlog_bytes(store->queue)))
 		return TL_NO_SPACE;
 	slow_down(store);
 	return tl_ingest_queue_append(store->queue, parts, count, &position);

@@ -98,6 +98,17 @@ enum tl_err tl_transaction_user(struct tl_transaction *txn, struct tl_slice uid,
 	return err == TL_OK ? tl_users_take(&txn->users, txn->batch, iter, uid, user_out) : err;
 }
 
+enum tl_err tl_transaction_find_user(struct tl_transaction *txn, struct tl_slice uid, struct tl_user **user_out)
+{
+	struct tl_iter *iter;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (err == TL_OK)
+		err = tl_users_find(&txn->users, txn->batch, iter, uid, user_out);
+	if (err == TL_NOT_FOUND)
+		*user_out = NULL;
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
 /* A list with room for `more` elements beyond `count`: the same one, a larger copy, or NULL (then the old one stays). */
 static void *with_room(void *list, size_t count, size_t more, size_t *room, size_t element)
 {
@@ -219,6 +230,7 @@ static void remember_id(struct tl_transaction *txn, const struct tl_conversation
 	pending->key = dedup_key(txn, conversation, append->dedup_sender, append->dedup_id);
 	tl_pack_clear(&txn->pack);
 	tl_dedup_record_pack(&txn->pack, &pending->record);
+	tl_pack_check(&txn->pack, txn->batch);
 	tl_batch_put(txn->batch, tl_partition(TL_PART_DEDUP, conversation->no),
 	             tl_slice(pending->key.hash, sizeof pending->key.hash), tl_pack_bytes(&txn->pack));
 	struct tl_dedup_pending *earlier; /* from before the window; it stays in the arena */
@@ -324,6 +336,7 @@ static void put_store(struct tl_transaction *txn, struct tl_conversation *conver
 	};
 	tl_pack_clear(&txn->pack);
 	tl_store_record_pack(&txn->pack, &record);
+	tl_pack_check(&txn->pack, txn->batch);
 	tl_timeline_put(txn->batch, tl_partition(TL_PART_STORE, conversation->no), conversation->head,
 	                tl_pack_bytes(&txn->pack));
 	put_order(txn, conversation, append->order);
@@ -348,6 +361,7 @@ static void put_inboxes(struct tl_transaction *txn, const struct tl_conversation
 {
 	tl_pack_clear(&txn->pack);
 	tl_inbox_entry_pack(&txn->pack, entry);
+	tl_pack_check(&txn->pack, txn->batch);
 	for (size_t i = 0; i < conversation->member_count; i++)
 		put_inbox(txn, users[i], tl_pack_bytes(&txn->pack), delivery, conversation->members[i].record.mute);
 }

@@ -7,7 +7,9 @@
  *   (X2) A record is applied exactly once. The watermark tells which records a committed batch covers. An engine that
  *        is atomic only within a partition may have applied parts of a batch whose watermark is missing; so while
  *        records are replayed after a start or a failure (`replaying`), each append first looks whether the
- *        timeline has it already, by the queue position that store records carry.
+ *        timeline has it already, by the queue position that store records and inbox entries carry. This holds for
+ *        messages and creations; a change that finds itself made already makes no event, so with such an engine (not
+ *        with LevelDB) its event may be missing after a failure.
  *   (X3) Sequence numbers are given here and nowhere else: head + 1, per conversation and per user.
  *
  * Writer thread only.
@@ -80,6 +82,10 @@ TL_MUST_USE enum tl_err tl_transaction_is_own_creation(struct tl_transaction *tx
 
 /* Finds a user or makes a new one. */
 TL_MUST_USE enum tl_err tl_transaction_user(struct tl_transaction *txn, struct tl_slice uid, struct tl_user **user_out);
+
+/* Finds a user: *user_out is NULL where there is none of that name. */
+TL_MUST_USE enum tl_err tl_transaction_find_user(struct tl_transaction *txn, struct tl_slice uid,
+                                                 struct tl_user **user_out);
 
 /* Whether this sender's id was used in this conversation within the window: TL_OK and what became of it, or
  * TL_NOT_FOUND. `ts`: now, ms. */

@@ -107,10 +107,12 @@ static void put_records(struct tl_batch *batch, const struct tl_user *user)
 
 	tl_pack_init(&pack);
 	tl_pack_uint(&pack, user->no);
+	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, tl_partition(TL_PART_USER_NAMES, 0), uid, tl_pack_bytes(&pack));
 	tl_pack_clear(&pack);
 	tl_pack_array(&pack, 1);
 	tl_pack_str(&pack, uid);
+	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, tl_partition(TL_PART_USER, user->no), own_record, tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
 }
@@ -132,6 +134,19 @@ static enum tl_err make(struct tl_users *users, struct tl_batch *batch, struct t
 	return TL_OK;
 }
 
+/* A name is committed before what goes with it, which may have been lost on the way: then it is put now. */
+static enum tl_err complete(struct tl_users *users, struct tl_batch *batch, const struct tl_user *user)
+{
+	struct tl_slice uid;
+	char *bytes;
+	enum tl_err err = tl_user_uid(users->database->engine, NULL, user->no, &uid, &bytes);
+	if (err == TL_OK)
+		free(bytes);
+	else if (err == TL_CORRUPT)
+		put_records(batch, user);
+	return err == TL_CORRUPT ? TL_OK : err;
+}
+
 enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter, struct tl_slice uid,
                           struct tl_user **user_out)
 {
@@ -149,8 +164,8 @@ enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct
 		return make(users, batch, uid, user_out);
 	if (err == TL_OK)
 		err = admit(users, iter, user_new(uid, no), user_out);
-	if (err == TL_OK && users->replaying)
-		put_records(batch, *user_out); /* the name may have been applied without the record */
+	if (err == TL_OK)
+		err = complete(users, batch, *user_out);
 	return err;
 }
 
@@ -170,6 +185,16 @@ enum tl_err tl_user_uid(struct tl_engine *engine, const struct tl_snapshot *snap
 	}
 	*bytes_out = value;
 	return TL_OK;
+}
+
+enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter, struct tl_slice uid,
+                          struct tl_user **user_out)
+{
+	struct tl_user *user;
+	uint64_t no;
+	HASH_FIND(by_uid, users->by_uid, uid.ptr, uid.len, user);
+	enum tl_err err = user ? TL_OK : tl_user_no(users->database->engine, NULL, uid, &no);
+	return err == TL_OK ? tl_users_take(users, batch, iter, uid, user_out) : err;
 }
 
 enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no, struct tl_user **user_out)

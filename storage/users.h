@@ -40,6 +40,10 @@ void tl_users_trim(struct tl_users *users, size_t max);
 TL_MUST_USE enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter,
                                       struct tl_slice uid, struct tl_user **user_out);
 
+/* As tl_users_take, but TL_NOT_FOUND for one who does not exist. */
+TL_MUST_USE enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter,
+                                      struct tl_slice uid, struct tl_user **user_out);
+
 /* The user of that number, who must exist (TL_CORRUPT). */
 TL_MUST_USE enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no,
                                          struct tl_user **user_out);

@@ -33,7 +33,8 @@ struct tl_writer {
 	bool catching_up;      /* … but count as one while they are being applied */
 	uint64_t batch_changes; /* counted requests in the batch at hand */
 	uint64_t batch_records;
-	bool alone;            /* the record at hand shares its batch with no other */
+	bool alone;            /* the record at hand shares its batch with no other that changes something */
+	bool counted;          /* the record at hand is one that counts as pending */
 
 	pthread_t thread;
 	pthread_mutex_t lock;  /* guards the rest, but the atomics */
@@ -74,13 +75,13 @@ static enum tl_err tell_damaged(struct tl_transaction *txn, const struct tl_inge
 static enum tl_err apply(struct tl_writer *writer, uint64_t position, struct tl_slice bytes)
 {
 	struct tl_ingest_record record;
+	writer->alone = writer->counted = false;
 	if (!tl_ingest_record_unpack(bytes, &record))
 		return position == writer->damaged_at ? TL_OK : TL_CORRUPT;
 	writer->alone = record.kind == TL_INGEST_REQUEST && tl_request_needs_batch(record.target);
 	if (writer->alone && tl_batch_count(writer->txn.batch) > 0)
 		return TL_CONFLICT;
-	if (record.kind == TL_INGEST_REQUEST && position >= writer->start_end)
-		writer->batch_changes++;
+	writer->counted = record.kind == TL_INGEST_REQUEST && position >= writer->start_end;
 	if (position == writer->damaged_at)
 		return tell_damaged(&writer->txn, &record);
 	tl_transaction_record(&writer->txn, position, position < writer->replay_until);
@@ -91,7 +92,9 @@ static enum tl_err apply(struct tl_writer *writer, uint64_t position, struct tl_
 static bool batch_is_full(const struct tl_writer *writer)
 {
 	const struct tl_batch *batch = writer->txn.batch;
-	return tl_batch_count(batch) >= writer->options.batch_keys || tl_batch_bytes(batch) >= writer->options.batch_bytes;
+	return tl_batch_count(batch) >= writer->options.batch_keys ||
+	       tl_batch_bytes(batch) >= writer->options.batch_bytes ||
+	       writer->batch_records >= writer->options.batch_keys; /* those that are refused put nothing */
 }
 
 /* Applies the record at *next and moves *next behind it. TL_END: there is none, or the batch has to end before it. */
@@ -114,7 +117,9 @@ static enum tl_err apply_next(struct tl_writer *writer, uint64_t *next)
 		return err;
 	*next = after;
 	writer->batch_records++;
-	return position == writer->damaged_at || writer->alone ? TL_END : TL_OK;
+	writer->batch_changes += writer->counted;
+	bool ends = position == writer->damaged_at || (writer->alone && tl_batch_count(writer->txn.batch) > 0);
+	return ends ? TL_END : TL_OK;
 }
 
 /* Applies what waits, up to a full batch. *end_out: where the batch ends. */
@@ -268,6 +273,7 @@ static void pass_over_damaged(struct tl_writer *writer)
 	snprintf(text, sizeof text, "the queue record at %" PRIu64 " meets damaged data and is passed over",
 	         writer->damaged_at);
 	say(writer, TL_LOG_ERROR, text);
+	writer->replay_until = tl_ingest_queue_end(writer->queue);
 	forget_all(writer);
 }
 

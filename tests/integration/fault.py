@@ -80,10 +80,10 @@ class DiskBroker(ShimBroker):
         super().__init__(*args, **kw)
         try:
             self.mount()
+            self.start()
         except BaseException:
-            shutil.rmtree(self.dir, ignore_errors=True)
+            self.close()
             raise
-        self.start()
 
     def mount(self):
         if os.geteuid() != 0 or not shutil.which("mount"):

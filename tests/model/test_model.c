@@ -34,7 +34,7 @@ enum {
 	DIRECTS = USERS * (USERS + 1) / 2,
 	GROUPS = 24,
 	CONVERSATIONS = DIRECTS + GROUPS,
-	MAX_MEMBERS = USERS,
+	MAX_MEMBERS = USERS - 1,
 	IDS = 40,      /* message ids that are used again and again */
 	VARIANTS = 8,  /* different requests that create a group */
 	NO_ID = -1,
@@ -341,12 +341,12 @@ static struct result create(struct model *model, const struct op *op)
 {
 	struct conversation *conversation = &model->conversations[op->conversation];
 	uint32_t named = named_members(model->seed, op->conversation, op->variant);
-	if (__builtin_popcount(named) + 1 > MAX_MEMBERS)
-		return (struct result){.err = TL_TOO_LARGE};
 	if (conversation->exists && (conversation->owner != op->user || conversation->variant != op->variant))
 		return (struct result){.err = TL_EXISTS};
 	if (conversation->exists)
 		return (struct result){.cseq = conversation->count};
+	if (__builtin_popcount(named | 1U << op->user) > MAX_MEMBERS)
+		return (struct result){.err = TL_TOO_LARGE};
 	conversation->exists = true;
 	conversation->owner = op->user;
 	conversation->variant = op->variant;
