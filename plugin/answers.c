@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 enum {
-	UNREAD_BYTES_MAX = 8 * 1024 * 1024,
-	UNREAD_BYTES_PER_MS = 1024,
+	UNREAD_BYTES_MAX = 48 * 1024 * 1024,
+	UNREAD_BYTES_PER_MS = 4096,
 };
 
 static struct tl_packet *encode(const struct tl_route *route, struct tl_slice user, struct tl_slice device,
@@ -24,14 +24,16 @@ static struct tl_packet *encode(const struct tl_route *route, struct tl_slice us
 }
 
 void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, struct tl_slice user,
-                    struct tl_slice device, const struct tl_response *response, bool answers_request,
-                    uint64_t position)
+                    struct tl_slice device, const struct tl_response *response, const struct tl_asked *asked)
 {
 	struct tl_packet *packet = encode(route, user, device, response);
 	if (!packet)
 		return;
-	packet->answers_request = answers_request;
-	packet->position = position;
+	if (asked) {
+		packet->answers_request = true;
+		packet->position = asked->position;
+		packet->has_cursor = asked->has_cursor;
+	}
 	tl_outbox_put_take(&plugin->outbox, packet);
 }
 
@@ -48,7 +50,10 @@ static struct tl_packet *outcome_packet(const struct tl_outcome *outcome)
 		.fields = outcome->fields,
 		.field_count = outcome->field_count,
 	};
-	return encode(&route, outcome->user, outcome->device, &response);
+	struct tl_packet *packet = encode(&route, outcome->user, outcome->device, &response);
+	if (packet)
+		packet->answers_request = strcmp(outcome->op, "send") != 0;
+	return packet;
 }
 
 void tl_answer_committed(void *ctx, const struct tl_commit *commit)
@@ -70,7 +75,7 @@ void tl_answer_committed(void *ctx, const struct tl_commit *commit)
 
 /* Nothing tells a plugin whether a device reads what is sent to it, and what it does not read stays in the broker's memory.
  * So each device has an allowance of bytes, which comes back with time, and at once when it syncs from a later position
- * than before: that it knows from an answer. */
+ * than before or goes on from a cursor: these it knows from an answer. */
 bool tl_answers_unread(struct tl_session *session)
 {
 	uint64_t now = tl_now_ms();
@@ -82,10 +87,10 @@ bool tl_answers_unread(struct tl_session *session)
 
 static void note_unread(struct tl_session *session, const struct tl_packet *packet)
 {
-	if (packet->position > session->position) {
-		session->position = packet->position;
+	if (packet->has_cursor || packet->position > session->position)
 		session->unread_bytes = 0;
-	}
+	if (packet->position > session->position)
+		session->position = packet->position;
 	session->unread_bytes += packet->payload_len;
 }
 

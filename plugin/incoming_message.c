@@ -211,7 +211,7 @@ static void tell_refusal(struct incoming *in, enum tl_err err)
 		.fields = tl_pack_bytes(&fields),
 		.field_count = in->id.len > 0 ? 2 : 1,
 	};
-	tl_answer_send(in->plugin, &in->route, in->session->user, in->session->device, &response, false, 0);
+	tl_answer_send(in->plugin, &in->route, in->session->user, in->session->device, &response, NULL);
 	tl_pack_fini(&fields);
 }
 

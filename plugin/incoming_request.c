@@ -66,26 +66,27 @@ static void refuse(struct tl_plugin *plugin, const struct tl_session *session, s
 	    take_rid(tl_pack_bytes(&map), &route->rid, NULL) != TL_OK)
 		route->rid = tl_slice("", 0);
 	const struct tl_response response = {.op = op, .rid = route->rid, .err = err, .why = why};
-	tl_answer_send(plugin, route, session->user, session->device, &response, false, 0);
+	tl_answer_send(plugin, route, session->user, session->device, &response, NULL);
 	tl_pack_fini(&map);
 }
 
 /* --- requests that read: on a reader thread --- */
 
-/* The `after` of a sync, 0 for other requests. */
-static uint64_t position_of(const struct reading *reading, const struct tl_pack *map)
+static struct tl_asked asked_by(const struct reading *reading, const struct tl_pack *map)
 {
-	struct tl_reader after;
-	uint64_t position = 0;
-	if (strcmp(reading->request->name, "sync") != 0 || map->buffer.size == 0 ||
-	    !tl_msgpack_find(tl_pack_bytes(map), "after", &after) || !tl_reader_uint(&after, &position))
-		return 0;
-	return position;
+	struct tl_asked asked = {0};
+	struct tl_reader value;
+	asked.has_cursor = tl_msgpack_find(tl_pack_bytes(map), "cursor", &value);
+	if (strcmp(reading->request->name, "sync") == 0 && tl_msgpack_find(tl_pack_bytes(map), "after", &value) &&
+	    !tl_reader_uint(&value, &asked.position))
+		asked.position = 0;
+	return asked;
 }
 
 static void answer_reading(struct reading *reading)
 {
 	struct tl_plugin *plugin = reading->plugin;
+	struct tl_asked asked = {0};
 	struct tl_answer answer;
 	struct tl_pack map;
 	struct tl_route *route = &reading->route;
@@ -93,6 +94,8 @@ static void answer_reading(struct reading *reading)
 	tl_answer_init(&answer);
 	tl_pack_init(&map);
 	enum tl_err err = tl_codec_decode(route->codec, reading->payload, &map, &answer.why);
+	if (err == TL_OK)
+		asked = asked_by(reading, &map);
 	if (err == TL_OK)
 		err = take_rid(tl_pack_bytes(&map), &route->rid, &answer.why);
 	if (err == TL_OK) {
@@ -111,7 +114,7 @@ static void answer_reading(struct reading *reading)
 		.fields = tl_pack_bytes(&answer.fields),
 		.field_count = answer.field_count,
 	};
-	tl_answer_send(plugin, route, reading->user, reading->device, &response, true, position_of(reading, &map));
+	tl_answer_send(plugin, route, reading->user, reading->device, &response, &asked);
 	tl_pack_fini(&map);
 	tl_answer_fini(&answer);
 }
@@ -177,6 +180,11 @@ static struct reading *reading_new(struct tl_plugin *plugin, const struct tl_ses
 	return reading;
 }
 
+static enum tl_err too_many(struct tl_why *why)
+{
+	return tl_fail(why, TL_RATE_LIMITED, "too many requests at once: wait for answers");
+}
+
 static enum tl_err submit(struct tl_plugin *plugin, struct tl_session *session, struct reading *reading,
                           struct tl_why *why)
 {
@@ -196,7 +204,7 @@ static enum tl_err read(struct tl_plugin *plugin, struct tl_session *session, co
 	if (payload.len > TL_REQUEST_MAX_BYTES)
 		return tl_fail(why, TL_TOO_LARGE, "a request has at most %d bytes", TL_REQUEST_MAX_BYTES);
 	if (session->requests >= plugin->options.requests_per_device)
-		return tl_fail(why, TL_RATE_LIMITED, "too many requests at once: wait for answers");
+		return too_many(why);
 	if (tl_answers_unread(session))
 		return tl_fail(why, TL_RATE_LIMITED, "too many answers are unread: read them, and sync from where they end");
 	struct reading *reading = reading_new(plugin, session, route, payload);
@@ -216,9 +224,11 @@ void tl_tell_latest(struct tl_plugin *plugin, struct tl_session *session, enum t
 
 /* --- requests that change something --- */
 
-static enum tl_err change(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_request *request,
+static enum tl_err change(struct tl_plugin *plugin, struct tl_session *session, const struct tl_request *request,
                           struct tl_route *route, struct tl_slice payload, struct tl_why *why)
 {
+	if (session->requests >= plugin->options.requests_per_device)
+		return too_many(why);
 	tl_pack_clear(&plugin->pack);
 	enum tl_err err = tl_codec_decode(route->codec, payload, &plugin->pack, why);
 	if (err == TL_OK)
@@ -233,7 +243,10 @@ static enum tl_err change(struct tl_plugin *plugin, const struct tl_session *ses
 		return TL_NO_MEMORY;
 	const struct tl_submission from = {
 		.route = tl_pack_bytes(&plugin->route_pack), .user = session->user, .device = session->device};
-	return tl_store_change(plugin->store, &from, request, tl_pack_bytes(&plugin->pack), tl_now_ms());
+	err = tl_store_change(plugin->store, &from, request, tl_pack_bytes(&plugin->pack), tl_now_ms());
+	if (err == TL_OK)
+		session->requests++;
+	return err;
 }
 
 int tl_incoming_request(struct tl_plugin *plugin, struct tl_session *session, const struct tl_topic *topic,

@@ -17,7 +17,8 @@ struct tl_packet {
 	char *payload;               /* malloc'ed; NULL: there is nothing to publish after all */
 	size_t payload_len;
 	int qos;
-	uint64_t position;    /* the sync's `after`, which tells that what came before has been read; 0: none */
+	uint64_t position;    /* of the request that it answers: the `after` of a sync, else 0 */
+	bool has_cursor;      /* likewise: it went on from a cursor */
 	bool answers_request; /* one of those that a session's count of requests includes */
 	char data[];
 };

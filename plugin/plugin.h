@@ -98,11 +98,16 @@ void tl_tell_latest(struct tl_plugin *plugin, struct tl_session *session, enum t
 
 /* --- answers.c: what goes back --- */
 
-/* Encodes a response and hands it over to be published. `position`: the `after` of the sync that it answers, else 0. Any
+/* What a request that reads tells of earlier answers. */
+struct tl_asked {
+	uint64_t position; /* the `after` of a sync, 0 if there is none */
+	bool has_cursor;
+};
+
+/* Encodes a response and hands it over to be published. `asked`: what it answers, if that is a request that reads. Any
  * thread. */
 void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, struct tl_slice user,
-                    struct tl_slice device, const struct tl_response *response, bool answers_request,
-                    uint64_t position);
+                    struct tl_slice device, const struct tl_response *response, const struct tl_asked *asked);
 
 /* Whether the device leaves so many answers unread that it gets no more for now. */
 bool tl_answers_unread(struct tl_session *session);

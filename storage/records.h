@@ -186,7 +186,7 @@ enum tl_ingest_kind {
 };
 
 /* One record of the queue. A send's `message` is an encoded map whose first pair is "ts" in the fixed 9-byte form; its
- * body may follow in a second part, see tl_ingest_send_pack. */
+ * body comes last. */
 struct tl_ingest_record {
 	enum tl_ingest_kind kind;
 	bool to_user;            /* SEND: `target` is a uid, not a cid */

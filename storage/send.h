@@ -12,7 +12,7 @@
 TL_MUST_USE enum tl_err tl_send_apply(struct tl_transaction *txn, const struct tl_ingest_record *record);
 
 /* Whether `user` may send to the conversation as it is in the database: TL_OK, TL_NOT_MEMBER (also where there is none),
- * TL_NOT_AUTHORISED, or a failure to read. `conversation_no` and `record` have been read already; any thread. */
+ * TL_NOT_AUTHORISED. `member`: NULL for a stranger. Any thread. */
 TL_MUST_USE enum tl_err tl_send_allowed(const struct tl_conversation_record *record,
                                         const struct tl_member_record *member, struct tl_slice user);
 
