@@ -52,7 +52,7 @@ static struct tl_packet *outcome_packet(const struct tl_outcome *outcome)
 	};
 	struct tl_packet *packet = encode(&route, outcome->user, outcome->device, &response);
 	if (packet)
-		packet->answers_request = strcmp(outcome->op, "send") != 0;
+		packet->answers_change = strcmp(outcome->op, "send") != 0;
 	return packet;
 }
 
@@ -102,6 +102,8 @@ static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 		return false;
 	if (packet->answers_request && session->requests > 0)
 		session->requests--;
+	if (packet->answers_change && session->changes > 0)
+		session->changes--;
 	if (!packet->payload)
 		return false;
 	note_unread(session, packet);

@@ -10,6 +10,7 @@
 
 enum {
 	RID_MAX = 128,      /* bytes of a packed rid */
+	CHANGES_MAX = 1000, /* of one device, waiting to be made: each takes a commit of its own */
 	REFUSED_MAX = 4096, /* bytes of a payload that is looked into for its rid although it is refused */
 };
 
@@ -227,7 +228,7 @@ void tl_tell_latest(struct tl_plugin *plugin, struct tl_session *session, enum t
 static enum tl_err change(struct tl_plugin *plugin, struct tl_session *session, const struct tl_request *request,
                           struct tl_route *route, struct tl_slice payload, struct tl_why *why)
 {
-	if (session->requests >= plugin->options.requests_per_device)
+	if (session->changes >= CHANGES_MAX)
 		return too_many(why);
 	tl_pack_clear(&plugin->pack);
 	enum tl_err err = tl_codec_decode(route->codec, payload, &plugin->pack, why);
@@ -245,7 +246,7 @@ static enum tl_err change(struct tl_plugin *plugin, struct tl_session *session, 
 		.route = tl_pack_bytes(&plugin->route_pack), .user = session->user, .device = session->device};
 	err = tl_store_change(plugin->store, &from, request, tl_pack_bytes(&plugin->pack), tl_now_ms());
 	if (err == TL_OK)
-		session->requests++;
+		session->changes++;
 	return err;
 }
 

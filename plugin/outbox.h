@@ -19,6 +19,7 @@ struct tl_packet {
 	int qos;
 	uint64_t position;    /* of the request that it answers: the `after` of a sync, else 0 */
 	bool has_cursor;      /* likewise: it went on from a cursor */
+	bool answers_change;  /* one of those that a session's count of changes includes */
 	bool answers_request; /* one of those that a session's count of requests includes */
 	char data[];
 };
