@@ -319,8 +319,8 @@ class FailingDisk(FaultTest):
         senders = self.start_senders(20000, 200)
         for error in (errno.EIO, errno.ENOSPC, errno.EIO):
             self.progress(senders, 200)
-            self.broker.fail("db", what, error)
             size = len(self.broker.log())
+            self.broker.fail("db", what, error)
             until(lambda n=size: "storing failed" in self.broker.log()[n:], "the log to say so")
             told = [len(sender.receipts) for sender in senders]
             self.progress(senders, 100)
