@@ -55,17 +55,12 @@ static bool may_read(struct tl_plugin *plugin, const struct tl_session *session,
 	}
 }
 
-static bool is_wildcard(struct tl_slice level)
-{
-	return level.len == 1 && (*(const char *)level.ptr == '+' || *(const char *)level.ptr == '#');
-}
-
 /* Whether a filter that stays under the root can ever match something that this session may read. */
 static bool may_subscribe(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_filter *filter)
 {
 	if (filter->kind == TL_TOPIC_UNKNOWN)
 		return strpbrk(filter->plain, "+#") != NULL;
-	if (is_wildcard(filter->name))
+	if (tl_level_is_wildcard(filter->name))
 		return filter->kind != TL_TOPIC_CONV && filter->kind != TL_TOPIC_USER && filter->kind != TL_TOPIC_REQ;
 	const struct tl_topic topic = {.kind = filter->kind, .name = filter->name};
 	return may_read(plugin, session, &topic);
@@ -73,7 +68,7 @@ static bool may_subscribe(struct tl_plugin *plugin, const struct tl_session *ses
 
 static void note_live(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
 {
-	bool named = filter->kind == TL_TOPIC_LIVE && !is_wildcard(filter->name);
+	bool named = filter->kind == TL_TOPIC_LIVE && !tl_level_is_wildcard(filter->name);
 	if (filter->kind == TL_TOPIC_LIVE || filter->kind == TL_TOPIC_UNKNOWN)
 		tl_live_subscribed(plugin->live, &session->live, named ? filter->name : tl_slice("", 0));
 }

@@ -27,20 +27,6 @@ static enum tl_err bad(struct incoming *in, const char *what)
 	return tl_fail(&in->why, TL_BAD_REQUEST, "%s", what);
 }
 
-static bool parse_u64(struct tl_slice text, uint64_t *value_out)
-{
-	const char *p = text.ptr;
-	uint64_t value = 0;
-	if (text.len == 0)
-		return false;
-	for (size_t i = 0; i < text.len; i++)
-		if (p[i] < '0' || p[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(p[i] - '0'), &value))
-			return false;
-	*value_out = value;
-	return true;
-}
-
 static enum tl_err take_id(struct incoming *in)
 {
 	struct tl_slice in_topic = in->topic->tail, property = in->properties->id;
@@ -78,9 +64,9 @@ static enum tl_err take_numbers(struct incoming *in)
 	struct tl_message *message = &in->message;
 	message->has_time = properties->time.ptr != NULL;
 	message->has_order = properties->order.ptr != NULL;
-	if (message->has_time && !parse_u64(properties->time, &message->time))
+	if (message->has_time && !tl_number_parse(properties->time, &message->time))
 		return bad(in, "'time' must be a whole number below 2^64");
-	if (message->has_order && (!parse_u64(properties->order, &message->order) || message->order == 0))
+	if (message->has_order && (!tl_number_parse(properties->order, &message->order) || message->order == 0))
 		return bad(in, "'order' must be a whole number above 0 and below 2^64");
 	return TL_OK;
 }

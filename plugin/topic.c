@@ -69,7 +69,7 @@ struct tl_topic tl_topic_parse(struct tl_slice root, const char *topic)
 	return parsed;
 }
 
-static bool is_wildcard(struct tl_slice level)
+bool tl_level_is_wildcard(struct tl_slice level)
 {
 	return level.len == 1 && (*(const char *)level.ptr == '+' || *(const char *)level.ptr == '#');
 }
@@ -112,7 +112,7 @@ struct tl_filter tl_filter_parse(struct tl_slice root, const char *filter)
 	if (!match_root(root, &rest, &open, &all))
 		return parsed;
 	parsed.reach = open ? TL_FILTER_ACROSS : TL_FILTER_INSIDE;
-	if (all || !cut_level(&rest, &word) || is_wildcard(word))
+	if (all || !cut_level(&rest, &word) || tl_level_is_wildcard(word))
 		return parsed;
 	parsed.kind = kind_of(word);
 	if (!cut_level(&rest, &parsed.name))

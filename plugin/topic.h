@@ -26,6 +26,9 @@ struct tl_topic {
 /* Takes a topic name (no filter) apart. `root` has neither leading nor trailing slash. */
 struct tl_topic tl_topic_parse(struct tl_slice root, const char *topic);
 
+/* Whether a level of a filter is a wildcard. */
+bool tl_level_is_wildcard(struct tl_slice level);
+
 /* What a subscription filter can match. */
 enum tl_filter_reach {
 	TL_FILTER_OUTSIDE, /* nothing under the root */

@@ -18,17 +18,40 @@ static const struct unit durations[] = {{"ms", 1},        {"s", 1000},      {"m"
 static const struct unit sizes[] = {{"", 1},          {"k", 1024},      {"m", 1048576}, {"g", 1073741824},
                                     {"K", 1024},      {"M", 1048576},   {"G", 1073741824}, {NULL, 0}};
 
-static bool parse_quantity(struct tl_slice text, const struct unit *units, uint64_t *value_out)
+bool tl_number_parse(struct tl_slice text, uint64_t *number_out)
 {
 	const char *p = text.ptr;
 	uint64_t number = 0;
+	for (size_t i = 0; i < text.len; i++)
+		if (p[i] < '0' || p[i] > '9' || __builtin_mul_overflow(number, 10, &number) ||
+		    __builtin_add_overflow(number, (uint64_t)(p[i] - '0'), &number))
+			return false;
+	*number_out = number;
+	return text.len > 0;
+}
+
+bool tl_cursor_numbers(struct tl_slice text, size_t count, uint64_t *numbers_out)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *begin = text.ptr, *dot = memchr(begin, '.', text.len);
+		size_t len = dot ? (size_t)(dot - begin) : text.len;
+		bool last = i + 1 == count;
+		if (last == (dot != NULL) || !tl_number_parse(tl_slice(begin, len), &numbers_out[i]))
+			return false;
+		text = last ? tl_slice("", 0) : tl_slice(dot + 1, text.len - len - 1);
+	}
+	return true;
+}
+
+static bool parse_quantity(struct tl_slice text, const struct unit *units, uint64_t *value_out)
+{
+	const char *p = text.ptr;
+	uint64_t number;
 	size_t digits = 0;
 
-	for (; digits < text.len && p[digits] >= '0' && p[digits] <= '9'; digits++)
-		if (__builtin_mul_overflow(number, 10, &number) ||
-		    __builtin_add_overflow(number, (uint64_t)(p[digits] - '0'), &number))
-			return false;
-	if (digits == 0)
+	while (digits < text.len && p[digits] >= '0' && p[digits] <= '9')
+		digits++;
+	if (!tl_number_parse(tl_slice(p, digits), &number))
 		return false;
 	struct tl_slice unit = tl_slice(p + digits, text.len - digits);
 	for (; units->name; units++)

@@ -43,6 +43,12 @@ struct tl_arg {
 TL_MUST_USE enum tl_err tl_params_parse(const struct tl_param *params, struct tl_slice args, struct tl_arg *args_out,
                                         struct tl_why *why);
 
+/* A whole number of decimal digits and nothing else. False if it is none or needs more than 64 bits. */
+bool tl_number_parse(struct tl_slice text, uint64_t *number_out);
+
+/* `count` such numbers with dots between them: what cursors are made of. */
+bool tl_cursor_numbers(struct tl_slice text, size_t count, uint64_t *numbers_out);
+
 /* A duration: digits and a unit, one of ms s m h d (60s, 90d), or "0". False if it is none or too large. */
 bool tl_duration_parse(struct tl_slice text, uint64_t *ms_out);
 

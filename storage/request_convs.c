@@ -125,16 +125,13 @@ static enum tl_err sort(struct listing *l)
 static enum tl_err find_start(const struct listing *l, const struct tl_arg *cursor, size_t *start_out,
                               struct tl_why *why)
 {
-	struct activity last;
-	char copy[64];
-	int used = 0;
+	uint64_t numbers[2];
 	*start_out = 0;
 	if (!cursor->given)
 		return TL_OK;
-	memcpy(copy, cursor->bytes.ptr, cursor->bytes.len);
-	copy[cursor->bytes.len] = '\0';
-	if (sscanf(copy, "%" SCNu64 ".%" SCNu64 "%n", &last.ts, &last.no, &used) != 2 || (size_t)used != cursor->bytes.len)
+	if (!tl_cursor_numbers(cursor->bytes, 2, numbers))
 		return tl_fail(why, TL_BAD_REQUEST, "'cursor' is none of this request's");
+	const struct activity last = {.ts = numbers[0], .no = numbers[1]};
 	while (*start_out < l->count && latest_first(&l->all[*start_out], &last) <= 0)
 		++*start_out;
 	return TL_OK;

@@ -244,16 +244,14 @@ static enum tl_err find_time_by_order(const struct tl_visibility *v, uint64_t ts
 
 static bool parse_cursor(struct tl_slice text, bool custom, struct start *start)
 {
-	char copy[64], direction;
-	int used = 0;
-	if (text.len >= sizeof copy)
+	const char *p = text.ptr;
+	uint64_t numbers[2];
+	if ((p[0] != 'a' && p[0] != 'b') || !tl_cursor_numbers(tl_slice(p + 1, text.len - 1), custom ? 2 : 1, numbers))
 		return false;
-	memcpy(copy, text.ptr, text.len);
-	copy[text.len] = '\0';
-	int fields = custom ? sscanf(copy, "%c%" SCNu64 ".%" SCNu64 "%n", &direction, &start->order, &start->cseq, &used)
-	                    : sscanf(copy, "%c%" SCNu64 "%n", &direction, &start->cseq, &used);
-	start->forwards = fields > 0 && direction == 'a';
-	return fields == (custom ? 3 : 2) && (size_t)used == text.len && (direction == 'a' || direction == 'b');
+	start->forwards = p[0] == 'a';
+	start->order = numbers[0];
+	start->cseq = numbers[custom ? 1 : 0];
+	return true;
 }
 
 static enum tl_err find_start(const struct tl_visibility *v, const struct tl_arg *args, bool custom,

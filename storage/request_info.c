@@ -98,14 +98,8 @@ static enum tl_err pack_member(struct tl_pack *out, const struct tl_visibility *
 
 static bool parse_cursor(const struct tl_arg *cursor, uint64_t *after_out)
 {
-	char copy[32];
-	int used = 0;
 	*after_out = 0;
-	if (!cursor->given)
-		return true;
-	memcpy(copy, cursor->bytes.ptr, cursor->bytes.len);
-	copy[cursor->bytes.len] = '\0';
-	return sscanf(copy, "%" SCNu64 "%n", after_out, &used) == 1 && (size_t)used == cursor->bytes.len;
+	return !cursor->given || (tl_cursor_numbers(cursor->bytes, 1, after_out) && *after_out < UINT64_MAX);
 }
 
 static enum tl_err list_members(const struct tl_visibility *v, struct tl_iter *iter, uint64_t after, uint64_t limit,

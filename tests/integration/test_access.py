@@ -260,6 +260,29 @@ class Wall(TimelineTest):
         new.ok("hello", tag="own")
         self.assertEqual([m for m in new.inbox if not m.topic.endswith("/own")], [])
 
+    def test_takeover_with_a_live_message_among_what_waits(self):
+        """Being entitled to the live message does not entitle to the responses behind it."""
+        device, group = self.uid("shared"), self.uid("group")
+        sender = self.client(self.bob)
+        sender.ok("create", {"conv": group, "members": [self.alice, self.eve]})
+        sock = raw_connect(self.broker, self.alice, device, clean=False)
+        sock.settimeout(DEADLINE)
+        data = b""
+        sock.sendall(raw_packet(0x82, struct.pack("!H", 1) + raw_text(f"im/live/{group}") + b"\x01"))
+        while b"\x90" not in data:
+            data += sock.recv(65536)
+        sender.send_ok(f"conv/{group}", b"for everyone", mid="m1")
+        while b"for everyone" not in data:
+            data += sock.recv(65536)
+        sock.sendall(raw_publish("im/req/sync", b'{"after":0}', 2))
+        while b'"messages"' not in data:
+            data += sock.recv(65536)
+        sock.close()
+        new = self.client(self.eve, device, version=MQTT311, clean=False)
+        new.ok("hello", tag="own")
+        responses = [m.topic for m in new.inbox if m.topic.startswith("im/res/") and not m.topic.endswith("/own")]
+        self.assertEqual(responses, [])
+
 
 def raw_text(text):
     return struct.pack("!H", len(text.encode())) + text.encode()

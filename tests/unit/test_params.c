@@ -245,6 +245,19 @@ static int set_up(void **state)
 	return 0;
 }
 
+static void test_cursors(void **state)
+{
+	uint64_t numbers[2];
+	(void)state;
+	assert_true(tl_cursor_numbers(tl_slice_str("7.18446744073709551615"), 2, numbers));
+	assert_true(numbers[0] == 7 && numbers[1] == UINT64_MAX);
+	assert_true(tl_cursor_numbers(tl_slice_str("0"), 1, numbers));
+	static const char *const bad[] = {"", ".", "1.", ".1", "1.2.3", "-1.2", "+1.2", " 1.2", "1.2 ", "1", "1.x",
+	                                  "18446744073709551616.1"};
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		assert_false(tl_cursor_numbers(tl_slice_str(bad[i]), 2, numbers));
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
@@ -259,6 +272,7 @@ int main(void)
 		cmocka_unit_test(test_cids),          cmocka_unit_test(test_uid),       cmocka_unit_test(test_uids),
 		cmocka_unit_test(test_choice),        cmocka_unit_test(test_durations), cmocka_unit_test(test_duration_argument),
 		cmocka_unit_test(test_overflow),      cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_cursors),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
