@@ -34,32 +34,38 @@ void tl_answer_info(struct tl_answer *answer, const struct tl_conversation_recor
 	tl_answer_uint(answer, "count", record->member_count);
 }
 
-/* The conversation, for one who is a member now. */
-static enum tl_err open_as_member(const struct tl_reading *reading, const struct tl_call *call,
-                                  struct tl_snapshot *snapshot, struct tl_visibility *v)
-{
-	enum tl_err err = tl_visibility_open(reading->database->engine, snapshot, call->args[0].bytes, call->user, v);
-	if (err == TL_OK && !v->present) {
-		tl_visibility_close(v);
-		err = TL_NOT_MEMBER;
-	}
-	return err;
-}
+typedef enum tl_err (*answer_function)(const struct tl_visibility *v, const struct tl_call *call,
+                                       struct tl_answer *answer);
 
-enum tl_err tl_info(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
+/* Answers about the conversation that the first argument names, to one who is a member now. */
+static enum tl_err answer_member(const struct tl_reading *reading, const struct tl_call *call,
+                                 struct tl_answer *answer, answer_function function)
 {
+	struct tl_engine *engine = reading->database->engine;
 	struct tl_snapshot *snapshot;
 	struct tl_visibility v;
-	enum tl_err err = tl_snapshot_new(reading->database->engine, &snapshot);
+	enum tl_err err = tl_snapshot_new(engine, &snapshot);
 	if (err != TL_OK)
 		return err;
-	err = open_as_member(reading, call, snapshot, &v);
+	err = tl_visibility_open(engine, snapshot, call->args[0].bytes, call->user, &v);
 	if (err == TL_OK) {
-		tl_answer_info(answer, &v.conversation, v.conversation_head);
+		err = v.present ? function(&v, call, answer) : TL_NOT_MEMBER;
 		tl_visibility_close(&v);
 	}
 	tl_snapshot_free(snapshot);
 	return err;
+}
+
+static enum tl_err answer_info(const struct tl_visibility *v, const struct tl_call *call, struct tl_answer *answer)
+{
+	(void)call;
+	tl_answer_info(answer, &v->conversation, v->conversation_head);
+	return TL_OK;
+}
+
+enum tl_err tl_info(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
+{
+	return answer_member(reading, call, answer, answer_info);
 }
 
 /* --- members: in the order of their numbers; a cursor is the last number of the page before --- */
@@ -147,16 +153,5 @@ static enum tl_err answer_members(const struct tl_visibility *v, const struct tl
 
 enum tl_err tl_members(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
-	struct tl_snapshot *snapshot;
-	struct tl_visibility v;
-	enum tl_err err = tl_snapshot_new(reading->database->engine, &snapshot);
-	if (err != TL_OK)
-		return err;
-	err = open_as_member(reading, call, snapshot, &v);
-	if (err == TL_OK) {
-		err = answer_members(&v, call, answer);
-		tl_visibility_close(&v);
-	}
-	tl_snapshot_free(snapshot);
-	return err;
+	return answer_member(reading, call, answer, answer_members);
 }

@@ -37,9 +37,8 @@ struct tl_writer {
 	bool counted;          /* the record at hand is one that counts as pending */
 
 	pthread_t thread;
-	pthread_mutex_t lock;  /* guards the rest, but the atomics */
-	pthread_cond_t moved;  /* applied has grown, or stop was set */
-	uint64_t applied;      /* = committed, for others */
+	pthread_mutex_t lock;     /* for `stopping` */
+	pthread_cond_t stopping;  /* stop was set */
 	_Atomic bool stop;
 	_Atomic bool failing;
 	_Atomic uint64_t records, messages, inbox_entries, batches, failures;
@@ -180,10 +179,6 @@ static void publish(struct tl_writer *writer, uint64_t end)
 	count(&writer->inbox_entries, commit.append_count);
 	writer->committed = end;
 	tl_ingest_queue_release(writer->queue, end);
-	pthread_mutex_lock(&writer->lock);
-	writer->applied = end;
-	pthread_cond_broadcast(&writer->moved);
-	pthread_mutex_unlock(&writer->lock);
 }
 
 static void trim(struct tl_writer *writer)
@@ -207,7 +202,7 @@ static void pause_ms(struct tl_writer *writer, unsigned ms)
 		until.tv_nsec -= 1000000000;
 	}
 	pthread_mutex_lock(&writer->lock);
-	while (!atomic_load(&writer->stop) && pthread_cond_timedwait(&writer->moved, &writer->lock, &until) != ETIMEDOUT)
+	while (!atomic_load(&writer->stop) && pthread_cond_timedwait(&writer->stopping, &writer->lock, &until) != ETIMEDOUT)
 		;
 	pthread_mutex_unlock(&writer->lock);
 }
@@ -325,14 +320,13 @@ static enum tl_err init(struct tl_writer *writer)
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&writer->moved, &monotonic);
+	pthread_cond_init(&writer->stopping, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	pthread_mutex_init(&writer->lock, NULL);
 
 	enum tl_err err = tl_database_read_uint(writer->database, TL_META_WATERMARK, &writer->committed);
 	if (err != TL_OK)
 		return err;
-	writer->applied = writer->committed;
 	writer->start_end = writer->replay_until = tl_ingest_queue_end(writer->queue);
 	writer->catching_up = writer->start_end > writer->committed;
 	if (writer->catching_up)
@@ -373,30 +367,14 @@ void tl_writer_close(struct tl_writer *writer)
 		return;
 	pthread_mutex_lock(&writer->lock);
 	atomic_store(&writer->stop, true);
-	pthread_cond_broadcast(&writer->moved);
+	pthread_cond_broadcast(&writer->stopping);
 	pthread_mutex_unlock(&writer->lock);
 	tl_ingest_queue_wake(writer->queue);
 	pthread_join(writer->thread, NULL);
 	tl_transaction_fini(&writer->txn);
-	pthread_cond_destroy(&writer->moved);
+	pthread_cond_destroy(&writer->stopping);
 	pthread_mutex_destroy(&writer->lock);
 	free(writer);
-}
-
-bool tl_writer_drain(struct tl_writer *writer, unsigned timeout_ms)
-{
-	uint64_t end = tl_ingest_queue_end(writer->queue);
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000 + 1;
-	int rc = 0;
-
-	pthread_mutex_lock(&writer->lock);
-	while (writer->applied < end && rc == 0)
-		rc = pthread_cond_timedwait(&writer->moved, &writer->lock, &until);
-	bool drained = writer->applied >= end;
-	pthread_mutex_unlock(&writer->lock);
-	return drained;
 }
 
 struct tl_writer_stats tl_writer_stats(const struct tl_writer *writer)

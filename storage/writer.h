@@ -53,10 +53,6 @@ TL_MUST_USE enum tl_err tl_writer_open(struct tl_database *database, struct tl_i
 /* Lets the batch at hand finish, stops the thread; what still waits in the queue stays there. NULL is legal. */
 void tl_writer_close(struct tl_writer *writer);
 
-/* Blocks until everything appended to the queue before the call has been applied and told, or `timeout_ms` is over
- * (false). Any thread but the writer. */
-bool tl_writer_drain(struct tl_writer *writer, unsigned timeout_ms);
-
 struct tl_writer_stats tl_writer_stats(const struct tl_writer *writer);
 
 #endif
