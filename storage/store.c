@@ -28,6 +28,7 @@ struct tl_store {
 	struct tl_database database;
 	struct tl_ingest_queue *queue;
 	struct tl_checkpoints checkpoints;
+	struct tl_chores chores;
 	struct tl_membership_versions versions;
 	struct tl_membership *membership; /* front thread's */
 	struct tl_writer *writer;
@@ -121,14 +122,16 @@ static enum tl_err open_writer(struct tl_store *store, struct tl_why *why)
 		.cached_members = store->options.cached_conversations * MEMBERS_PER_CONVERSATION,
 		.events = store->options.events,
 	};
-	enum tl_err err = tl_writer_open(&store->database, store->queue, &store->checkpoints, &store->versions, &options,
-	                                 &store->writer);
+	enum tl_err err = tl_writer_open(&store->database, store->queue, &store->checkpoints, &store->chores,
+	                                 &store->versions, &options, &store->writer);
 	return err == TL_OK ? TL_OK : tl_fail(why, err, "the writer cannot start: %s", tl_err_text(err));
 }
 
 static enum tl_err open_parts(struct tl_store *store, struct tl_why *why)
 {
 	enum tl_err err = tl_checkpoints_init(&store->checkpoints);
+	if (err == TL_OK)
+		err = tl_chores_init(&store->chores);
 	if (err != TL_OK)
 		return err;
 	if ((err = check_directory(store->options.dir, why)) != TL_OK || (err = open_database(store, why)) != TL_OK ||
@@ -162,6 +165,7 @@ void tl_store_close(struct tl_store *store)
 	if (!store)
 		return;
 	tl_writer_close(store->writer);
+	tl_chores_fini(&store->chores);
 	tl_membership_free(store->membership);
 	tl_ingest_queue_close(store->queue);
 	tl_database_close(&store->database);

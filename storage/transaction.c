@@ -71,6 +71,12 @@ void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool r
 	txn->replaying = txn->users.replaying = txn->conversations.replaying = replaying;
 }
 
+/* What chores append comes after all that is applied and before the next record. */
+void tl_transaction_chores(struct tl_transaction *txn, uint64_t committed)
+{
+	tl_transaction_record(txn, committed > 0 ? committed - 1 : 0, false);
+}
+
 enum tl_err tl_transaction_iter(struct tl_transaction *txn, struct tl_iter **iter_out)
 {
 	if (!txn->iter) {

@@ -67,6 +67,9 @@ void tl_transaction_release(struct tl_transaction *txn);
 /* Before each record. */
 void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool replaying);
 
+/* Before the chores of a batch (chores.h). `committed`: everything before this queue position is in the database. */
+void tl_transaction_chores(struct tl_transaction *txn, uint64_t committed);
+
 /* An iterator on the state before the batch. */
 TL_MUST_USE enum tl_err tl_transaction_iter(struct tl_transaction *txn, struct tl_iter **iter_out);
 

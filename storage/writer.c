@@ -21,6 +21,7 @@ struct tl_writer {
 	struct tl_database *database;
 	struct tl_ingest_queue *queue;
 	struct tl_checkpoints *checkpoints;
+	struct tl_chores *chores;
 	struct tl_membership_versions *versions;
 	struct tl_writer_options options;
 
@@ -35,6 +36,7 @@ struct tl_writer {
 	uint64_t batch_records;
 	bool alone;            /* the record at hand shares its batch with no other that changes something */
 	bool counted;          /* the record at hand is one that counts as pending */
+	bool chores_wait;      /* a record that needs a batch to itself comes first */
 
 	pthread_t thread;
 	pthread_mutex_t lock;     /* for `stopping` */
@@ -121,17 +123,27 @@ static enum tl_err apply_next(struct tl_writer *writer, uint64_t *next)
 	return ends ? TL_END : TL_OK;
 }
 
+/* At most half a batch, so that messages do not wait behind chores. */
+static enum tl_err apply_chores(struct tl_writer *writer)
+{
+	if (writer->chores_wait)
+		return TL_OK;
+	tl_transaction_chores(&writer->txn, writer->committed);
+	return tl_chores_apply(writer->chores, &writer->txn, writer->options.batch_keys / 2);
+}
+
 /* Applies what waits, up to a full batch. *end_out: where the batch ends. */
 static enum tl_err fill(struct tl_writer *writer, uint64_t *end_out)
 {
 	uint64_t next = writer->committed;
-	enum tl_err err = TL_OK;
+	enum tl_err err = apply_chores(writer);
 
 	writer->batch_changes = writer->batch_records = 0;
 	while (err == TL_OK && !batch_is_full(writer))
 		err = apply_next(writer, &next);
 	if (err != TL_OK && err != TL_END)
 		return err;
+	writer->chores_wait = err == TL_END && writer->batch_records == 0 && tl_batch_count(writer->txn.batch) > 0;
 	*end_out = next;
 	return TL_OK;
 }
@@ -177,6 +189,7 @@ static void publish(struct tl_writer *writer, uint64_t end)
 		writer->options.events.committed(writer->options.events.ctx, &commit);
 	count(&writer->messages, commit.delivery_count);
 	count(&writer->inbox_entries, commit.append_count);
+	tl_chores_committed(writer->chores);
 	writer->committed = end;
 	tl_ingest_queue_release(writer->queue, end);
 }
@@ -216,6 +229,7 @@ static void note_success(struct tl_writer *writer)
 
 static void forget_all(struct tl_writer *writer)
 {
+	tl_chores_failed(writer->chores);
 	tl_transaction_clear(&writer->txn);
 	tl_users_clear(&writer->txn.users);
 	tl_conversations_clear(&writer->txn.conversations);
@@ -300,7 +314,7 @@ static void *run(void *arg)
 	struct tl_writer *writer = arg;
 	while (!atomic_load(&writer->stop))
 		if (tl_ingest_queue_wait(writer->queue, writer->committed, IDLE_MS) ||
-		    tl_checkpoints_pending(writer->checkpoints))
+		    tl_checkpoints_pending(writer->checkpoints) || tl_chores_pending(writer->chores))
 			step(writer);
 	return NULL;
 }
@@ -336,8 +350,9 @@ static enum tl_err init(struct tl_writer *writer)
 }
 
 enum tl_err tl_writer_open(struct tl_database *database, struct tl_ingest_queue *queue,
-                           struct tl_checkpoints *checkpoints, struct tl_membership_versions *versions,
-                           const struct tl_writer_options *options, struct tl_writer **writer_out)
+                           struct tl_checkpoints *checkpoints, struct tl_chores *chores,
+                           struct tl_membership_versions *versions, const struct tl_writer_options *options,
+                           struct tl_writer **writer_out)
 {
 	struct tl_writer *writer = calloc(1, sizeof *writer);
 	if (!writer)
@@ -345,6 +360,7 @@ enum tl_err tl_writer_open(struct tl_database *database, struct tl_ingest_queue 
 	writer->database = database;
 	writer->queue = queue;
 	writer->checkpoints = checkpoints;
+	writer->chores = chores;
 	writer->versions = versions;
 	writer->options = *options;
 	enum tl_err err = tl_transaction_init(&writer->txn, database);

@@ -1,5 +1,6 @@
 /* The writer: one thread that takes what waits in the ingest queue, applies it, and commits it in batches.
  *
+ *     chores ─┐
  *     ingest queue ──► apply (send.c, request_*.c) ──► one batch + watermark ──► commit ──► told ──► queue released
  *
  *   (W1) The watermark is committed in the same batch as what it covers, so a replay begins exactly where the last
@@ -12,6 +13,7 @@
 #define TL_WRITER_H
 
 #include "checkpoints.h"
+#include "chores.h"
 #include "commit.h"
 #include "database.h"
 #include "ingest_queue.h"
@@ -47,8 +49,9 @@ struct tl_writer;
 
 /* Starts the thread. All that is passed is borrowed until close. */
 TL_MUST_USE enum tl_err tl_writer_open(struct tl_database *database, struct tl_ingest_queue *queue,
-                                       struct tl_checkpoints *checkpoints, struct tl_membership_versions *versions,
-                                       const struct tl_writer_options *options, struct tl_writer **writer_out);
+                                       struct tl_checkpoints *checkpoints, struct tl_chores *chores,
+                                       struct tl_membership_versions *versions, const struct tl_writer_options *options,
+                                       struct tl_writer **writer_out);
 
 /* Lets the batch at hand finish, stops the thread; what still waits in the queue stays there. NULL is legal. */
 void tl_writer_close(struct tl_writer *writer);
