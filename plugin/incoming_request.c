@@ -5,6 +5,7 @@
 #include "msgpack_reader.h"
 
 #include <mosquitto.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@ enum {
 /* A request that reads, on its way through a reader thread. */
 struct reading {
 	struct tl_job job;
+	struct tl_pull pull;
 	struct tl_plugin *plugin;
 	const struct tl_request *request; /* NULL: the current seq is to be told, in the route's codec */
 	struct tl_route route;
@@ -84,7 +86,8 @@ static struct tl_asked asked_by(const struct reading *reading, const struct tl_p
 	return asked;
 }
 
-static void answer_reading(struct reading *reading)
+/* False where the reading has been put off: then somebody else has it. */
+static bool answer_reading(struct reading *reading)
 {
 	struct tl_plugin *plugin = reading->plugin;
 	struct tl_asked asked = {0};
@@ -105,8 +108,10 @@ static void answer_reading(struct reading *reading)
 		                             .raw = tl_pack_bytes(&map),
 		                             .weigh = route->codec == TL_CODEC_JSON ? tl_codec_weigh_json : NULL,
 		                             .now = tl_now_ms()};
-		err = tl_store_read(plugin->store, reading->request, call, &answer);
+		err = tl_store_try_read(plugin->store, reading->request, call, &answer, &reading->pull);
 	}
+	if (err == TL_AGAIN)
+		goto done;
 	const struct tl_response response = {
 		.op = reading->request->name,
 		.rid = route->rid,
@@ -116,8 +121,17 @@ static void answer_reading(struct reading *reading)
 		.field_count = answer.field_count,
 	};
 	tl_answer_send(plugin, route, reading->user, reading->device, &response, &asked);
+done:
 	tl_pack_fini(&map);
 	tl_answer_fini(&answer);
+	return err != TL_AGAIN;
+}
+
+/* The writer's thread: the page that was missing is there. */
+static void read_again(struct tl_pull *pull)
+{
+	struct reading *reading = (struct reading *)(void *)((char *)pull - offsetof(struct reading, pull));
+	tl_worker_pool_resubmit(reading->plugin->readers, &reading->job);
 }
 
 /* Exactly one packet leaves here whatever happens, because the session counts on it. */
@@ -140,10 +154,10 @@ static void answer_latest(struct reading *reading)
 static void run(struct tl_job *job)
 {
 	struct reading *reading = (struct reading *)(void *)job;
-	if (reading->request)
-		answer_reading(reading);
-	else
+	if (!reading->request)
 		answer_latest(reading);
+	else if (!answer_reading(reading))
+		return;
 	free(reading);
 }
 
@@ -171,6 +185,7 @@ static struct reading *reading_new(struct tl_plugin *plugin, const struct tl_ses
 		return NULL;
 	char *to = reading->data;
 	reading->job = (struct tl_job){.run = run, .discard = discard};
+	reading->pull.ready = read_again;
 	reading->plugin = plugin;
 	reading->route = *route;
 	reading->route.topic = place(&to, route->topic);

@@ -39,6 +39,7 @@ static const struct option table[] = {
 	{"dedup_window", TIME, AT(dedup_window), "7d", 0, 3650 * DAY, NULL},
 	{"recall_window", TIME, AT(recall_window), "2m", 0, 3650 * DAY, NULL},
 	{"edit_window", TIME, AT(edit_window), "15m", 0, 3650 * DAY, NULL},
+	{"write_fanout_max", NUMBER, AT(write_fanout_max), "500", 0, 1000000, NULL},
 	{"max_members", NUMBER, AT(max_members), "100000", 2, 10000000, NULL},
 	{"max_conversations", NUMBER, AT(max_conversations), "5000", 1, 10000000, NULL},
 	{"queue_max", SIZE, AT(queue_max), "256m", MIB, 1024 * GIB, NULL},

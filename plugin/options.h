@@ -23,6 +23,7 @@ struct tl_options {
 	uint64_t dedup_window;      /* ms */
 	uint64_t recall_window;     /* ms */
 	uint64_t edit_window;       /* ms */
+	uint64_t write_fanout_max;  /* members */
 	uint64_t max_members;
 	uint64_t max_conversations;
 	uint64_t queue_max;         /* bytes */

@@ -166,6 +166,7 @@ static struct tl_store_options store_options(struct tl_plugin *plugin)
 				.dedup_window_ms = options->dedup_window,
 				.recall_window_ms = options->recall_window,
 				.edit_window_ms = options->edit_window,
+				.write_fanout_max = options->write_fanout_max,
 				.max_members = options->max_members,
 				.max_conversations = options->max_conversations,
 			},
@@ -197,11 +198,14 @@ static enum tl_err open_parts(struct tl_plugin *plugin, struct tl_why *why)
 	return err;
 }
 
-/* Workers first, so that nobody uses what is closed after them. */
+/* Workers first, so that nobody uses what is closed after them; but until the store is closed it may hand back what one of
+ * them has put off. */
 static void close_parts(struct tl_plugin *plugin)
 {
-	tl_worker_pool_close(plugin->readers);
+	if (plugin->readers)
+		tl_worker_pool_stop(plugin->readers);
 	tl_store_close(plugin->store);
+	tl_worker_pool_close(plugin->readers);
 	while (plugin->sessions.by_client)
 		end_session(plugin, plugin->sessions.by_client);
 	tl_sessions_fini(&plugin->sessions);

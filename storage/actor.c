@@ -19,9 +19,11 @@ enum tl_err tl_actor_find(struct tl_transaction *txn, const struct tl_call *call
 		return TL_NOT_MEMBER;
 	if (err == TL_OK)
 		err = tl_transaction_find_user(txn, call->user, &actor.user);
+	actor.member = NULL;
+	if (err == TL_OK && actor.user)
+		err = tl_conversations_member(&txn->conversations, actor.conversation, actor.user->no, &actor.member);
 	if (err != TL_OK)
 		return err;
-	actor.member = actor.user ? tl_conversation_member(actor.conversation, actor.user->no) : NULL;
 	actor.rank = tl_rank_of(&actor.conversation->record, actor.member ? &actor.member->record : NULL, call->user);
 	*actor_out = actor;
 	return TL_OK;

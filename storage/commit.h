@@ -4,6 +4,7 @@
 #define TL_COMMIT_H
 
 #include "error.h"
+#include "records.h"
 #include "slice.h"
 
 #include <stdbool.h>
@@ -24,6 +25,7 @@ struct tl_outcome {
 /* A message that is now in its store timeline, or an event that is now in one user's inbox. */
 struct tl_delivery {
 	struct tl_slice cid; /* empty: about no conversation */
+	uint64_t conversation_no; /* 0: about none */
 	uint64_t cseq;       /* 0: an event for one user */
 	struct tl_slice message; /* as kept, see message.h */
 };
@@ -36,6 +38,18 @@ struct tl_inbox_append {
 	bool quiet;        /* the user has muted the conversation */
 };
 
+/* What one user has yet to take in of one conversation, as it is now: everything above `record.pulled`, up to
+ * `record.until` or for ever. Once these are equal there is no such backlog any more. Those of one user and conversation
+ * come in the order in which they happened. */
+struct tl_backlog_change {
+	struct tl_slice uid;
+	uint64_t inbox_head;      /* the last seq in the user's inbox */
+	uint64_t conversation_no;
+	uint64_t since;           /* cseq at which it began; tells several of one conversation apart */
+	struct tl_backlog_record record;
+	bool quiet;               /* the user has muted the conversation */
+};
+
 struct tl_commit {
 	const struct tl_outcome *outcomes;
 	size_t outcome_count;
@@ -43,6 +57,9 @@ struct tl_commit {
 	size_t delivery_count;
 	const struct tl_inbox_append *appends;
 	size_t append_count;
+	const struct tl_backlog_change *backlogs;
+	size_t backlog_count;
+	uint64_t pulled_count; /* inbox entries that members have taken in, told to nobody */
 	const struct tl_slice *regrouped; /* conversations whose members, or what they may do, have changed */
 	size_t regrouped_count;
 };

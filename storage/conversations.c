@@ -10,17 +10,36 @@
 
 static const struct tl_slice own_record = {"", 0};
 
+/* A member found by number, of a conversation whose members are not all at hand. */
+struct tl_looked_up {
+	struct tl_member member;
+	UT_hash_handle hh;
+};
+
 void tl_conversations_init(struct tl_conversations *conversations, struct tl_database *database)
 {
 	*conversations = (struct tl_conversations){.database = database, .numbers = {.key = TL_META_NEXT_CONVERSATION}};
+}
+
+static void free_members(struct tl_conversation *conversation)
+{
+	struct tl_looked_up *found, *next;
+	HASH_ITER(hh, conversation->looked_up, found, next)
+	{
+		HASH_DEL(conversation->looked_up, found);
+		free(found);
+	}
+	free(conversation->members);
+	conversation->members = NULL;
+	conversation->member_count = 0;
 }
 
 static void conversation_free(struct tl_conversation *conversation)
 {
 	if (!conversation)
 		return;
+	free_members(conversation);
 	free(conversation->bytes);
-	free(conversation->members);
 	free(conversation);
 }
 
@@ -159,34 +178,94 @@ static enum tl_err load_head(struct tl_engine *engine, struct tl_iter *iter, str
 	return err;
 }
 
-static enum tl_err add_member(struct tl_conversation *conversation, size_t *room, struct tl_slice key,
-                              struct tl_slice value)
+/* Calls `each` for every member in the database, by ascending number. */
+static enum tl_err each_stored(struct tl_iter *iter, uint64_t conversation_no,
+                               enum tl_err (*each)(void *ctx, const struct tl_member *member), void *ctx)
 {
-	struct tl_member member = {0};
-	if (!tl_ordered_int_read(key.ptr, key.len, &member.user_no) ||
-	    !tl_member_record_unpack(value, &member.record))
-		return TL_CORRUPT;
-	if (conversation->member_count == *room) {
-		size_t more = *room ? *room * 2 : 2;
-		struct tl_member *grown = realloc(conversation->members, more * sizeof *grown);
+	enum tl_err err = TL_OK;
+	tl_iter_retarget(iter, tl_partition(TL_PART_MEMBERS, conversation_no));
+	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there && err == TL_OK; there = tl_iter_next(iter)) {
+		struct tl_slice key = tl_iter_key(iter);
+		struct tl_member member = {0};
+		if (!tl_ordered_int_read(key.ptr, key.len, &member.user_no) ||
+		    !tl_member_record_unpack(tl_iter_value(iter), &member.record))
+			return TL_CORRUPT;
+		err = each(ctx, &member);
+	}
+	return err == TL_OK ? tl_iter_error(iter) : err;
+}
+
+/* Members being loaded. */
+struct loading {
+	struct tl_member *members;
+	size_t count, room;
+};
+
+static enum tl_err load_member(void *ctx, const struct tl_member *member)
+{
+	struct loading *loading = ctx;
+	if (loading->count == loading->room) {
+		size_t more = loading->room ? loading->room * 2 : 2;
+		struct tl_member *grown = realloc(loading->members, more * sizeof *grown);
 		if (!grown)
 			return TL_NO_MEMORY;
-		conversation->members = grown;
-		*room = more;
+		loading->members = grown;
+		loading->room = more;
 	}
-	conversation->members[conversation->member_count++] = member;
+	loading->members[loading->count++] = *member;
 	return TL_OK;
 }
 
 static enum tl_err load_members(struct tl_iter *iter, struct tl_conversation *conversation)
 {
-	enum tl_err err = TL_OK;
-	size_t room = 0;
+	struct loading loading = {0};
+	enum tl_err err = each_stored(iter, conversation->no, load_member, &loading);
+	if (err != TL_OK) {
+		free(loading.members);
+		return err;
+	}
+	for (size_t i = 0; i < loading.count; i++) {
+		struct tl_looked_up *newer;
+		HASH_FIND(hh, conversation->looked_up, &loading.members[i].user_no, sizeof(uint64_t), newer);
+		if (newer)
+			loading.members[i] = newer->member;
+	}
+	free_members(conversation);
+	conversation->members = loading.members;
+	conversation->member_count = loading.count;
+	conversation->whole = true;
+	return TL_OK;
+}
 
-	tl_iter_retarget(iter, tl_partition(TL_PART_MEMBERS, conversation->no));
-	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there && err == TL_OK; there = tl_iter_next(iter))
-		err = add_member(conversation, &room, tl_iter_key(iter), tl_iter_value(iter));
-	return err == TL_OK ? tl_iter_error(iter) : err;
+enum tl_err tl_conversations_load_members(struct tl_conversations *conversations, struct tl_iter *iter,
+                                          struct tl_conversation *conversation)
+{
+	size_t before = conversation->member_count;
+	if (conversation->whole)
+		return TL_OK;
+	enum tl_err err = load_members(iter, conversation);
+	conversations->member_count += conversation->member_count - before;
+	return err;
+}
+
+void tl_conversations_forget_members(struct tl_conversations *conversations, struct tl_conversation *conversation)
+{
+	conversations->member_count -= conversation->member_count;
+	free_members(conversation);
+	conversation->whole = false;
+}
+
+enum tl_err tl_conversations_each_member(struct tl_conversations *conversations, struct tl_iter *iter,
+                                         struct tl_conversation *conversation,
+                                         enum tl_err (*each)(void *ctx, const struct tl_member *member), void *ctx)
+{
+	enum tl_err err = TL_OK;
+	(void)conversations;
+	if (!conversation->whole)
+		return each_stored(iter, conversation->no, each, ctx);
+	for (size_t i = 0; i < conversation->member_count && err == TL_OK; i++)
+		err = each(ctx, &conversation->members[i]);
+	return err;
 }
 
 enum tl_err tl_block_read(struct tl_engine *engine, uint64_t user_no, struct tl_slice other, bool *blocks_out)
@@ -226,7 +305,7 @@ static enum tl_err load(struct tl_engine *engine, struct tl_iter *iter, uint64_t
 	enum tl_err err = tl_conversation_read(engine, NULL, no, &conversation->record, &conversation->bytes);
 	if (err == TL_OK)
 		err = load_head(engine, iter, conversation);
-	if (err == TL_OK)
+	if (err == TL_OK && !conversation->record.on_read)
 		err = load_members(iter, conversation);
 	if (err == TL_OK)
 		err = load_blocks(engine, conversation);
@@ -236,6 +315,14 @@ static enum tl_err load(struct tl_engine *engine, struct tl_iter *iter, uint64_t
 	}
 	*conversation_out = conversation;
 	return TL_OK;
+}
+
+static bool has_members(struct tl_iter *iter, const struct tl_conversation *conversation)
+{
+	if (conversation->whole)
+		return conversation->member_count > 0;
+	tl_iter_retarget(iter, tl_partition(TL_PART_MEMBERS, conversation->no));
+	return tl_iter_seek(iter, tl_slice("", 0));
 }
 
 enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct tl_iter *iter, struct tl_slice cid,
@@ -252,7 +339,7 @@ enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct
 			err = load(engine, iter, no, &conversation);
 		if (err != TL_OK)
 			return err; /* a name without a record: its creation got no further, and is done again */
-		if (conversations->replaying && conversation->member_count == 0 && !conversation->record.dissolved) {
+		if (conversations->replaying && !has_members(iter, conversation) && !conversation->record.dissolved) {
 			conversation_free(conversation);
 			return TL_NOT_FOUND; /* nor did this one */
 		}
@@ -318,6 +405,7 @@ static enum tl_err fill(struct tl_conversation *conversation, struct tl_slice by
 	memcpy(conversation->bytes, bytes.ptr, bytes.len);
 	memcpy(conversation->members, members, member_count * sizeof *members);
 	conversation->member_count = member_count;
+	conversation->whole = true;
 	qsort(conversation->members, member_count, sizeof *members, by_user_no);
 	bool ok = tl_conversation_record_unpack(tl_slice(conversation->bytes, bytes.len), &conversation->record);
 	return ok ? TL_OK : TL_CORRUPT;
@@ -368,9 +456,49 @@ done:
 struct tl_member *tl_conversation_member(const struct tl_conversation *conversation, uint64_t user_no)
 {
 	struct tl_member wanted = {.user_no = user_no};
+	struct tl_looked_up *found;
 	if (conversation->member_count == 0)
 		return NULL;
-	return bsearch(&wanted, conversation->members, conversation->member_count, sizeof wanted, by_user_no);
+	if (conversation->whole)
+		return bsearch(&wanted, conversation->members, conversation->member_count, sizeof wanted, by_user_no);
+	HASH_FIND(hh, conversation->looked_up, &user_no, sizeof user_no, found);
+	return found ? &found->member : NULL;
+}
+
+static struct tl_looked_up *remember(struct tl_conversations *conversations, struct tl_conversation *conversation,
+                                     const struct tl_member *member)
+{
+	struct tl_looked_up *found = malloc(sizeof *found);
+	if (!found)
+		return NULL;
+	found->member = *member;
+	HASH_ADD(hh, conversation->looked_up, member.user_no, sizeof found->member.user_no, found);
+	conversation->member_count++;
+	conversations->member_count++;
+	return found;
+}
+
+enum tl_err tl_conversations_member(struct tl_conversations *conversations, struct tl_conversation *conversation,
+                                    uint64_t user_no, struct tl_member **member_out)
+{
+	struct tl_member member = {.user_no = user_no}, *at_hand = tl_conversation_member(conversation, user_no);
+	if (at_hand || conversation->whole) {
+		*member_out = at_hand;
+		return TL_OK;
+	}
+	enum tl_err err =
+		tl_member_read(conversations->database->engine, NULL, conversation->no, user_no, &member.record);
+	if (err == TL_NOT_FOUND) {
+		*member_out = NULL;
+		return TL_OK;
+	}
+	if (err != TL_OK)
+		return err;
+	struct tl_looked_up *found = remember(conversations, conversation, &member);
+	if (!found)
+		return TL_NO_MEMORY;
+	*member_out = &found->member;
+	return TL_OK;
 }
 
 /* --- changing --- */
@@ -398,10 +526,10 @@ enum tl_err tl_conversation_change(struct tl_conversation *conversation, struct 
 	return ok ? TL_OK : TL_CORRUPT;
 }
 
-static enum tl_err change_count(struct tl_conversation *conversation, struct tl_batch *batch)
+static enum tl_err change_count(struct tl_conversation *conversation, struct tl_batch *batch, uint64_t count)
 {
 	struct tl_conversation_record record = conversation->record;
-	record.member_count = conversation->member_count;
+	record.member_count = count;
 	return tl_conversation_change(conversation, batch, &record);
 }
 
@@ -425,26 +553,47 @@ static enum tl_err make_member(struct tl_engine *engine, const struct tl_convers
 	return TL_OK;
 }
 
+/* Makes room for more members at hand. */
+static enum tl_err grow(struct tl_conversation *conversation, size_t more)
+{
+	if (!conversation->whole)
+		return TL_OK;
+	struct tl_member *grown =
+		realloc(conversation->members, (conversation->member_count + more + 1) * sizeof *grown);
+	if (!grown)
+		return TL_NO_MEMORY;
+	conversation->members = grown;
+	return TL_OK;
+}
+
+static enum tl_err add_at_hand(struct tl_conversations *conversations, struct tl_conversation *conversation,
+                               const struct tl_member *member)
+{
+	if (!conversation->whole)
+		return remember(conversations, conversation, member) ? TL_OK : TL_NO_MEMORY;
+	conversation->members[conversation->member_count++] = *member;
+	conversations->member_count++;
+	return TL_OK;
+}
+
 enum tl_err tl_conversations_add(struct tl_conversations *conversations, struct tl_batch *batch,
                                  struct tl_conversation *conversation, struct tl_user *const *users, size_t count,
                                  uint64_t since)
 {
-	size_t before = conversation->member_count;
-	struct tl_member *grown = realloc(conversation->members, (before + count + 1) * sizeof *grown);
-	if (!grown)
-		return TL_NO_MEMORY;
-	conversation->members = grown;
-	for (size_t i = 0; i < count; i++) {
-		enum tl_err err =
-			make_member(conversations->database->engine, conversation, users[i]->no, since, &grown[before + i]);
-		if (err != TL_OK)
-			return err;
-		put_new_member(conversation, batch, &grown[before + i]);
+	struct tl_member member;
+	enum tl_err err = grow(conversation, count);
+	for (size_t i = 0; i < count && err == TL_OK; i++) {
+		err = make_member(conversations->database->engine, conversation, users[i]->no, since, &member);
+		if (err == TL_OK)
+			err = add_at_hand(conversations, conversation, &member);
+		if (err == TL_OK)
+			put_new_member(conversation, batch, &member);
 	}
-	conversation->member_count += count;
-	conversations->member_count += count;
-	qsort(grown, conversation->member_count, sizeof *grown, by_user_no);
-	return change_count(conversation, batch);
+	if (err != TL_OK)
+		return err;
+	if (conversation->whole)
+		qsort(conversation->members, conversation->member_count, sizeof member, by_user_no);
+	return change_count(conversation, batch, conversation->record.member_count + count);
 }
 
 static void add_period(struct tl_former_record *former, uint64_t from, uint64_t to)
@@ -487,21 +636,37 @@ static enum tl_err remove_member(struct tl_engine *engine, struct tl_batch *batc
 	return TL_OK;
 }
 
+static void forget_gone(struct tl_conversations *conversations, struct tl_conversation *conversation)
+{
+	struct tl_looked_up *found, *next;
+	size_t kept = 0;
+	for (size_t i = 0; conversation->whole && i < conversation->member_count; i++)
+		if (!conversation->members[i].gone)
+			conversation->members[kept++] = conversation->members[i];
+	HASH_ITER(hh, conversation->looked_up, found, next)
+	{
+		kept += !found->member.gone;
+		if (found->member.gone) {
+			HASH_DEL(conversation->looked_up, found);
+			free(found);
+		}
+	}
+	conversations->member_count -= conversation->member_count - kept;
+	conversation->member_count = kept;
+}
+
 enum tl_err tl_conversations_remove(struct tl_conversations *conversations, struct tl_batch *batch,
                                     struct tl_conversation *conversation, struct tl_user *const *users, size_t count,
                                     uint64_t last)
 {
-	size_t kept = 0;
 	for (size_t i = 0; i < count; i++) {
-		struct tl_member *member = tl_conversation_member(conversation, users[i]->no);
-		enum tl_err err = remove_member(conversations->database->engine, batch, conversation, member, last);
+		struct tl_member *member = NULL;
+		enum tl_err err = tl_conversations_member(conversations, conversation, users[i]->no, &member);
+		if (err == TL_OK && member)
+			err = remove_member(conversations->database->engine, batch, conversation, member, last);
 		if (err != TL_OK)
 			return err;
 	}
-	for (size_t i = 0; i < conversation->member_count; i++)
-		if (!conversation->members[i].gone)
-			conversation->members[kept++] = conversation->members[i];
-	conversations->member_count -= conversation->member_count - kept;
-	conversation->member_count = kept;
-	return change_count(conversation, batch);
+	forget_gone(conversations, conversation);
+	return change_count(conversation, batch, conversation->record.member_count - count);
 }

@@ -1,5 +1,7 @@
 /* The conversations that the writer has at hand: their record, where their store timeline ends, and who is in them. A
- * bounded cache over the database; what is not in it is read when needed. Writer thread only, except where said. */
+ * bounded cache over the database; what is not in it is read when needed. Of a conversation with fan-out on write all
+ * members are at hand, because each message goes to all of them; of one with fan-out on read, which may be huge, those
+ * that were asked for. Writer thread only, except where said. */
 #ifndef TL_CONVERSATIONS_H
 #define TL_CONVERSATIONS_H
 
@@ -21,8 +23,10 @@ struct tl_conversation {
 	uint64_t running;  /* running number of the last entry */
 	uint64_t ts;       /* ms: time of the last entry */
 	uint64_t position; /* queue position of the last entry */
+	bool whole;                /* all members are at hand: in `members`; else those looked up are in `looked_up` */
 	struct tl_member *members; /* by ascending user number */
-	size_t member_count;
+	size_t member_count;       /* at hand; how many there are stands in the record */
+	struct tl_looked_up *looked_up;
 	bool used; /* since the last trim */
 	UT_hash_handle by_cid;
 };
@@ -55,8 +59,27 @@ TL_MUST_USE enum tl_err tl_conversations_create(struct tl_conversations *convers
                                                 const struct tl_member *members, size_t member_count,
                                                 struct tl_conversation **conversation_out);
 
-/* The member of that number, or NULL. Valid until a member is added or removed. */
+/* The member of that number; *member_out is NULL where there is none. Valid until a member is added or removed. */
+TL_MUST_USE enum tl_err tl_conversations_member(struct tl_conversations *conversations,
+                                                struct tl_conversation *conversation, uint64_t user_no,
+                                                struct tl_member **member_out);
+
+/* As tl_conversations_member, but without looking into the database: NULL where the member is not at hand. */
 struct tl_member *tl_conversation_member(const struct tl_conversation *conversation, uint64_t user_no);
+
+/* Has all members at hand. What of them was changed before stays as it is at hand. */
+TL_MUST_USE enum tl_err tl_conversations_load_members(struct tl_conversations *conversations, struct tl_iter *iter,
+                                                      struct tl_conversation *conversation);
+
+/* Lets go of the members. Only while the batch is empty, so that all that was changed is in the database. */
+void tl_conversations_forget_members(struct tl_conversations *conversations, struct tl_conversation *conversation);
+
+/* Calls `each` for every member, from the database where not all are at hand (then the batch must not hold changes of
+ * members); ends early when it fails. The member is valid during the call only. */
+TL_MUST_USE enum tl_err tl_conversations_each_member(struct tl_conversations *conversations, struct tl_iter *iter,
+                                                     struct tl_conversation *conversation,
+                                                     enum tl_err (*each)(void *ctx, const struct tl_member *member),
+                                                     void *ctx);
 
 /* Replaces the conversation's record; slices of `record` may point into the present one. */
 TL_MUST_USE enum tl_err tl_conversation_change(struct tl_conversation *conversation, struct tl_batch *batch,

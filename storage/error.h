@@ -18,6 +18,7 @@
 	X(TL_UNKNOWN_OP, "unknown_op", "unknown operation")                                                                \
 	X(TL_STORAGE, "storage", "the server cannot store this now")                                                       \
 	X(TL_NOT_FOUND, "storage", "no such key")                                                                          \
+	X(TL_AGAIN, "storage", "not ready yet")                                                                            \
 	X(TL_END, "storage", "end of data")                                                                                \
 	X(TL_CORRUPT, "storage", "damaged data")                                                                           \
 	X(TL_IO, "storage", "input/output error")                                                                          \

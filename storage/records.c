@@ -76,7 +76,7 @@ bool tl_inbox_entry_unpack(struct tl_slice bytes, struct tl_inbox_entry *entry_o
 
 void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversation_record *record)
 {
-	tl_pack_array(pack, 13);
+	tl_pack_array(pack, 14);
 	tl_pack_str(pack, record->cid);
 	tl_pack_uint(pack, record->kind);
 	tl_pack_str(pack, record->name);
@@ -90,6 +90,7 @@ void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversat
 	tl_pack_uint(pack, record->created_by);
 	tl_pack_uint(pack, record->member_count);
 	tl_pack_bool(pack, record->dissolved);
+	tl_pack_bool(pack, record->on_read);
 }
 
 /* A choice with fewer than `limit` alternatives. */
@@ -105,7 +106,7 @@ static bool read_choice(struct tl_reader *reader, uint64_t limit, uint8_t *value
 bool tl_conversation_record_unpack(struct tl_slice bytes, struct tl_conversation_record *record_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
-	return open_array(&reader, 13) && tl_reader_str(&reader, &record_out->cid) &&
+	return open_array(&reader, 14) && tl_reader_str(&reader, &record_out->cid) &&
 	       read_choice(&reader, TL_CHANNEL + 1, &record_out->kind) && tl_reader_str(&reader, &record_out->name) &&
 	       tl_reader_str(&reader, &record_out->owner) &&
 	       read_choice(&reader, TL_HISTORY_JOINED + 1, &record_out->history) &&
@@ -115,12 +116,12 @@ bool tl_conversation_record_unpack(struct tl_slice bytes, struct tl_conversation
 	       read_choice(&reader, TL_FANOUT_READ + 1, &record_out->fanout) &&
 	       tl_reader_str(&reader, &record_out->retention) && tl_reader_uint(&reader, &record_out->created_by) &&
 	       tl_reader_uint(&reader, &record_out->member_count) &&
-	       tl_reader_bool(&reader, &record_out->dissolved);
+	       tl_reader_bool(&reader, &record_out->dissolved) && tl_reader_bool(&reader, &record_out->on_read);
 }
 
 void tl_member_record_pack(struct tl_pack *pack, const struct tl_member_record *record)
 {
-	tl_pack_array(pack, 9);
+	tl_pack_array(pack, 10);
 	tl_pack_uint(pack, record->role);
 	tl_pack_uint(pack, record->since);
 	tl_pack_uint(pack, record->read);
@@ -130,16 +131,18 @@ void tl_member_record_pack(struct tl_pack *pack, const struct tl_member_record *
 	tl_pack_bool(pack, record->deleted_some);
 	tl_pack_bool(pack, record->mute);
 	tl_pack_bool(pack, record->pin);
+	tl_pack_uint(pack, record->backlog);
 }
 
 bool tl_member_record_unpack(struct tl_slice bytes, struct tl_member_record *record_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
-	return open_array(&reader, 9) && read_choice(&reader, TL_ROLE_MUTED + 1, &record_out->role) &&
+	return open_array(&reader, 10) && read_choice(&reader, TL_ROLE_MUTED + 1, &record_out->role) &&
 	       tl_reader_uint(&reader, &record_out->since) && tl_reader_uint(&reader, &record_out->read) &&
 	       tl_reader_uint(&reader, &record_out->seen) && tl_reader_uint(&reader, &record_out->seen_running) &&
 	       tl_reader_uint(&reader, &record_out->cleared) && tl_reader_bool(&reader, &record_out->deleted_some) &&
-	       tl_reader_bool(&reader, &record_out->mute) && tl_reader_bool(&reader, &record_out->pin);
+	       tl_reader_bool(&reader, &record_out->mute) && tl_reader_bool(&reader, &record_out->pin) &&
+	       tl_reader_uint(&reader, &record_out->backlog);
 }
 
 void tl_former_record_pack(struct tl_pack *pack, const struct tl_former_record *record)
@@ -217,6 +220,16 @@ void tl_dedup_record_pack(struct tl_pack *pack, const struct tl_dedup_record *re
 bool tl_dedup_record_unpack(struct tl_slice bytes, struct tl_dedup_record *record_out)
 {
 	return unpack_pair(bytes, &record_out->cseq, &record_out->ts);
+}
+
+void tl_backlog_record_pack(struct tl_pack *pack, const struct tl_backlog_record *record)
+{
+	pack_pair(pack, record->pulled, record->until);
+}
+
+bool tl_backlog_record_unpack(struct tl_slice bytes, struct tl_backlog_record *record_out)
+{
+	return unpack_pair(bytes, &record_out->pulled, &record_out->until);
 }
 
 void tl_device_record_pack(struct tl_pack *pack, const struct tl_device_record *record)

@@ -21,6 +21,7 @@ enum tl_partition_kind {
 	TL_PART_DEVICES = 'k',            /* one user's devices */
 	TL_PART_INBOX = 'i',              /* one user's inbox timeline */
 	TL_PART_USER_CONVERSATIONS = 'l', /* the conversations that one user is or was in */
+	TL_PART_BACKLOG = 'r',            /* what has yet to enter one user's inbox, of conversations with fan-out on read */
 	TL_PART_CONVERSATION = 'c',       /* one conversation's own record */
 	TL_PART_MEMBERS = 'M',            /* one conversation's members, those of now */
 	TL_PART_FORMER = 'P',             /* what one conversation's former members may still see */
@@ -107,6 +108,7 @@ struct tl_conversation_record {
 	uint64_t member_count;
 	uint8_t kind, history, join, post, order, fanout;
 	bool dissolved;
+	bool on_read; /* at present, messages do not go to the inboxes but stay in the members' backlogs: see fanout.h */
 };
 
 void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversation_record *record);
@@ -122,6 +124,7 @@ struct tl_member_record {
 	uint64_t cleared;      /* cseq up to which the user has deleted everything */
 	bool deleted_some;     /* there is something in TL_PART_DELETED besides */
 	bool mute, pin;
+	uint64_t backlog;      /* cseq at which the member's backlog begins, 0: there is none, messages go to the inbox */
 };
 
 void tl_member_record_pack(struct tl_pack *pack, const struct tl_member_record *record);
@@ -144,7 +147,17 @@ struct tl_former_record {
 void tl_former_record_pack(struct tl_pack *pack, const struct tl_former_record *record);
 bool tl_former_record_unpack(struct tl_slice bytes, struct tl_former_record *record_out);
 
-/* A key of two numbers, for TL_PART_CUSTOM_ORDER (order key, cseq) and TL_PART_DELETED (conversation, cseq). */
+/* What of one membership has yet to enter the user's inbox, under the key (conversation, cseq at which it begins). */
+struct tl_backlog_record {
+	uint64_t pulled; /* cseq up to which everything has entered it */
+	uint64_t until;  /* the last cseq that the user gets, once the membership has ended; 0: it goes on */
+};
+
+void tl_backlog_record_pack(struct tl_pack *pack, const struct tl_backlog_record *record);
+bool tl_backlog_record_unpack(struct tl_slice bytes, struct tl_backlog_record *record_out);
+
+/* A key of two numbers, for TL_PART_CUSTOM_ORDER (order key, cseq), TL_PART_DELETED (conversation, cseq) and
+ * TL_PART_BACKLOG. */
 struct tl_pair_key {
 	unsigned char bytes[18];
 	size_t len;

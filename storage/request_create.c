@@ -4,6 +4,7 @@
 
 #include "actor.h"
 #include "event.h"
+#include "fanout.h"
 #include "msgpack_reader.h"
 
 #include <inttypes.h>
@@ -151,7 +152,10 @@ static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
 	if (count > txn->limits->max_members)
 		return tl_fail(why, TL_TOO_LARGE, "a conversation has at most %" PRIu64 " members", txn->limits->max_members);
 	record->member_count = count;
+	record->on_read = tl_fanout_on_read(record, txn->limits->write_fanout_max);
 	err = tl_conversations_create(&txn->conversations, txn->batch, record, members, count, conversation_out);
+	if (err == TL_OK && record->on_read)
+		err = tl_fanout_begin_all(txn, *conversation_out);
 	if (err == TL_OK)
 		err = tl_transaction_regrouped(txn, record->cid);
 	return err == TL_OK ? append_event(txn, call, *conversation_out) : err;
@@ -162,12 +166,15 @@ static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
 static enum tl_err repeat(struct tl_transaction *txn, const struct tl_call *call, struct tl_conversation *conversation,
                           uint64_t hash)
 {
+	struct tl_member *member = NULL;
 	struct tl_user *user;
 	bool own;
 	if (conversation->record.created_by != hash || conversation->record.dissolved)
 		return TL_EXISTS;
 	enum tl_err err = tl_transaction_find_user(txn, call->user, &user);
-	if (err == TL_OK && (!user || !tl_conversation_member(conversation, user->no)))
+	if (err == TL_OK && user)
+		err = tl_conversations_member(&txn->conversations, conversation, user->no, &member);
+	if (err == TL_OK && !member)
 		err = TL_EXISTS;
 	if (err == TL_OK)
 		err = tl_transaction_is_own_creation(txn, conversation, &own);

@@ -2,6 +2,7 @@
  * Each may be sent twice with the same outcome; what changes nothing makes no event. */
 #include "actor.h"
 #include "event.h"
+#include "fanout.h"
 #include "msgpack_reader.h"
 #include "ordered_int.h"
 
@@ -46,19 +47,23 @@ static bool contains(const struct group *group, const struct tl_user *user)
 }
 
 /* Takes those of the named who are members, or who are not. */
-static enum tl_err select_users(struct tl_transaction *txn, const struct tl_conversation *conversation,
+static enum tl_err select_users(struct tl_transaction *txn, struct tl_conversation *conversation,
                                 const struct tl_arg *named, bool members, struct group *group)
 {
 	struct tl_reader reader = tl_reader(named->bytes);
 	struct tl_slice uid;
 	struct tl_user *user;
 	while (tl_reader_str(&reader, &uid)) {
+		struct tl_member *member = NULL;
 		enum tl_err err =
 			members ? tl_transaction_find_user(txn, uid, &user) : tl_transaction_user(txn, uid, &user);
 		if (err != TL_OK)
 			return err;
-		bool member = user && tl_conversation_member(conversation, user->no) != NULL;
-		if (member != members || contains(group, user))
+		if (user)
+			err = tl_conversations_member(&txn->conversations, conversation, user->no, &member);
+		if (err != TL_OK)
+			return err;
+		if ((member != NULL) != members || contains(group, user))
 			continue;
 		group->users[group->count++] = user;
 		tl_pack_str(&group->uids, uid);
@@ -83,6 +88,8 @@ static enum tl_err come(struct tl_transaction *txn, const struct tl_call *call, 
 	enum tl_err err = tl_transaction_regrouped(txn, conversation->record.cid);
 	if (err == TL_OK)
 		err = tl_conversations_add(&txn->conversations, txn->batch, conversation, group->users, group->count, since);
+	if (err == TL_OK)
+		err = tl_fanout_joined(txn, conversation, group->users, group->count);
 	return err == TL_OK ? append_event(txn, call, conversation, kind, group) : err;
 }
 
@@ -90,6 +97,8 @@ static enum tl_err come(struct tl_transaction *txn, const struct tl_call *call, 
 static enum tl_err go(struct tl_transaction *txn, struct tl_conversation *conversation, const struct group *group)
 {
 	enum tl_err err = tl_transaction_regrouped(txn, conversation->record.cid);
+	if (err == TL_OK)
+		err = tl_fanout_leaving(txn, conversation, group->users, group->count);
 	if (err == TL_OK)
 		err = tl_conversations_remove(&txn->conversations, txn->batch, conversation, group->users, group->count,
 		                              conversation->head);
@@ -119,7 +128,7 @@ static enum tl_err group_of_caller(struct tl_transaction *txn, const struct tl_c
 static enum tl_err check_room(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t more,
                               struct tl_why *why)
 {
-	if (conversation->member_count + more <= txn->limits->max_members)
+	if (conversation->record.member_count + more <= txn->limits->max_members)
 		return TL_OK;
 	return tl_fail(why, TL_TOO_LARGE, "a conversation has at most %" PRIu64 " members", txn->limits->max_members);
 }
@@ -246,21 +255,31 @@ static bool is_senior(const struct tl_member *a, const struct tl_member *b)
 	return a->record.since < b->record.since; /* of equals the one with the lower number, who comes first */
 }
 
+struct succession {
+	uint64_t owner_no;
+	struct tl_member heir; /* user number 0: nobody yet */
+};
+
+static enum tl_err consider(void *ctx, const struct tl_member *member)
+{
+	struct succession *succession = ctx;
+	if (member->user_no != succession->owner_no &&
+	    (succession->heir.user_no == 0 || is_senior(member, &succession->heir)))
+		succession->heir = *member;
+	return TL_OK;
+}
+
 static enum tl_err find_heir(struct tl_transaction *txn, const struct tl_actor *owner, struct tl_user **heir_out)
 {
-	struct tl_conversation *conversation = owner->conversation;
-	const struct tl_member *heir = NULL;
+	struct succession succession = {.owner_no = owner->user->no};
 	struct tl_iter *iter;
-	for (size_t i = 0; i < conversation->member_count; i++) {
-		const struct tl_member *member = &conversation->members[i];
-		if (member->user_no != owner->user->no && (!heir || is_senior(member, heir)))
-			heir = member;
-	}
-	*heir_out = NULL;
-	if (!heir)
-		return TL_OK;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
-	return err == TL_OK ? tl_users_find_no(&txn->users, iter, heir->user_no, heir_out) : err;
+	if (err == TL_OK)
+		err = tl_conversations_each_member(&txn->conversations, iter, owner->conversation, consider, &succession);
+	*heir_out = NULL;
+	if (err != TL_OK || succession.heir.user_no == 0)
+		return err;
+	return tl_users_find_no(&txn->users, iter, succession.heir.user_no, heir_out);
 }
 
 static enum tl_err set_owner(struct tl_transaction *txn, struct tl_conversation *conversation,
@@ -293,7 +312,7 @@ static enum tl_err leave(struct tl_transaction *txn, const struct tl_call *call,
 		goto done;
 	if (heir)
 		err = set_owner(txn, conversation, heir);
-	else if (conversation->member_count == 0)
+	else if (conversation->record.member_count == 0)
 		err = tl_conversation_dissolve(txn, conversation);
 done:
 	tl_pack_fini(&group.uids);
@@ -308,7 +327,7 @@ static enum tl_err has_left(struct tl_transaction *txn, const struct tl_call *ca
 	struct tl_user *user;
 	enum tl_err err = tl_transaction_conversation(txn, call->args[ARG_CONV].bytes, &conversation);
 	if (err == TL_OK && conversation->record.dissolved &&
-	    (conversation->member_count > 0 || !tl_slice_equal(conversation->record.owner, call->user)))
+	    (conversation->record.member_count > 0 || !tl_slice_equal(conversation->record.owner, call->user)))
 		return TL_NOT_MEMBER;
 	if (err == TL_OK)
 		err = tl_transaction_find_user(txn, call->user, &user);
@@ -334,16 +353,31 @@ enum tl_err tl_leave(struct tl_transaction *txn, const struct tl_call *call, str
 
 /* --- the end of a conversation --- */
 
+/* A conversation that is ended. */
+struct ending {
+	struct tl_batch *batch;
+	struct tl_slice number; /* the conversation's, as a key */
+};
+
+static enum tl_err end_membership(void *ctx, const struct tl_member *member)
+{
+	struct ending *ending = ctx;
+	tl_batch_delete(ending->batch, tl_partition(TL_PART_USER_CONVERSATIONS, member->user_no), ending->number);
+	return TL_OK;
+}
+
 enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conversation *conversation)
 {
 	struct tl_conversation_record record = conversation->record;
 	unsigned char key[TL_ORDERED_INT_MAX];
-	struct tl_slice number = tl_slice(key, tl_ordered_int_put(key, conversation->no));
+	struct ending ending = {txn->batch, tl_slice(key, tl_ordered_int_put(key, conversation->no))};
+	struct tl_iter *iter;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
 
-	for (size_t i = 0; i < conversation->member_count; i++)
-		tl_batch_delete(txn->batch, tl_partition(TL_PART_USER_CONVERSATIONS, conversation->members[i].user_no),
-		                number);
+	if (err == TL_OK)
+		err = tl_conversations_each_member(&txn->conversations, iter, conversation, end_membership, &ending);
 	record.dissolved = true;
-	enum tl_err err = tl_transaction_regrouped(txn, record.cid);
+	if (err == TL_OK)
+		err = tl_transaction_regrouped(txn, record.cid);
 	return err == TL_OK ? tl_conversation_change(conversation, txn->batch, &record) : err;
 }

@@ -176,7 +176,7 @@ const struct tl_param tl_edit_params[] = {
 static bool may_speak(const struct target *target, const struct tl_call *call)
 {
 	const struct tl_conversation *conversation = target->actor.conversation;
-	for (size_t i = 0; i < conversation->member_count; i++)
+	for (size_t i = 0; conversation->record.kind == TL_DIRECT && i < conversation->member_count; i++)
 		if (conversation->members[i].blocks && &conversation->members[i] != target->actor.member)
 			return false;
 	return tl_send_allowed(&conversation->record, &target->actor.member->record, call->user) == TL_OK;

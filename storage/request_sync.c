@@ -4,7 +4,7 @@
  */
 #include "requests.h"
 
-#include "timeline.h"
+#include "backlog.h"
 #include "visibility.h"
 
 #include <stdlib.h>
@@ -221,50 +221,56 @@ static enum tl_err position(const struct tl_reading *reading, const struct tl_ca
 	return err;
 }
 
-static void answer_position(const struct tl_reading *reading, struct tl_answer *answer, const struct tl_bounds *bounds,
+static void answer_position(const struct tl_reading *reading, struct tl_answer *answer, const struct tl_inbox *inbox,
                             uint64_t next)
 {
 	tl_answer_uint(answer, "next", next);
-	tl_answer_uint(answer, "latest", bounds->head);
-	tl_answer_uint(answer, "floor", bounds->floor);
-	tl_answer_bool(answer, "more", next < bounds->head);
+	tl_answer_uint(answer, "latest", inbox->latest);
+	tl_answer_uint(answer, "floor", inbox->bounds.floor);
+	tl_answer_bool(answer, "more", next < inbox->latest);
 	tl_answer_str(answer, "epoch", tl_slice_str(reading->database->epoch));
 }
 
-static void answer_nothing(const struct tl_reading *reading, struct tl_answer *answer, const struct tl_bounds *bounds,
+static void answer_nothing(const struct tl_reading *reading, struct tl_answer *answer, const struct tl_inbox *inbox,
                            bool reset)
 {
 	tl_pack_cstr(&answer->fields, "messages");
 	tl_pack_array(&answer->fields, 0);
 	answer->field_count++;
-	answer_position(reading, answer, bounds, bounds->floor);
+	answer_position(reading, answer, inbox, inbox->bounds.floor);
 	if (reset)
 		tl_answer_bool(answer, "reset", true);
 }
 
-static enum tl_err answer_page(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer,
-                               struct page *page, uint64_t user_no)
+/* Whether the page needs entries that have yet to enter the inbox: up to which seq. */
+static bool is_missing(const struct page *page, const struct tl_inbox *inbox, uint64_t after, uint64_t *upto_out)
 {
-	struct tl_bounds bounds;
-	uint64_t after;
-	enum tl_err err = tl_timeline_bounds(page->engine, page->snapshot, page->inbox_iter,
-	                                     tl_partition(TL_PART_INBOX, user_no), &bounds, NULL, NULL);
-	if (err == TL_OK)
-		err = position(reading, call, user_no, bounds.floor, &after);
+	uint64_t upto = inbox->latest - after < page->limit ? inbox->latest : after + page->limit;
+	*upto_out = upto;
+	return upto > inbox->bounds.head;
+}
+
+static enum tl_err answer_page(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer,
+                               struct page *page, uint64_t user_no, const struct tl_inbox *inbox)
+{
+	uint64_t after, floor = inbox->bounds.floor;
+	enum tl_err err = position(reading, call, user_no, floor, &after);
 	if (err != TL_OK)
 		return err;
-	if (after > bounds.head) {
-		answer_nothing(reading, answer, &bounds, true);
+	if (after > inbox->latest) {
+		answer_nothing(reading, answer, inbox, true);
 		return TL_OK;
 	}
+	bool gap = after < floor;
+	if (is_missing(page, inbox, gap ? floor : after, &answer->pull_upto))
+		return TL_AGAIN;
 	if (call->args[ARG_AFTER].given)
 		tl_checkpoints_note(reading->checkpoints, user_no, call->device, after, call->now);
-	bool gap = after < bounds.floor;
 	tl_pack_cstr(&answer->fields, "messages");
 	answer->field_count++;
-	if ((err = fill(page, user_no, gap ? bounds.floor : after)) != TL_OK)
+	if ((err = fill(page, user_no, gap ? floor : after)) != TL_OK)
 		return err;
-	answer_position(reading, answer, &bounds, page->next);
+	answer_position(reading, answer, inbox, page->next);
 	if (gap)
 		tl_answer_bool(answer, "gap", true);
 	return TL_OK;
@@ -272,11 +278,12 @@ static enum tl_err answer_page(const struct tl_reading *reading, const struct tl
 
 enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
+	struct tl_inbox inbox;
 	struct page page;
 	uint64_t user_no;
 	enum tl_err err = tl_user_no(reading->database->engine, NULL, call->user, &user_no);
 	if (err == TL_NOT_FOUND) {
-		const struct tl_bounds empty = {0, 0};
+		const struct tl_inbox empty = {.latest = 0};
 		answer_nothing(reading, answer, &empty, call->args[ARG_AFTER].given && call->args[ARG_AFTER].uint > 0);
 		return TL_OK;
 	}
@@ -284,7 +291,11 @@ enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call
 		err = page_init(&page, reading->database->engine, call, answer);
 	if (err != TL_OK)
 		return err;
-	err = answer_page(reading, call, answer, &page, user_no);
+	err = tl_inbox_read(page.engine, page.snapshot, page.inbox_iter, user_no, &inbox);
+	if (err == TL_OK) {
+		err = answer_page(reading, call, answer, &page, user_no, &inbox);
+		tl_inbox_free(&inbox);
+	}
 	page_fini(&page);
 	return err;
 }

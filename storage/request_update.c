@@ -106,11 +106,13 @@ const struct tl_param tl_role_params[] = {
 static enum tl_err make_owner(struct tl_transaction *txn, struct tl_conversation *conversation, struct tl_slice user)
 {
 	struct tl_conversation_record record = conversation->record;
+	struct tl_member *member;
 	struct tl_user *old;
 	enum tl_err err = tl_transaction_user(txn, record.owner, &old);
+	if (err == TL_OK)
+		err = tl_conversations_member(&txn->conversations, conversation, old->no, &member);
 	if (err != TL_OK)
 		return err;
-	struct tl_member *member = tl_conversation_member(conversation, old->no);
 	if (member) {
 		member->record.role = TL_ROLE_ADMIN;
 		tl_conversation_put_member(conversation, txn->batch, member);
@@ -154,13 +156,15 @@ enum tl_err tl_role(struct tl_transaction *txn, const struct tl_call *call, stru
 	struct tl_slice user = call->args[ROLE_USER].bytes;
 	uint64_t role = call->args[ROLE_ROLE].uint;
 	struct tl_actor actor;
+	struct tl_member *target = NULL;
 	struct tl_user *target_user;
 	enum tl_err err = tl_actor_require(txn, call, call->args[ROLE_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
 	if (err == TL_OK)
 		err = tl_transaction_find_user(txn, user, &target_user);
+	if (err == TL_OK && target_user)
+		err = tl_conversations_member(&txn->conversations, actor.conversation, target_user->no, &target);
 	if (err != TL_OK)
 		return err;
-	struct tl_member *target = target_user ? tl_conversation_member(actor.conversation, target_user->no) : NULL;
 	if (!target)
 		return tl_fail(&answer->why, TL_BAD_REQUEST, "'user' is not a member of this conversation");
 	if (!has_role(&actor, target, user, role)) {

@@ -38,6 +38,7 @@ struct tl_answer {
 	struct tl_pack fields;
 	uint32_t field_count;
 	struct tl_why why; /* on failure, for a person */
+	uint64_t pull_upto; /* on TL_AGAIN: the seq that the user's inbox has to reach first (pull.h) */
 };
 
 /* What a request that reads has at hand. Any thread. */
@@ -72,7 +73,7 @@ bool tl_request_needs_batch(struct tl_slice name);
 TL_MUST_USE enum tl_err tl_request_check(const struct tl_request *request, struct tl_slice raw, struct tl_why *why);
 
 /* Does a request that reads: TL_OK, a refusal or trouble, as answer->why may explain; answer is initialised by the
- * caller and holds no pairs unless TL_OK. */
+ * caller and holds no pairs unless TL_OK. TL_AGAIN: the user's inbox has to be filled up first. */
 TL_MUST_USE enum tl_err tl_request_read(const struct tl_request *request, const struct tl_reading *reading,
                                         struct tl_call call, struct tl_answer *answer);
 

@@ -46,11 +46,13 @@ static enum tl_err find_sender(struct tl_transaction *txn, struct tl_slice sende
 {
 	struct tl_user *user;
 	enum tl_err err = tl_transaction_find_user(txn, sender, &user);
-	if (err == TL_OK)
-		place->sender = user ? tl_conversation_member(place->conversation, user->no) : NULL;
+	place->sender = NULL;
+	if (err == TL_OK && user)
+		err = tl_conversations_member(&txn->conversations, place->conversation, user->no, &place->sender);
 	return err;
 }
 
+/* Of a direct chat all members are at hand. */
 static bool is_blocked(const struct place *place)
 {
 	for (size_t i = 0; i < place->conversation->member_count; i++)

@@ -1,7 +1,7 @@
 #include "store.h"
 
+#include "backlog.h"
 #include "disk_space.h"
-#include "timeline.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -274,30 +274,89 @@ enum tl_err tl_store_standing(struct tl_store *store, struct tl_slice cid, struc
 
 /* --- asking --- */
 
-enum tl_err tl_store_read(struct tl_store *store, const struct tl_request *request, struct tl_call call,
-                          struct tl_answer *answer)
+static void submit_pull(struct tl_store *store, struct tl_pull *pull)
 {
-	const struct tl_reading reading = {
+	tl_pull_init(pull);
+	tl_chores_submit(&store->chores, &pull->chore);
+	tl_ingest_queue_wake(store->queue);
+}
+
+/* A pull that a thread waits for. */
+struct waiting {
+	struct tl_pull pull;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool ready; /* guarded by the lock */
+};
+
+static void stop_waiting(struct tl_pull *pull)
+{
+	struct waiting *waiting = (struct waiting *)(void *)pull;
+	pthread_mutex_lock(&waiting->lock);
+	waiting->ready = true;
+	pthread_cond_signal(&waiting->changed);
+	pthread_mutex_unlock(&waiting->lock);
+}
+
+static enum tl_err fill_up(struct tl_store *store, struct tl_slice user, uint64_t upto)
+{
+	struct waiting waiting = {.pull = {.user = user, .upto = upto, .ready = stop_waiting}};
+	pthread_mutex_init(&waiting.lock, NULL);
+	pthread_cond_init(&waiting.changed, NULL);
+	submit_pull(store, &waiting.pull);
+	pthread_mutex_lock(&waiting.lock);
+	while (!waiting.ready)
+		pthread_cond_wait(&waiting.changed, &waiting.lock);
+	pthread_mutex_unlock(&waiting.lock);
+	pthread_cond_destroy(&waiting.changed);
+	pthread_mutex_destroy(&waiting.lock);
+	return waiting.pull.err;
+}
+
+static struct tl_reading reading(struct tl_store *store)
+{
+	return (struct tl_reading){
 		.database = &store->database,
 		.checkpoints = &store->checkpoints,
 		.limits = &store->options.limits,
 	};
-	return tl_request_read(request, &reading, call, answer);
+}
+
+enum tl_err tl_store_read(struct tl_store *store, const struct tl_request *request, struct tl_call call,
+                          struct tl_answer *answer)
+{
+	const struct tl_reading from = reading(store);
+	enum tl_err err = tl_request_read(request, &from, call, answer);
+	while (err == TL_AGAIN)
+		if ((err = fill_up(store, call.user, answer->pull_upto)) == TL_OK)
+			err = tl_request_read(request, &from, call, answer);
+	return err;
+}
+
+enum tl_err tl_store_try_read(struct tl_store *store, const struct tl_request *request, struct tl_call call,
+                              struct tl_answer *answer, struct tl_pull *pull)
+{
+	const struct tl_reading from = reading(store);
+	enum tl_err err = pull->err;
+	if (err == TL_OK)
+		err = tl_request_read(request, &from, call, answer);
+	if (err != TL_AGAIN)
+		return err;
+	pull->user = call.user;
+	pull->upto = answer->pull_upto;
+	submit_pull(store, pull);
+	return TL_AGAIN;
 }
 
 enum tl_err tl_store_latest(struct tl_store *store, struct tl_slice user, uint64_t *seq_out)
 {
-	struct tl_engine *engine = store->database.engine;
-	struct tl_bounds bounds = {0, 0};
-	uint64_t no;
-	enum tl_err err = tl_user_no(engine, NULL, user, &no);
-	if (err == TL_OK)
-		err = tl_timeline_bounds(engine, NULL, NULL, tl_partition(TL_PART_INBOX, no), &bounds, NULL, NULL);
-	else if (err == TL_NOT_FOUND)
-		err = TL_OK;
-	if (err == TL_OK)
-		*seq_out = bounds.head;
-	return err;
+	struct tl_inbox inbox;
+	enum tl_err err = tl_inbox_of(store->database.engine, user, &inbox);
+	if (err != TL_OK)
+		return err;
+	*seq_out = inbox.latest;
+	tl_inbox_free(&inbox);
+	return TL_OK;
 }
 
 const char *tl_store_epoch(const struct tl_store *store)

@@ -9,6 +9,7 @@
 
 #include "membership.h"
 #include "message.h"
+#include "pull.h"
 #include "requests.h"
 #include "writer.h"
 
@@ -67,11 +68,18 @@ TL_MUST_USE enum tl_err tl_store_standing(struct tl_store *store, struct tl_slic
 
 /* --- any thread --- */
 
-/* Does a request that reads. `answer` is initialised by the caller. */
+/* Does a request that reads, waiting where the user's inbox has to be filled up first (pull.h). `answer` is initialised
+ * by the caller. */
 TL_MUST_USE enum tl_err tl_store_read(struct tl_store *store, const struct tl_request *request, struct tl_call call,
                                       struct tl_answer *answer);
 
-/* The last seq of a user's inbox, 0 if there is none. */
+/* As tl_store_read, but where the inbox has to be filled up this answers TL_AGAIN at once, and `pull->ready`, which the
+ * caller has set, will be called when it is, on another thread and maybe before this returns; then ask again with the
+ * same `pull` and equal `call`, of which `user` stays valid until then. */
+TL_MUST_USE enum tl_err tl_store_try_read(struct tl_store *store, const struct tl_request *request, struct tl_call call,
+                                          struct tl_answer *answer, struct tl_pull *pull);
+
+/* The last seq of a user's inbox, with what has yet to enter it; 0 if there is none. */
 TL_MUST_USE enum tl_err tl_store_latest(struct tl_store *store, struct tl_slice user, uint64_t *seq_out);
 
 /* The name of this life of the data directory. */

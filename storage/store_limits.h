@@ -11,6 +11,7 @@ struct tl_limits {
 	uint64_t dedup_window_ms;
 	uint64_t recall_window_ms;
 	uint64_t edit_window_ms;
+	uint64_t write_fanout_max;  /* members up to whom a message is written to every inbox */
 	uint64_t max_members;       /* of a conversation */
 	uint64_t max_conversations; /* of a user, direct chats too, before create and join are refused */
 };

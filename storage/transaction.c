@@ -1,5 +1,6 @@
 #include "transaction.h"
 
+#include "fanout.h"
 #include "timeline.h"
 
 #include <stdlib.h>
@@ -24,7 +25,7 @@ struct tl_changed_member {
 
 enum tl_err tl_transaction_init(struct tl_transaction *txn, struct tl_database *database)
 {
-	*txn = (struct tl_transaction){.database = database};
+	*txn = (struct tl_transaction){.database = database, .serial = 1};
 	enum tl_err err = tl_batch_new(database->engine, &txn->batch);
 	if (err != TL_OK)
 		return err;
@@ -45,6 +46,7 @@ void tl_transaction_fini(struct tl_transaction *txn)
 	free(txn->outcomes);
 	free(txn->deliveries);
 	free(txn->appends);
+	free(txn->backlogs);
 	free(txn->changed);
 	free(txn->regrouped);
 }
@@ -61,7 +63,9 @@ void tl_transaction_clear(struct tl_transaction *txn)
 	tl_transaction_release(txn);
 	HASH_CLEAR(hh, txn->dedup);
 	tl_arena_clear(&txn->arena);
-	txn->outcome_count = txn->delivery_count = txn->append_count = 0;
+	txn->outcome_count = txn->delivery_count = txn->append_count = txn->backlog_count = 0;
+	txn->pulled_count = 0;
+	txn->serial++;
 	txn->changed_count = txn->regrouped_count = 0;
 }
 
@@ -94,7 +98,9 @@ enum tl_err tl_transaction_conversation(struct tl_transaction *txn, struct tl_sl
 {
 	struct tl_iter *iter;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
-	return err == TL_OK ? tl_conversations_find(&txn->conversations, iter, cid, conversation_out) : err;
+	if (err == TL_OK)
+		err = tl_conversations_find(&txn->conversations, iter, cid, conversation_out);
+	return err == TL_OK ? tl_fanout_settle(txn, *conversation_out) : err;
 }
 
 enum tl_err tl_transaction_user(struct tl_transaction *txn, struct tl_slice uid, struct tl_user **user_out)
@@ -246,17 +252,23 @@ static void remember_id(struct tl_transaction *txn, const struct tl_conversation
 
 /* --- appending --- */
 
-/* The members' users, all of them read before anything is changed (X1). */
+/* The users of the members whose inboxes it goes to, all of them read before anything is changed (X1); NULL for a member
+ * with a backlog (F3). */
 static enum tl_err gather(struct tl_transaction *txn, const struct tl_conversation *conversation,
                           struct tl_user ***users_out)
 {
 	struct tl_iter *iter;
+	if (conversation->record.on_read)
+		return TL_OK;
 	struct tl_user **users = tl_arena_alloc(&txn->arena, (conversation->member_count + 1) * sizeof(struct tl_user *));
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 	if (!users)
 		return TL_NO_MEMORY;
-	for (size_t i = 0; i < conversation->member_count && err == TL_OK; i++)
-		err = tl_users_find_no(&txn->users, iter, conversation->members[i].user_no, &users[i]);
+	for (size_t i = 0; i < conversation->member_count && err == TL_OK; i++) {
+		users[i] = NULL;
+		if (conversation->members[i].record.backlog == 0)
+			err = tl_users_find_no(&txn->users, iter, conversation->members[i].user_no, &users[i]);
+	}
 	if (err == TL_OK)
 		*users_out = users;
 	return err;
@@ -361,15 +373,18 @@ static void put_inbox(struct tl_transaction *txn, struct tl_user *user, struct t
 		.uid = tl_slice(user->uid, user->uid_len), .seq = user->inbox_head, .delivery = delivery, .quiet = quiet};
 }
 
-/* The same reference goes to every member. */
+/* The same reference goes to every member; on read, to none. */
 static void put_inboxes(struct tl_transaction *txn, const struct tl_conversation *conversation,
                         struct tl_user *const *users, const struct tl_inbox_entry *entry, uint32_t delivery)
 {
+	if (!users)
+		return;
 	tl_pack_clear(&txn->pack);
 	tl_inbox_entry_pack(&txn->pack, entry);
 	tl_pack_check(&txn->pack, txn->batch);
 	for (size_t i = 0; i < conversation->member_count; i++)
-		put_inbox(txn, users[i], tl_pack_bytes(&txn->pack), delivery, conversation->members[i].record.mute);
+		if (users[i])
+			put_inbox(txn, users[i], tl_pack_bytes(&txn->pack), delivery, conversation->members[i].record.mute);
 }
 
 static enum tl_err room_to_tell(struct tl_transaction *txn, size_t members)
@@ -386,9 +401,9 @@ static enum tl_err room_to_tell(struct tl_transaction *txn, size_t members)
 	return TL_OK;
 }
 
-static uint32_t tell_delivery(struct tl_transaction *txn, struct tl_slice cid, uint64_t cseq, struct tl_slice message)
+static uint32_t tell_delivery(struct tl_transaction *txn, const struct tl_delivery *delivery)
 {
-	txn->deliveries[txn->delivery_count] = (struct tl_delivery){.cid = cid, .cseq = cseq, .message = message};
+	txn->deliveries[txn->delivery_count] = *delivery;
 	return (uint32_t)txn->delivery_count++;
 }
 
@@ -409,7 +424,7 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 {
 	struct tl_dedup_pending *pending = tl_arena_alloc(&txn->arena, sizeof *pending);
 	uint64_t ts = tl_message_ts(tl_slice(append->message, append->len)), applied, applied_ts;
-	struct tl_user **users;
+	struct tl_user **users = NULL;
 	struct tl_slice cid;
 	enum tl_err err = pending ? gather(txn, conversation, &users) : TL_NO_MEMORY;
 	if (err == TL_OK)
@@ -434,8 +449,11 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 	remember_id(txn, conversation, append, pending);
 	struct tl_inbox_entry entry = {
 		.conversation_no = conversation->no, .cseq = cseq, .ts = ts, .position = txn->position};
-	put_inboxes(txn, conversation, users, &entry,
-	            tell_delivery(txn, cid, cseq, tl_slice(append->message, append->len)));
+	const struct tl_delivery delivery = {.cid = cid,
+	                                     .conversation_no = conversation->no,
+	                                     .cseq = cseq,
+	                                     .message = tl_slice(append->message, append->len)};
+	put_inboxes(txn, conversation, users, &entry, tell_delivery(txn, &delivery));
 	*cseq_out = cseq;
 	*ts_out = ts;
 	if (txn->pack.failed)
@@ -460,7 +478,47 @@ enum tl_err tl_transaction_append_private(struct tl_transaction *txn, struct tl_
 	tl_inbox_entry_pack(&txn->pack, &entry);
 	if (txn->pack.failed)
 		return TL_NO_MEMORY;
-	put_inbox(txn, user, tl_pack_bytes(&txn->pack), tell_delivery(txn, cid, 0, kept), false);
+	const struct tl_delivery delivery = {.cid = cid, .message = kept};
+	put_inbox(txn, user, tl_pack_bytes(&txn->pack), tell_delivery(txn, &delivery), false);
+	return TL_OK;
+}
+
+void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *user, uint64_t conversation_no,
+                                  uint64_t cseq, uint64_t ts)
+{
+	const struct tl_inbox_entry entry = {
+		.conversation_no = conversation_no, .cseq = cseq, .ts = ts, .position = txn->position};
+	tl_pack_clear(&txn->pack);
+	tl_inbox_entry_pack(&txn->pack, &entry);
+	tl_pack_check(&txn->pack, txn->batch);
+	user->inbox_head++;
+	user->position = txn->position;
+	tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head, tl_pack_bytes(&txn->pack));
+	txn->pulled_count++;
+}
+
+enum tl_err tl_transaction_put_backlog(struct tl_transaction *txn, const struct tl_user *user,
+                                       const struct tl_backlog_change *change)
+{
+	struct tl_partition backlog = tl_partition(TL_PART_BACKLOG, user->no);
+	struct tl_pair_key key;
+	void *backlogs = with_room(txn->backlogs, txn->backlog_count, 1, &txn->backlog_room, sizeof *txn->backlogs);
+	if (!backlogs)
+		return TL_NO_MEMORY;
+	txn->backlogs = backlogs;
+	struct tl_backlog_change *told = &txn->backlogs[txn->backlog_count++];
+	*told = *change;
+	told->uid = tl_slice(user->uid, user->uid_len);
+	told->inbox_head = user->inbox_head;
+	if (change->record.until > 0 && change->record.pulled >= change->record.until) {
+		tl_batch_delete(txn->batch, backlog, tl_pair_key(&key, change->conversation_no, change->since));
+		return TL_OK;
+	}
+	tl_pack_clear(&txn->pack);
+	tl_backlog_record_pack(&txn->pack, &change->record);
+	tl_pack_check(&txn->pack, txn->batch);
+	tl_batch_put(txn->batch, backlog, tl_pair_key(&key, change->conversation_no, change->since),
+	             tl_pack_bytes(&txn->pack));
 	return TL_OK;
 }
 
@@ -511,6 +569,9 @@ struct tl_commit tl_transaction_told(const struct tl_transaction *txn)
 		.delivery_count = txn->delivery_count,
 		.appends = txn->appends,
 		.append_count = txn->append_count,
+		.backlogs = txn->backlogs,
+		.backlog_count = txn->backlog_count,
+		.pulled_count = txn->pulled_count,
 		.regrouped = txn->regrouped,
 		.regrouped_count = txn->regrouped_count,
 	};

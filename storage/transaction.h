@@ -1,6 +1,7 @@
 /* One batch in the making: the changes of many queue records, and what is to be told once they are committed.
  *
  *     queue record ── send.c, request_*.c ──► transaction ── commit ──► engine
+ *     chore ───────── pull.c …              ──►
  *                                                  └── outcomes, deliveries, appends ──► told afterwards
  *
  *   (X1) Applying a record first reads all that it needs, then changes; an error in between leaves nothing half-done.
@@ -44,15 +45,20 @@ struct tl_transaction {
 	struct tl_outcome *outcomes;
 	struct tl_delivery *deliveries;
 	struct tl_inbox_append *appends;
+	struct tl_backlog_change *backlogs;
+	uint64_t pulled_count;
 	struct tl_slice *regrouped; /* ids of conversations, in the arena */
 	size_t regrouped_count, regrouped_room;
 	size_t outcome_count, outcome_room;
 	size_t delivery_count, delivery_room;
 	size_t append_count, append_room;
+	size_t backlog_count, backlog_room;
 
 	/* the record at hand */
 	uint64_t position; /* in the queue, never 0 */
 	bool replaying;
+
+	uint64_t serial; /* of the batch */
 };
 
 TL_MUST_USE enum tl_err tl_transaction_init(struct tl_transaction *txn, struct tl_database *database);
@@ -75,7 +81,7 @@ TL_MUST_USE enum tl_err tl_transaction_iter(struct tl_transaction *txn, struct t
 
 /* --- what operations do --- */
 
-/* Finds a conversation. TL_NOT_FOUND if there is none. */
+/* Finds a conversation, which then goes the way that it should (fanout.h). TL_NOT_FOUND if there is none. */
 TL_MUST_USE enum tl_err tl_transaction_conversation(struct tl_transaction *txn, struct tl_slice cid,
                                                     struct tl_conversation **conversation_out);
 
@@ -114,6 +120,15 @@ TL_MUST_USE enum tl_err tl_transaction_append(struct tl_transaction *txn, struct
 TL_MUST_USE enum tl_err tl_transaction_append_private(struct tl_transaction *txn, struct tl_user *user,
                                                       const struct tl_conversation *conversation, char *message,
                                                       size_t len);
+
+/* Appends a reference to an entry of a conversation to a user's inbox, of which nobody is told. */
+void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *user, uint64_t conversation_no,
+                                  uint64_t cseq, uint64_t ts);
+
+/* Puts a user's backlog, or deletes it where there is none any more, and has it told; `uid` and `inbox_head` are filled
+ * in here. */
+TL_MUST_USE enum tl_err tl_transaction_put_backlog(struct tl_transaction *txn, const struct tl_user *user,
+                                                   const struct tl_backlog_change *change);
 
 /* Notes that who is in a conversation, or what they may do there, changes with this batch. */
 TL_MUST_USE enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice cid);

@@ -64,38 +64,58 @@ enum tl_err tl_worker_pool_open(unsigned threads, size_t max_jobs, struct tl_wor
 	return TL_OK;
 }
 
-void tl_worker_pool_close(struct tl_worker_pool *pool)
+void tl_worker_pool_stop(struct tl_worker_pool *pool)
 {
-	if (!pool)
-		return;
 	pthread_mutex_lock(&pool->lock);
 	pool->stop = true;
 	pthread_cond_broadcast(&pool->work);
 	pthread_mutex_unlock(&pool->lock);
 	for (unsigned i = 0; i < pool->thread_count; i++)
 		pthread_join(pool->threads[i], NULL);
+	pool->thread_count = 0;
 	while (pool->first) {
 		struct tl_job *job = pool->first;
 		pool->first = job->next;
 		job->discard(job);
 	}
+}
+
+void tl_worker_pool_close(struct tl_worker_pool *pool)
+{
+	if (!pool)
+		return;
+	tl_worker_pool_stop(pool);
 	pthread_cond_destroy(&pool->work);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool);
 }
 
+static void add(struct tl_worker_pool *pool, struct tl_job *job)
+{
+	job->next = NULL;
+	*pool->last = job;
+	pool->last = &job->next;
+	pool->waiting++;
+	pthread_cond_signal(&pool->work);
+}
+
 enum tl_err tl_worker_pool_submit(struct tl_worker_pool *pool, struct tl_job *job)
 {
-	enum tl_err err = TL_FULL;
 	pthread_mutex_lock(&pool->lock);
-	if (pool->waiting < pool->max_jobs) {
-		job->next = NULL;
-		*pool->last = job;
-		pool->last = &job->next;
-		pool->waiting++;
-		pthread_cond_signal(&pool->work);
-		err = TL_OK;
-	}
+	bool takes = !pool->stop && pool->waiting < pool->max_jobs;
+	if (takes)
+		add(pool, job);
 	pthread_mutex_unlock(&pool->lock);
-	return err;
+	return takes ? TL_OK : TL_FULL;
+}
+
+void tl_worker_pool_resubmit(struct tl_worker_pool *pool, struct tl_job *job)
+{
+	pthread_mutex_lock(&pool->lock);
+	bool takes = !pool->stop;
+	if (takes)
+		add(pool, job);
+	pthread_mutex_unlock(&pool->lock);
+	if (!takes)
+		job->discard(job);
 }

@@ -185,10 +185,10 @@ static void publish(struct tl_writer *writer, uint64_t end)
 
 	announce_changes(writer, &commit, end);
 	count(&writer->records, writer->batch_records);
-	if (commit.outcome_count + commit.append_count > 0)
+	if (commit.outcome_count + commit.append_count + commit.delivery_count + commit.backlog_count > 0)
 		writer->options.events.committed(writer->options.events.ctx, &commit);
 	count(&writer->messages, commit.delivery_count);
-	count(&writer->inbox_entries, commit.append_count);
+	count(&writer->inbox_entries, commit.append_count + commit.pulled_count);
 	tl_chores_committed(writer->chores);
 	writer->committed = end;
 	tl_ingest_queue_release(writer->queue, end);

@@ -324,7 +324,7 @@ static void open_store(struct world *world)
 		.write_buffer_bytes = 1 << 20,
 		.cached_users = 1000,
 		.cached_conversations = 1000,
-		.limits = {.server = "test", .dedup_window_ms = 604800000, .max_members = 100,
+		.limits = {.server = "test", .dedup_window_ms = 604800000, .write_fanout_max = 500, .max_members = 100,
 		           .max_conversations = 100},
 		.events = {world, on_committed, on_log},
 	};

@@ -573,7 +573,7 @@ static void open_store(struct child *child)
 		.write_buffer_bytes = child->write_buffer_bytes,
 		.cached_users = child->cached_users,
 		.cached_conversations = child->cached_conversations,
-		.limits = {.server = "test", .dedup_window_ms = child->model->dedup_window_ms, .max_members = MAX_MEMBERS,
+		.limits = {.server = "test", .dedup_window_ms = child->model->dedup_window_ms, .write_fanout_max = 500, .max_members = MAX_MEMBERS,
 		           .max_conversations = 1000},
 		.events = {child, on_committed, on_log},
 	};

@@ -51,7 +51,7 @@ static int set_up(void **state)
 	const struct tl_store_options options = {
 		.dir = f->dir.path, .durability = TL_DURABILITY_OS, .queue_max_bytes = 1 << 26, .block_cache_bytes = 1 << 20,
 		.write_buffer_bytes = 1 << 20, .cached_users = 100, .cached_conversations = 100,
-		.limits = {.server = "test 1", .dedup_window_ms = 1000, .max_members = 4, .max_conversations = 100},
+		.limits = {.server = "test 1", .dedup_window_ms = 1000, .write_fanout_max = 500, .max_members = 4, .max_conversations = 100},
 		.events = {f, on_committed, on_log},
 	};
 	pthread_mutex_init(&f->lock, NULL);

@@ -28,7 +28,7 @@ static int set_up(void **state)
 	const struct tl_engine_options options = temp_dir_engine(&f->dir);
 	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
 	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
-	f->limits = (struct tl_limits){.dedup_window_ms = 1000, .max_members = 100, .max_conversations = 100};
+	f->limits = (struct tl_limits){.dedup_window_ms = 1000, .write_fanout_max = 500, .max_members = 100, .max_conversations = 100};
 	f->txn.limits = &f->limits;
 	*state = f;
 	return 0;

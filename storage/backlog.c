@@ -1,0 +1,101 @@
+#include "backlog.h"
+
+#include "users.h"
+
+#include <stdlib.h>
+
+static enum tl_err add(struct tl_inbox *inbox, size_t *room, struct tl_slice key, struct tl_slice value)
+{
+	struct tl_backlog backlog = {0};
+	if (!tl_pair_key_parse(key, &backlog.conversation_no, &backlog.since) ||
+	    !tl_backlog_record_unpack(value, &backlog.record))
+		return TL_CORRUPT;
+	if (inbox->count == *room) {
+		size_t more = *room ? *room * 2 : 4;
+		struct tl_backlog *grown = realloc(inbox->backlogs, more * sizeof *grown);
+		if (!grown)
+			return TL_NO_MEMORY;
+		inbox->backlogs = grown;
+		*room = more;
+	}
+	inbox->backlogs[inbox->count++] = backlog;
+	return TL_OK;
+}
+
+static enum tl_err read_backlogs(struct tl_iter *iter, uint64_t user_no, struct tl_inbox *inbox)
+{
+	enum tl_err err = TL_OK;
+	size_t room = 0;
+	tl_iter_retarget(iter, tl_partition(TL_PART_BACKLOG, user_no));
+	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there && err == TL_OK; there = tl_iter_next(iter))
+		err = add(inbox, &room, tl_iter_key(iter), tl_iter_value(iter));
+	return err == TL_OK ? tl_iter_error(iter) : err;
+}
+
+static enum tl_err find_end(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
+                            struct tl_backlog *backlog)
+{
+	struct tl_bounds store;
+	enum tl_err err = tl_timeline_bounds(engine, snapshot, iter, tl_partition(TL_PART_STORE, backlog->conversation_no),
+	                                     &store, NULL, NULL);
+	if (err != TL_OK)
+		return err;
+	uint64_t until = backlog->record.until;
+	backlog->head = store.head;
+	backlog->last = until > 0 && until < store.head ? until : store.head;
+	return TL_OK;
+}
+
+enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
+                          uint64_t user_no, struct tl_inbox *inbox_out)
+{
+	struct tl_inbox inbox = {0};
+	enum tl_err err = tl_timeline_bounds(engine, snapshot, iter, tl_partition(TL_PART_INBOX, user_no), &inbox.bounds,
+	                                     NULL, NULL);
+	if (err == TL_OK)
+		err = read_backlogs(iter, user_no, &inbox);
+	inbox.latest = inbox.bounds.head;
+	for (size_t i = 0; i < inbox.count && err == TL_OK; i++) {
+		err = find_end(engine, snapshot, iter, &inbox.backlogs[i]);
+		inbox.latest += tl_backlog_pending(&inbox.backlogs[i]);
+	}
+	if (err != TL_OK) {
+		free(inbox.backlogs);
+		return err;
+	}
+	*inbox_out = inbox;
+	return TL_OK;
+}
+
+static enum tl_err read_consistently(struct tl_engine *engine, uint64_t user_no, struct tl_inbox *inbox_out)
+{
+	struct tl_snapshot *snapshot;
+	struct tl_iter *iter;
+	enum tl_err err = tl_snapshot_new(engine, &snapshot);
+	if (err != TL_OK)
+		return err;
+	err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_META, 0), true, &iter);
+	if (err == TL_OK) {
+		err = tl_inbox_read(engine, snapshot, iter, user_no, inbox_out);
+		tl_iter_free(iter);
+	}
+	tl_snapshot_free(snapshot);
+	return err;
+}
+
+enum tl_err tl_inbox_of(struct tl_engine *engine, struct tl_slice user, struct tl_inbox *inbox_out)
+{
+	uint64_t no;
+	enum tl_err err = tl_user_no(engine, NULL, user, &no);
+	if (err == TL_NOT_FOUND) {
+		*inbox_out = (struct tl_inbox){0};
+		return TL_OK;
+	}
+	return err == TL_OK ? read_consistently(engine, no, inbox_out) : err;
+}
+
+void tl_inbox_free(struct tl_inbox *inbox)
+{
+	free(inbox->backlogs);
+	inbox->backlogs = NULL;
+}

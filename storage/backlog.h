@@ -1,0 +1,45 @@
+/* A user's inbox as devices see it: what is in it, and what has yet to enter it from conversations with fan-out on read.
+ *
+ *       floor          head                     latest
+ *         │   entries    │   backlogs, by acceptance  │
+ *         └──────────────┴────────────────────────────┘
+ *
+ * Read from one view of the database; any thread. */
+#ifndef TL_BACKLOG_H
+#define TL_BACKLOG_H
+
+#include "database.h"
+#include "timeline.h"
+
+/* One conversation's part. */
+struct tl_backlog {
+	uint64_t conversation_no;
+	uint64_t since; /* cseq at which it began */
+	struct tl_backlog_record record;
+	uint64_t head;  /* of the conversation */
+	uint64_t last;  /* the last cseq that the user gets so far */
+};
+
+struct tl_inbox {
+	struct tl_bounds bounds; /* of the inbox timeline */
+	uint64_t latest;         /* with all that has yet to enter it */
+	struct tl_backlog *backlogs;
+	size_t count;
+};
+
+/* Reads it. `iter` is any iterator on `snapshot`, moved by this. */
+TL_MUST_USE enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                      struct tl_iter *iter, uint64_t user_no, struct tl_inbox *inbox_out);
+
+/* As tl_inbox_read, on the present state, for a user by name; of one who is unknown, an empty one. */
+TL_MUST_USE enum tl_err tl_inbox_of(struct tl_engine *engine, struct tl_slice user, struct tl_inbox *inbox_out);
+
+void tl_inbox_free(struct tl_inbox *inbox);
+
+/* How much of one conversation has yet to enter. */
+static inline uint64_t tl_backlog_pending(const struct tl_backlog *backlog)
+{
+	return backlog->last > backlog->record.pulled ? backlog->last - backlog->record.pulled : 0;
+}
+
+#endif

@@ -1,0 +1,114 @@
+#include "fanout.h"
+
+#include <stdlib.h>
+
+bool tl_fanout_on_read(const struct tl_conversation_record *record, uint64_t write_fanout_max)
+{
+	uint64_t limit = record->on_read ? write_fanout_max - (write_fanout_max + 3) / 4 : write_fanout_max;
+	if (record->kind == TL_DIRECT || record->fanout == TL_FANOUT_WRITE)
+		return false;
+	return record->fanout == TL_FANOUT_READ || record->member_count > limit;
+}
+
+static enum tl_err begin_backlog(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                                 struct tl_member *member, const struct tl_user *user)
+{
+	const struct tl_backlog_change change = {
+		.conversation_no = conversation->no,
+		.since = conversation->head + 1,
+		.record = {.pulled = conversation->head},
+		.quiet = member->record.mute,
+	};
+	member->record.backlog = change.since;
+	tl_conversation_put_member(conversation, txn->batch, member);
+	return tl_transaction_put_backlog(txn, user, &change);
+}
+
+enum tl_err tl_fanout_joined(struct tl_transaction *txn, struct tl_conversation *conversation,
+                             struct tl_user *const *users, size_t count)
+{
+	enum tl_err err = TL_OK;
+	for (size_t i = 0; i < count && conversation->record.on_read && err == TL_OK; i++) {
+		struct tl_member *member;
+		err = tl_conversations_member(&txn->conversations, conversation, users[i]->no, &member);
+		if (err == TL_OK && member)
+			err = begin_backlog(txn, conversation, member, users[i]);
+	}
+	return err;
+}
+
+enum tl_err tl_fanout_begin_all(struct tl_transaction *txn, struct tl_conversation *conversation)
+{
+	struct tl_iter *iter;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (err == TL_OK)
+		err = tl_conversations_load_members(&txn->conversations, iter, conversation);
+	for (size_t i = 0; i < conversation->member_count && err == TL_OK; i++) {
+		struct tl_member *member = &conversation->members[i];
+		struct tl_user *user;
+		if (member->record.backlog > 0)
+			continue;
+		err = tl_users_find_no(&txn->users, iter, member->user_no, &user);
+		if (err == TL_OK)
+			err = begin_backlog(txn, conversation, member, user);
+	}
+	return err;
+}
+
+static enum tl_err change_way(struct tl_transaction *txn, struct tl_conversation *conversation, bool on_read)
+{
+	struct tl_conversation_record record = conversation->record;
+	struct tl_iter *iter;
+	enum tl_err err = on_read ? tl_fanout_begin_all(txn, conversation) : tl_transaction_iter(txn, &iter);
+	if (err == TL_OK && !on_read)
+		err = tl_conversations_load_members(&txn->conversations, iter, conversation);
+	if (err != TL_OK)
+		return err;
+	record.on_read = on_read;
+	return tl_conversation_change(conversation, txn->batch, &record);
+}
+
+enum tl_err tl_fanout_settle(struct tl_transaction *txn, struct tl_conversation *conversation)
+{
+	bool on_read = tl_fanout_on_read(&conversation->record, txn->limits->write_fanout_max);
+	if (conversation->record.dissolved)
+		return TL_OK;
+	if (on_read != conversation->record.on_read)
+		return change_way(txn, conversation, on_read);
+	/* Nobody needs all of them any more, and they may become very many. */
+	if (on_read && conversation->whole && tl_batch_count(txn->batch) == 0 && txn->changed_count == 0)
+		tl_conversations_forget_members(&txn->conversations, conversation);
+	return TL_OK;
+}
+
+static enum tl_err end_backlog(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                               const struct tl_user *user, uint64_t since)
+{
+	struct tl_backlog_change change = {.conversation_no = conversation->no, .since = since};
+	struct tl_pair_key key;
+	char *value;
+	size_t len;
+	enum tl_err err = tl_engine_get(txn->database->engine, NULL, tl_partition(TL_PART_BACKLOG, user->no),
+	                                tl_pair_key(&key, conversation->no, since), &value, &len);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_OK : err;
+	bool ok = tl_backlog_record_unpack(tl_slice(value, len), &change.record);
+	free(value);
+	if (!ok)
+		return TL_CORRUPT;
+	change.record.until = conversation->head;
+	return tl_transaction_put_backlog(txn, user, &change);
+}
+
+enum tl_err tl_fanout_leaving(struct tl_transaction *txn, struct tl_conversation *conversation,
+                              struct tl_user *const *users, size_t count)
+{
+	enum tl_err err = TL_OK;
+	for (size_t i = 0; i < count && err == TL_OK; i++) {
+		struct tl_member *member;
+		err = tl_conversations_member(&txn->conversations, conversation, users[i]->no, &member);
+		if (err == TL_OK && member && member->record.backlog > 0)
+			err = end_backlog(txn, conversation, users[i], member->record.backlog);
+	}
+	return err;
+}

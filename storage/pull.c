@@ -1,0 +1,208 @@
+#include "pull.h"
+
+#include "backlog.h"
+#include "timeline.h"
+
+/* A user's backlogs being taken in. */
+struct intake {
+	struct tl_transaction *txn;
+	struct tl_user *user;
+	struct tl_inbox inbox;
+	struct tl_iter *iter; /* on the store timelines */
+	uint64_t *next;       /* queue position of each backlog's next entry, UINT64_MAX: it has none; in the arena */
+	uint64_t upto;
+};
+
+/* Where the next entry of a backlog stands in the order of acceptance. An entry that retention has dropped stands before
+ * all that are left. */
+static enum tl_err look_at(struct intake *intake, size_t i, struct tl_cursor *cursor)
+{
+	const struct tl_backlog *backlog = &intake->inbox.backlogs[i];
+	struct tl_store_record record;
+	intake->next[i] = UINT64_MAX;
+	if (tl_backlog_pending(backlog) == 0)
+		return TL_OK;
+	intake->next[i] = 0;
+	if (!tl_cursor_seek(cursor, intake->iter, tl_partition(TL_PART_STORE, backlog->conversation_no),
+	                    backlog->record.pulled + 1))
+		return tl_iter_error(intake->iter);
+	if (cursor->seq != backlog->record.pulled + 1)
+		return TL_OK;
+	if (tl_store_record_unpack(cursor->entry, &record))
+		intake->next[i] = record.position;
+	return TL_OK;
+}
+
+/* The backlog whose entry comes next; *before_out: it may go on until entries of another one come first. */
+static size_t first_of(const struct intake *intake, uint64_t *before_out)
+{
+	size_t first = 0;
+	*before_out = UINT64_MAX;
+	for (size_t i = 1; i < intake->inbox.count; i++) {
+		size_t other = i;
+		if (intake->next[i] < intake->next[first]) {
+			other = first;
+			first = i;
+		}
+		if (intake->next[other] < *before_out)
+			*before_out = intake->next[other];
+	}
+	return first;
+}
+
+static bool wants_more(const struct intake *intake)
+{
+	return intake->user->inbox_head < intake->upto;
+}
+
+/* Takes in the next entry of a backlog, which the cursor is at unless it has been dropped. */
+static void take(struct intake *intake, struct tl_backlog *backlog, const struct tl_cursor *cursor, bool there)
+{
+	struct tl_store_record record;
+	uint64_t cseq = ++backlog->record.pulled, ts = 0;
+	if (there && cursor->seq == cseq && tl_store_record_unpack(cursor->entry, &record))
+		ts = tl_message_ts(record.message);
+	tl_transaction_append_pulled(intake->txn, intake->user, backlog->conversation_no, cseq, ts);
+}
+
+/* Takes in a run of entries of one conversation. */
+static enum tl_err take_run(struct intake *intake, size_t i, uint64_t before)
+{
+	struct tl_backlog *backlog = &intake->inbox.backlogs[i];
+	struct tl_store_record record;
+	struct tl_cursor cursor;
+	bool there = tl_cursor_seek(&cursor, intake->iter, tl_partition(TL_PART_STORE, backlog->conversation_no),
+	                            backlog->record.pulled + 1);
+	while (tl_iter_error(intake->iter) == TL_OK && wants_more(intake) && intake->next[i] <= before) {
+		take(intake, backlog, &cursor, there);
+		if (there && cursor.seq == backlog->record.pulled)
+			there = tl_cursor_next(&cursor);
+		intake->next[i] = 0;
+		if (tl_backlog_pending(backlog) == 0)
+			intake->next[i] = UINT64_MAX;
+		else if (there && cursor.seq == backlog->record.pulled + 1)
+			intake->next[i] = tl_store_record_unpack(cursor.entry, &record) ? record.position : 0;
+		if (intake->next[i] == UINT64_MAX)
+			break;
+	}
+	return tl_iter_error(intake->iter);
+}
+
+/* --- how far it has come --- */
+
+/* A membership that goes on in a conversation which is on write again needs no backlog any more (fanout.h F3), nor does
+ * one in a conversation that has ended. */
+static enum tl_err can_end(struct intake *intake, struct tl_backlog *backlog)
+{
+	struct tl_conversation_record record;
+	struct tl_conversation *conversation;
+	struct tl_member *member = NULL;
+	char *bytes;
+	enum tl_err err = tl_conversation_read(intake->txn->database->engine, NULL, backlog->conversation_no, &record, &bytes);
+	if (err == TL_NOT_FOUND || err == TL_CORRUPT)
+		return TL_OK; /* one can go on without */
+	if (err != TL_OK)
+		return err;
+	bool ends = !record.on_read || record.dissolved;
+	if (ends)
+		err = tl_transaction_conversation(intake->txn, record.cid, &conversation);
+	if (err == TL_OK && ends)
+		err = tl_conversations_member(&intake->txn->conversations, conversation, intake->user->no, &member);
+	free(bytes);
+	if (err != TL_OK || !ends || (conversation->record.on_read && !conversation->record.dissolved))
+		return err;
+	backlog->record.until = backlog->record.pulled;
+	if (!member || member->record.backlog != backlog->since)
+		return TL_OK;
+	member->record.backlog = 0;
+	return tl_transaction_member_changed(intake->txn, conversation, member);
+}
+
+static enum tl_err put_progress(struct intake *intake, struct tl_backlog *backlog)
+{
+	if (tl_backlog_pending(backlog) == 0 && backlog->record.until == 0) {
+		enum tl_err err = can_end(intake, backlog);
+		if (err != TL_OK)
+			return err;
+	}
+	const struct tl_backlog_change change = {
+		.conversation_no = backlog->conversation_no, .since = backlog->since, .record = backlog->record};
+	return tl_transaction_put_backlog(intake->txn, intake->user, &change);
+}
+
+/* --- the whole --- */
+
+static enum tl_err take_in(struct intake *intake)
+{
+	struct tl_inbox *inbox = &intake->inbox;
+	struct tl_cursor cursor;
+	uint64_t *pulled = tl_arena_alloc(&intake->txn->arena, (inbox->count + 1) * sizeof *pulled);
+	enum tl_err err = pulled ? TL_OK : TL_NO_MEMORY;
+	for (size_t i = 0; i < inbox->count && err == TL_OK; i++) {
+		pulled[i] = inbox->backlogs[i].record.pulled;
+		err = look_at(intake, i, &cursor);
+	}
+	while (err == TL_OK && inbox->count > 0 && wants_more(intake)) {
+		uint64_t before;
+		size_t i = first_of(intake, &before);
+		if (intake->next[i] == UINT64_MAX)
+			break;
+		err = take_run(intake, i, before);
+	}
+	for (size_t i = 0; i < inbox->count && err == TL_OK; i++)
+		if (inbox->backlogs[i].record.pulled > pulled[i])
+			err = put_progress(intake, &inbox->backlogs[i]);
+	return err;
+}
+
+static enum tl_err begin(struct intake *intake)
+{
+	struct tl_iter *iter;
+	enum tl_err err = tl_transaction_iter(intake->txn, &iter);
+	if (err == TL_OK)
+		err = tl_inbox_read(intake->txn->database->engine, NULL, iter, intake->user->no, &intake->inbox);
+	if (err != TL_OK)
+		return err;
+	intake->next = tl_arena_alloc(&intake->txn->arena, (intake->inbox.count + 1) * sizeof *intake->next);
+	if (!intake->next)
+		return TL_NO_MEMORY;
+	return tl_iter_new(intake->txn->database->engine, NULL, tl_partition(TL_PART_META, 0), true, &intake->iter);
+}
+
+static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, uint64_t upto)
+{
+	struct intake intake = {.txn = txn, .user = user, .upto = upto};
+	enum tl_err err = begin(&intake);
+	if (err == TL_OK) {
+		user->pulled_in = txn->serial;
+		err = take_in(&intake);
+	}
+	tl_iter_free(intake.iter);
+	tl_inbox_free(&intake.inbox);
+	return err;
+}
+
+static enum tl_err apply(struct tl_chore *chore, struct tl_transaction *txn)
+{
+	struct tl_pull *pull = (struct tl_pull *)(void *)chore;
+	struct tl_user *user;
+	pull->err = tl_transaction_find_user(txn, pull->user, &user);
+	if (pull->err == TL_OK && user && user->pulled_in != txn->serial)
+		pull->err = pull_for(txn, user, pull->upto);
+	/* What is damaged stays so: whoever waits is told, and everybody else is stored. */
+	return pull->err == TL_CORRUPT ? TL_OK : pull->err;
+}
+
+static void done(struct tl_chore *chore, bool committed)
+{
+	struct tl_pull *pull = (struct tl_pull *)(void *)chore;
+	if (!committed)
+		pull->err = TL_CLOSED;
+	pull->ready(pull);
+}
+
+void tl_pull_init(struct tl_pull *pull)
+{
+	pull->chore = (struct tl_chore){.apply = apply, .done = done};
+	pull->err = TL_OK;
+}
