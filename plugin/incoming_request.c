@@ -139,15 +139,17 @@ static void answer_latest(struct reading *reading)
 {
 	struct tl_notify *notify = reading->plugin->notify;
 	char topic[512];
-	uint64_t seq;
+	struct tl_inbox inbox;
 	tl_notify_topic(notify, reading->route.codec, reading->user, topic, sizeof topic);
 	struct tl_packet *packet =
 		tl_packet_new(reading->user, reading->device, tl_slice_str(topic), tl_slice(NULL, 0));
 	if (!packet)
 		return;
 	packet->answers_request = true;
-	if (tl_store_latest(reading->plugin->store, reading->user, &seq) == TL_OK)
-		packet->payload = tl_notify_lightweight(notify, reading->route.codec, seq, &packet->payload_len);
+	if (tl_store_inbox(reading->plugin->store, reading->user, &inbox) == TL_OK) {
+		packet->payload = tl_notify_lightweight(notify, reading->route.codec, inbox.latest, &packet->payload_len);
+		tl_inbox_free(&inbox);
+	}
 	tl_outbox_put_take(&reading->plugin->outbox, packet);
 }
 

@@ -1,6 +1,7 @@
 #include "notify.h"
 
 #include "broker.h"
+#include "following.h"
 #include "id.h"
 #include "json.h"
 #include "message.h"
@@ -9,12 +10,16 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <uthash.h>
+#include <utlist.h>
 
 enum {
 	TOPIC_MAX = 128 + 8 + TL_ID_MAX + 5 + 1,
-	FLUSHED_USERS = 1000, /* notified in one tick; the others in the next ones */
-	LOCKED_APPENDS = 256, /* entries gone through before the lock is let go for a moment */
+	FLUSHED_USERS = 1000,  /* notified in one tick; the others in the next ones */
+	FLUSHED_IN_TURN = 100, /* of those who wait their turn, at least */
+	LOCKED_USERS = 256,    /* gone through before the lock is let go for a moment */
+	TURN_MS = 200,         /* how long a user is left alone by conversations with fan-out on read */
 };
 
 /* A message as shown but for its seq, which differs from user to user: shared by all who are told of it. */
@@ -31,16 +36,31 @@ struct due {
 	uint64_t seq;
 };
 
+/* Who is announced when. */
+enum queue {
+	NONE,
+	AT_ONCE,
+	IN_TURN, /* behind all others: a big group's messages shall not hold up those of a chat */
+	LATER,   /* in turn, but not yet */
+	QUEUES,
+};
+
 /* A user who is online, or was when something became due. */
 struct watcher {
 	uint32_t devices;
 	unsigned codecs;
-	uint64_t last; /* seq to be announced; 0: nothing is due */
+	bool loading;  /* the inbox is being read; nothing is announced until it is known */
+	uint64_t head; /* the last seq in the inbox, as far as is known */
+	struct tl_follow *follows; /* what has yet to enter it */
+	enum queue queue;
+	uint64_t last; /* seq of the inbox to be announced; 0: nothing is due but what has yet to enter */
 	bool whole;    /* `due` ends at `last` and holds all that is to be announced */
 	size_t bytes;  /* of the fragments */
 	struct due *due;
 	size_t due_count, due_room;
-	struct watcher *next_due;
+	uint64_t told_ms;  /* when something was announced in turn the last time */
+	uint64_t later_ms; /* LATER: until when */
+	struct watcher *prev, *next; /* of the queue */
 	UT_hash_handle hh;
 	size_t uid_len;
 	char uid[];
@@ -51,7 +71,8 @@ struct tl_notify {
 	const char *epoch;
 	pthread_mutex_t lock; /* guards the rest */
 	struct watcher *watchers;
-	struct watcher *first_due;
+	struct tl_following following;
+	struct watcher *queues[QUEUES];
 };
 
 enum tl_err tl_notify_new(const struct tl_notify_options *options, struct tl_notify **notify_out)
@@ -123,6 +144,24 @@ static bool fragment_make_json(struct fragment *fragment)
 
 /* --- watchers --- */
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void put_into(struct tl_notify *notify, struct watcher *watcher, enum queue queue)
+{
+	if (watcher->queue == queue)
+		return;
+	if (watcher->queue != NONE)
+		DL_DELETE(notify->queues[watcher->queue], watcher);
+	if (queue != NONE)
+		DL_APPEND(notify->queues[queue], watcher);
+	watcher->queue = queue;
+}
+
 static void drop_due(struct watcher *watcher)
 {
 	for (size_t i = 0; i < watcher->due_count; i++)
@@ -134,6 +173,8 @@ static void drop_due(struct watcher *watcher)
 static void watcher_free(struct tl_notify *notify, struct watcher *watcher)
 {
 	HASH_DEL(notify->watchers, watcher);
+	put_into(notify, watcher, NONE);
+	tl_following_drop_all(&notify->following, &watcher->follows);
 	drop_due(watcher);
 	free(watcher->due);
 	free(watcher);
@@ -168,12 +209,13 @@ static struct watcher *watcher_new(struct tl_notify *notify, struct tl_slice use
 	return watcher;
 }
 
-bool tl_notify_watch(struct tl_notify *notify, struct tl_slice user)
+bool tl_notify_watch(struct tl_notify *notify, struct tl_slice user, bool *first_out)
 {
 	pthread_mutex_lock(&notify->lock);
 	struct watcher *watcher = find(notify, user);
-	if (!watcher)
-		watcher = watcher_new(notify, user);
+	*first_out = !watcher;
+	if (!watcher && (watcher = watcher_new(notify, user)))
+		watcher->loading = true;
 	if (watcher)
 		watcher->devices++;
 	pthread_mutex_unlock(&notify->lock);
@@ -184,8 +226,8 @@ void tl_notify_unwatch(struct tl_notify *notify, struct tl_slice user)
 {
 	pthread_mutex_lock(&notify->lock);
 	struct watcher *watcher = find(notify, user);
-	if (watcher && --watcher->devices == 0 && watcher->last == 0)
-		watcher_free(notify, watcher); /* else the next flush does it */
+	if (watcher && --watcher->devices == 0)
+		watcher_free(notify, watcher);
 	pthread_mutex_unlock(&notify->lock);
 }
 
@@ -232,11 +274,10 @@ static void announce(struct tl_notify *notify, struct watcher *watcher, const st
 {
 	if (watcher->codecs == 0)
 		return;
-	if (watcher->last == 0) {
-		watcher->next_due = notify->first_due;
-		notify->first_due = watcher;
+	if (watcher->last == 0)
 		watcher->whole = true;
-	}
+	if (!watcher->loading)
+		put_into(notify, watcher, AT_ONCE);
 	struct fragment *fragment = watcher->whole ? fragment_for(notify, delivery, made) : NULL;
 	if (fragment && (watcher->codecs & TL_CODEC_JSON) && !fragment_make_json(fragment))
 		fragment = NULL;
@@ -249,6 +290,19 @@ static void announce(struct tl_notify *notify, struct watcher *watcher, const st
 	watcher->last = seq;
 }
 
+/* New messages have yet to enter the user's inbox. */
+static void announce_backlog(struct tl_notify *notify, struct watcher *watcher, uint64_t now)
+{
+	if (watcher->codecs == 0 || watcher->loading || watcher->queue != NONE)
+		return;
+	if (now - watcher->told_ms >= TURN_MS) {
+		put_into(notify, watcher, IN_TURN);
+		return;
+	}
+	watcher->later_ms = now + TURN_MS;
+	put_into(notify, watcher, LATER);
+}
+
 /* The broker's thread shall not wait for a large group to be gone through. */
 static void let_others_in(struct tl_notify *notify)
 {
@@ -256,29 +310,131 @@ static void let_others_in(struct tl_notify *notify)
 	pthread_mutex_lock(&notify->lock);
 }
 
-void tl_notify_committed(struct tl_notify *notify, const struct tl_commit *commit)
+static void take_appends(struct tl_notify *notify, const struct tl_commit *commit)
 {
 	struct fragment **made = NULL;
-	bool due = false;
-
-	pthread_mutex_lock(&notify->lock);
 	if (notify->watchers && commit->append_count > 0)
 		made = calloc(commit->delivery_count, sizeof(struct fragment *));
 	for (size_t i = 0; made && i < commit->append_count; i++) {
 		const struct tl_inbox_append *append = &commit->appends[i];
-		if (i % LOCKED_APPENDS == LOCKED_APPENDS - 1)
+		if (i % LOCKED_USERS == LOCKED_USERS - 1)
 			let_others_in(notify);
-		struct watcher *watcher = append->quiet ? NULL : find(notify, append->uid);
-		if (watcher)
+		struct watcher *watcher = find(notify, append->uid);
+		if (!watcher)
+			continue;
+		if (append->seq > watcher->head)
+			watcher->head = append->seq;
+		if (!append->quiet)
 			announce(notify, watcher, &commit->deliveries[append->delivery], &made[append->delivery], append->seq);
 	}
 	for (size_t i = 0; made && i < commit->delivery_count; i++)
 		fragment_release(made[i]);
-	due = notify->first_due != NULL;
-	pthread_mutex_unlock(&notify->lock);
 	free(made);
-	if (due)
+}
+
+static void take_backlogs(struct tl_notify *notify, const struct tl_commit *commit)
+{
+	for (size_t i = 0; notify->watchers && i < commit->backlog_count; i++) {
+		const struct tl_backlog_change *change = &commit->backlogs[i];
+		struct watcher *watcher = find(notify, change->uid);
+		if (!watcher)
+			continue;
+		if (change->inbox_head > watcher->head)
+			watcher->head = change->inbox_head;
+		tl_following_set(&notify->following, &watcher->follows, watcher, change, 0);
+		if (!watcher->loading)
+			tl_following_drop_ended(&notify->following, &watcher->follows);
+	}
+}
+
+/* The conversations in which something is new, each once. */
+static struct tl_followed *take_heads(struct tl_notify *notify, const struct tl_commit *commit)
+{
+	struct tl_followed *touched = NULL;
+	for (size_t i = 0; notify->following.by_no && i < commit->delivery_count; i++) {
+		const struct tl_delivery *delivery = &commit->deliveries[i];
+		struct tl_followed *followed =
+			tl_following_raise(&notify->following, delivery->conversation_no, delivery->cseq);
+		if (!followed || followed->touched)
+			continue;
+		followed->touched = true;
+		followed->next_touched = touched;
+		touched = followed;
+	}
+	return touched;
+}
+
+static void announce_to_followers(struct tl_notify *notify, struct tl_followed *touched)
+{
+	uint64_t now = touched ? now_ms() : 0;
+	while (touched) {
+		struct tl_followed *next = touched->next_touched;
+		struct watcher *watcher;
+		touched->walk = touched->follows;
+		for (unsigned n = 1; (watcher = tl_following_walk(touched)); n++) {
+			announce_backlog(notify, watcher, now);
+			if (n % LOCKED_USERS == 0)
+				let_others_in(notify);
+		}
+		tl_following_release(&notify->following, touched);
+		touched = next;
+	}
+}
+
+/* Has the broker's thread come when something is due. */
+static void wake(struct tl_notify *notify)
+{
+	if (notify->queues[AT_ONCE] || notify->queues[IN_TURN])
 		tl_waker_wake(notify->options.waker);
+	else if (notify->queues[LATER])
+		tl_waker_wake_in(notify->options.waker, TURN_MS);
+}
+
+/* Heads before backlogs: who joins with this commit has been counted by it already. */
+void tl_notify_committed(struct tl_notify *notify, const struct tl_commit *commit)
+{
+	pthread_mutex_lock(&notify->lock);
+	take_appends(notify, commit);
+	take_backlogs(notify, commit);
+	announce_to_followers(notify, take_heads(notify, commit));
+	wake(notify);
+	pthread_mutex_unlock(&notify->lock);
+}
+
+/* --- what the database says --- */
+
+static bool set_all(struct tl_notify *notify, struct watcher *watcher, const struct tl_inbox *inbox)
+{
+	bool ok = true;
+	if (inbox->bounds.head > watcher->head)
+		watcher->head = inbox->bounds.head;
+	for (size_t i = 0; i < inbox->count; i++) {
+		const struct tl_backlog *backlog = &inbox->backlogs[i];
+		const struct tl_backlog_change change = {
+			.conversation_no = backlog->conversation_no,
+			.since = backlog->since,
+			.record = backlog->record,
+			.sound = backlog->quiet ? TL_SOUND_QUIET : TL_SOUND_LOUD,
+		};
+		ok &= tl_following_set(&notify->following, &watcher->follows, watcher, &change, backlog->head);
+	}
+	return ok;
+}
+
+void tl_notify_loaded(struct tl_notify *notify, struct tl_slice user, const struct tl_inbox *inbox, bool last)
+{
+	pthread_mutex_lock(&notify->lock);
+	struct watcher *watcher = find(notify, user);
+	if (watcher && inbox)
+		set_all(notify, watcher, inbox);
+	if (watcher && last) {
+		watcher->loading = false;
+		tl_following_drop_ended(&notify->following, &watcher->follows);
+		if (watcher->last > 0)
+			put_into(notify, watcher, AT_ONCE);
+		wake(notify);
+	}
+	pthread_mutex_unlock(&notify->lock);
 }
 
 /* --- payloads --- */
@@ -361,17 +517,53 @@ static bool json_fits(const struct tl_notify *notify, const struct watcher *watc
 	return bytes <= notify->options.inline_max;
 }
 
-static void publish(const struct tl_notify *notify, const struct watcher *watcher, enum tl_codec codec,
+static void publish(const struct tl_notify *notify, const struct watcher *watcher, enum tl_codec codec, uint64_t seq,
                     struct tl_pack *pack)
 {
 	char topic[TOPIC_MAX];
 	size_t count = codec == TL_CODEC_JSON && !json_fits(notify, watcher) ? 0 : watcher->due_count;
 	tl_pack_clear(pack);
-	write_payload(notify, codec, watcher->due, count, watcher->last, pack);
+	write_payload(notify, codec, watcher->due, count, seq, pack);
 	tl_notify_topic(notify, codec, tl_slice(watcher->uid, watcher->uid_len), topic, sizeof topic);
 	const struct tl_packet_address address = {.topic = topic};
 	if (!pack->failed)
 		tl_broker_publish(&address, tl_pack_bytes(pack), tl_slice("", 0));
+}
+
+/* As long as something has yet to enter the inbox, nothing is inlined: whoever took it would not learn of the rest. */
+static void tell(struct tl_notify *notify, struct watcher *watcher, struct tl_pack *pack)
+{
+	uint64_t pending = tl_following_pending(watcher->follows), seq = watcher->last;
+	if (pending > 0 || seq == 0) {
+		drop_due(watcher);
+		seq = watcher->head + pending;
+	}
+	for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1)
+		if (watcher->codecs & codec)
+			publish(notify, watcher, (enum tl_codec)codec, seq, pack);
+	drop_due(watcher);
+	watcher->last = 0;
+}
+
+static unsigned flush_queue(struct tl_notify *notify, enum queue queue, unsigned most, struct tl_pack *pack)
+{
+	uint64_t now = queue == IN_TURN && notify->queues[queue] ? now_ms() : 0;
+	unsigned told = 0;
+	for (; notify->queues[queue] && told < most; told++) {
+		struct watcher *watcher = notify->queues[queue];
+		put_into(notify, watcher, NONE);
+		if (queue == IN_TURN)
+			watcher->told_ms = now;
+		tell(notify, watcher, pack);
+	}
+	return told;
+}
+
+static void end_waiting(struct tl_notify *notify)
+{
+	uint64_t now = notify->queues[LATER] ? now_ms() : 0;
+	while (notify->queues[LATER] && notify->queues[LATER]->later_ms <= now)
+		put_into(notify, notify->queues[LATER], IN_TURN);
 }
 
 bool tl_notify_flush(struct tl_notify *notify)
@@ -379,23 +571,12 @@ bool tl_notify_flush(struct tl_notify *notify)
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	pthread_mutex_lock(&notify->lock);
-	struct watcher *watcher = notify->first_due;
-	bool any = watcher != NULL;
-	for (unsigned n = 0; watcher && n < FLUSHED_USERS; n++) {
-		struct watcher *next = watcher->next_due;
-		for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1)
-			if (watcher->devices > 0 && (watcher->codecs & codec))
-				publish(notify, watcher, (enum tl_codec)codec, &pack);
-		drop_due(watcher);
-		watcher->last = 0;
-		if (watcher->devices == 0)
-			watcher_free(notify, watcher);
-		watcher = next;
-	}
-	notify->first_due = watcher;
+	end_waiting(notify);
+	unsigned told = flush_queue(notify, AT_ONCE, FLUSHED_USERS, &pack);
+	told += flush_queue(notify, IN_TURN, FLUSHED_USERS - told > FLUSHED_IN_TURN ? FLUSHED_USERS - told : FLUSHED_IN_TURN,
+	                    &pack);
+	wake(notify);
 	pthread_mutex_unlock(&notify->lock);
-	if (watcher)
-		tl_waker_wake(notify->options.waker);
 	tl_pack_fini(&pack);
-	return any;
+	return told > 0;
 }

@@ -5,11 +5,14 @@
  *   (N1) Only committed entries are announced.
  *   (N2) What a user is told in one tick is one notification per codec, whatever the number of messages: inline if they
  *        fit into notify_inline_max and join on to each other, else lightweight.
- *   (N3) Users without a device online cost one hash lookup.
+ *   (N3) Users without a device online cost one hash lookup, those of a conversation with fan-out on read nothing.
+ *   (N4) What has yet to enter an inbox counts: the seq announced is the one that the inbox will reach.
+ *   (N5) Conversations with fan-out on read come in turn: after all others, and to one user at most a few times a second.
  */
 #ifndef TL_NOTIFY_H
 #define TL_NOTIFY_H
 
+#include "backlog.h"
 #include "codec.h"
 #include "commit.h"
 #include "waker.h"
@@ -29,8 +32,9 @@ void tl_notify_set_epoch(struct tl_notify *notify, const char *epoch);
 
 /* --- broker thread --- */
 
-/* One more device of the user is to be notified; false if memory is short. */
-bool tl_notify_watch(struct tl_notify *notify, struct tl_slice user);
+/* One more device of the user is to be notified; false if memory is short. *first_out: it is the first one, so the user's
+ * inbox has to be read and tl_notify_loaded called; until then nothing is announced. */
+bool tl_notify_watch(struct tl_notify *notify, struct tl_slice user, bool *first_out);
 
 /* One device less. */
 void tl_notify_unwatch(struct tl_notify *notify, struct tl_slice user);
@@ -42,6 +46,10 @@ void tl_notify_want(struct tl_notify *notify, struct tl_slice user, unsigned cod
 bool tl_notify_flush(struct tl_notify *notify);
 
 /* --- any thread --- */
+
+/* Takes in a user's inbox as the database has it (NULL: it could not be read). Whatever has yet to enter it has to be read
+ * twice, the second time when this has returned, so that no commit in between is missed; `last`: this is all. */
+void tl_notify_loaded(struct tl_notify *notify, struct tl_slice user, const struct tl_inbox *inbox, bool last);
 
 /* Takes in what was committed. */
 void tl_notify_committed(struct tl_notify *notify, const struct tl_commit *commit);

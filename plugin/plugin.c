@@ -32,7 +32,7 @@ static void log_event(void *ctx, enum tl_log level, const char *text)
 /* A connection that resumes a session may have subscribed to anything in an earlier life, unseen by us. */
 static void begin_watching(struct tl_plugin *plugin, struct tl_session *session)
 {
-	session->watching = tl_notify_watch(plugin->notify, session->user);
+	session->watching = tl_begin_watching(plugin, session->user);
 	if (session->watching && !mosquitto_client_clean_session(session->client)) {
 		session->codecs = TL_CODEC_MSGPACK | TL_CODEC_JSON;
 		tl_notify_want(plugin->notify, session->user, session->codecs);

@@ -45,6 +45,9 @@ uint64_t tl_now_ms(void);
 /* The session of the connection, begun and watched if need be; NULL where it has none (see session.h). */
 struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosquitto *client);
 
+/* watching.c: notifies one more device of the user; false if memory is short. */
+bool tl_begin_watching(struct tl_plugin *plugin, struct tl_slice user);
+
 /* --- access.c: the wall around the root --- */
 
 /* Whether an access (MOSQ_ACL_…) is granted: a Mosquitto return code. `retained`: the message is one. */

@@ -1,5 +1,6 @@
 #include "waker.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@ struct tl_waker {
 	pthread_mutex_t lock;
 	pthread_cond_t wanted;
 	bool stop; /* guarded by lock */
+	struct timespec alarm; /* guarded by lock: when to wake by oneself; 0: never */
 };
 
 static void do_nothing(int signal)
@@ -31,11 +33,21 @@ static void pause_us(long us)
 	nanosleep(&pause, NULL);
 }
 
+static void ring(struct tl_waker *waker)
+{
+	waker->alarm = (struct timespec){0};
+	if (!atomic_exchange(&waker->due, true))
+		pthread_kill(waker->broker, SIGURG);
+}
+
 static bool wait_until_due(struct tl_waker *waker)
 {
 	pthread_mutex_lock(&waker->lock);
 	while (!waker->stop && !atomic_load(&waker->due))
-		pthread_cond_wait(&waker->wanted, &waker->lock);
+		if (waker->alarm.tv_sec == 0)
+			pthread_cond_wait(&waker->wanted, &waker->lock);
+		else if (pthread_cond_timedwait(&waker->wanted, &waker->lock, &waker->alarm) == ETIMEDOUT)
+			ring(waker);
 	bool stop = waker->stop;
 	pthread_mutex_unlock(&waker->lock);
 	return !stop;
@@ -69,8 +81,12 @@ enum tl_err tl_waker_open(struct tl_waker **waker_out)
 	if (!waker)
 		return TL_NO_MEMORY;
 	waker->broker = pthread_self();
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&waker->lock, NULL);
-	pthread_cond_init(&waker->wanted, NULL);
+	pthread_cond_init(&waker->wanted, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	memset(&action, 0, sizeof action);
 	action.sa_handler = do_nothing;
 	sigaction(SIGURG, &action, &waker->before);
@@ -106,6 +122,21 @@ void tl_waker_wake(struct tl_waker *waker)
 		pthread_kill(waker->broker, SIGURG);
 	pthread_mutex_lock(&waker->lock);
 	pthread_cond_signal(&waker->wanted);
+	pthread_mutex_unlock(&waker->lock);
+}
+
+void tl_waker_wake_in(struct tl_waker *waker, unsigned ms)
+{
+	struct timespec at;
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_nsec += (long)ms * 1000000;
+	at.tv_sec += at.tv_nsec / 1000000000;
+	at.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&waker->lock);
+	if (waker->alarm.tv_sec == 0) {
+		waker->alarm = at;
+		pthread_cond_signal(&waker->wanted);
+	}
 	pthread_mutex_unlock(&waker->lock);
 }
 

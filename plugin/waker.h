@@ -23,6 +23,9 @@ void tl_waker_close(struct tl_waker *waker);
  * after the present one. */
 void tl_waker_wake(struct tl_waker *waker);
 
+/* Makes a tick come in about so many ms, unless one comes earlier anyway. Any thread. */
+void tl_waker_wake_in(struct tl_waker *waker, unsigned ms);
+
 /* Says that the tick has come. To be called at its start: what is handed over after this call needs another wake. */
 void tl_waker_ticked(struct tl_waker *waker);
 

@@ -1,6 +1,6 @@
 #include "backlog.h"
 
-#include "users.h"
+#include "conversations.h"
 
 #include <stdlib.h>
 
@@ -67,6 +67,19 @@ enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *sn
 	return TL_OK;
 }
 
+static enum tl_err read_quiet(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
+                              struct tl_inbox *inbox)
+{
+	enum tl_err err = TL_OK;
+	for (size_t i = 0; i < inbox->count && err == TL_OK; i++) {
+		struct tl_member_record member = {0};
+		err = tl_member_read(engine, snapshot, inbox->backlogs[i].conversation_no, user_no, &member);
+		inbox->backlogs[i].quiet = member.mute;
+		err = err == TL_NOT_FOUND ? TL_OK : err;
+	}
+	return err;
+}
+
 static enum tl_err read_consistently(struct tl_engine *engine, uint64_t user_no, struct tl_inbox *inbox_out)
 {
 	struct tl_snapshot *snapshot;
@@ -77,6 +90,8 @@ static enum tl_err read_consistently(struct tl_engine *engine, uint64_t user_no,
 	err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_META, 0), true, &iter);
 	if (err == TL_OK) {
 		err = tl_inbox_read(engine, snapshot, iter, user_no, inbox_out);
+		if (err == TL_OK && (err = read_quiet(engine, snapshot, user_no, inbox_out)) != TL_OK)
+			tl_inbox_free(inbox_out);
 		tl_iter_free(iter);
 	}
 	tl_snapshot_free(snapshot);

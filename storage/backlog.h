@@ -18,6 +18,7 @@ struct tl_backlog {
 	struct tl_backlog_record record;
 	uint64_t head;  /* of the conversation */
 	uint64_t last;  /* the last cseq that the user gets so far */
+	bool quiet;     /* the user has muted the conversation; only tl_inbox_of says so */
 };
 
 struct tl_inbox {

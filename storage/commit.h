@@ -41,13 +41,15 @@ struct tl_inbox_append {
 /* What one user has yet to take in of one conversation, as it is now: everything above `record.pulled`, up to
  * `record.until` or for ever. Once these are equal there is no such backlog any more. Those of one user and conversation
  * come in the order in which they happened. */
+enum tl_sound { TL_SOUND_AS_BEFORE, TL_SOUND_QUIET, TL_SOUND_LOUD };
+
 struct tl_backlog_change {
 	struct tl_slice uid;
 	uint64_t inbox_head;      /* the last seq in the user's inbox */
 	uint64_t conversation_no;
 	uint64_t since;           /* cseq at which it began; tells several of one conversation apart */
 	struct tl_backlog_record record;
-	bool quiet;               /* the user has muted the conversation */
+	enum tl_sound sound;      /* whether the user has muted the conversation */
 };
 
 struct tl_commit {

@@ -17,7 +17,7 @@ static enum tl_err begin_backlog(struct tl_transaction *txn, const struct tl_con
 		.conversation_no = conversation->no,
 		.since = conversation->head + 1,
 		.record = {.pulled = conversation->head},
-		.quiet = member->record.mute,
+		.sound = member->record.mute ? TL_SOUND_QUIET : TL_SOUND_LOUD,
 	};
 	member->record.backlog = change.since;
 	tl_conversation_put_member(conversation, txn->batch, member);

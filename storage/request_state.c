@@ -130,7 +130,10 @@ enum tl_err tl_set(struct tl_transaction *txn, const struct tl_call *call, struc
 		tl_event_drop(&event);
 		return TL_OK;
 	}
-	if ((err = tl_transaction_member_changed(txn, actor.conversation, actor.member)) != TL_OK) {
+	err = tl_transaction_member_changed(txn, actor.conversation, actor.member);
+	if (err == TL_OK)
+		err = tl_transaction_tell_sound(txn, actor.user, actor.conversation, actor.member);
+	if (err != TL_OK) {
 		tl_event_drop(&event);
 		return err;
 	}

@@ -1,6 +1,5 @@
 #include "store.h"
 
-#include "backlog.h"
 #include "disk_space.h"
 
 #include <errno.h>
@@ -348,15 +347,9 @@ enum tl_err tl_store_try_read(struct tl_store *store, const struct tl_request *r
 	return TL_AGAIN;
 }
 
-enum tl_err tl_store_latest(struct tl_store *store, struct tl_slice user, uint64_t *seq_out)
+enum tl_err tl_store_inbox(struct tl_store *store, struct tl_slice user, struct tl_inbox *inbox_out)
 {
-	struct tl_inbox inbox;
-	enum tl_err err = tl_inbox_of(store->database.engine, user, &inbox);
-	if (err != TL_OK)
-		return err;
-	*seq_out = inbox.latest;
-	tl_inbox_free(&inbox);
-	return TL_OK;
+	return tl_inbox_of(store->database.engine, user, inbox_out);
 }
 
 const char *tl_store_epoch(const struct tl_store *store)

@@ -2,11 +2,12 @@
  * commits; it never sees the engine.
  *
  *     front thread (the broker's):  tl_store_send, tl_store_change ──► ingest queue ──► writer thread ──► events
- *     any thread:                   tl_store_read, tl_store_latest ──► snapshot reads
+ *     any thread:                   tl_store_read, tl_store_inbox ──►  snapshot reads
  */
 #ifndef TL_STORE_H
 #define TL_STORE_H
 
+#include "backlog.h"
 #include "membership.h"
 #include "message.h"
 #include "pull.h"
@@ -79,8 +80,8 @@ TL_MUST_USE enum tl_err tl_store_read(struct tl_store *store, const struct tl_re
 TL_MUST_USE enum tl_err tl_store_try_read(struct tl_store *store, const struct tl_request *request, struct tl_call call,
                                           struct tl_answer *answer, struct tl_pull *pull);
 
-/* The last seq of a user's inbox, with what has yet to enter it; 0 if there is none. */
-TL_MUST_USE enum tl_err tl_store_latest(struct tl_store *store, struct tl_slice user, uint64_t *seq_out);
+/* A user's inbox, with what has yet to enter it; to be freed with tl_inbox_free. */
+TL_MUST_USE enum tl_err tl_store_inbox(struct tl_store *store, struct tl_slice user, struct tl_inbox *inbox_out);
 
 /* The name of this life of the data directory. */
 const char *tl_store_epoch(const struct tl_store *store);

@@ -497,11 +497,9 @@ void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *us
 	txn->pulled_count++;
 }
 
-enum tl_err tl_transaction_put_backlog(struct tl_transaction *txn, const struct tl_user *user,
-                                       const struct tl_backlog_change *change)
+static enum tl_err tell_backlog(struct tl_transaction *txn, const struct tl_user *user,
+                                const struct tl_backlog_change *change)
 {
-	struct tl_partition backlog = tl_partition(TL_PART_BACKLOG, user->no);
-	struct tl_pair_key key;
 	void *backlogs = with_room(txn->backlogs, txn->backlog_count, 1, &txn->backlog_room, sizeof *txn->backlogs);
 	if (!backlogs)
 		return TL_NO_MEMORY;
@@ -510,16 +508,36 @@ enum tl_err tl_transaction_put_backlog(struct tl_transaction *txn, const struct 
 	*told = *change;
 	told->uid = tl_slice(user->uid, user->uid_len);
 	told->inbox_head = user->inbox_head;
-	if (change->record.until > 0 && change->record.pulled >= change->record.until) {
-		tl_batch_delete(txn->batch, backlog, tl_pair_key(&key, change->conversation_no, change->since));
-		return TL_OK;
-	}
-	tl_pack_clear(&txn->pack);
-	tl_backlog_record_pack(&txn->pack, &change->record);
-	tl_pack_check(&txn->pack, txn->batch);
-	tl_batch_put(txn->batch, backlog, tl_pair_key(&key, change->conversation_no, change->since),
-	             tl_pack_bytes(&txn->pack));
 	return TL_OK;
+}
+
+enum tl_err tl_transaction_put_backlog(struct tl_transaction *txn, const struct tl_user *user,
+                                       const struct tl_backlog_change *change)
+{
+	const struct tl_backlog_record *record = &change->record;
+	struct tl_partition backlog = tl_partition(TL_PART_BACKLOG, user->no);
+	struct tl_pair_key key;
+	struct tl_slice at = tl_pair_key(&key, change->conversation_no, change->since);
+	if (record->until > 0 && record->pulled >= record->until) {
+		tl_batch_delete(txn->batch, backlog, at);
+	} else {
+		tl_pack_clear(&txn->pack);
+		tl_backlog_record_pack(&txn->pack, record);
+		tl_pack_check(&txn->pack, txn->batch);
+		tl_batch_put(txn->batch, backlog, at, tl_pack_bytes(&txn->pack));
+	}
+	return tell_backlog(txn, user, change);
+}
+
+enum tl_err tl_transaction_tell_sound(struct tl_transaction *txn, const struct tl_user *user,
+                                      const struct tl_conversation *conversation, const struct tl_member *member)
+{
+	const struct tl_backlog_change change = {
+		.conversation_no = conversation->no,
+		.since = member->record.backlog,
+		.sound = member->record.mute ? TL_SOUND_QUIET : TL_SOUND_LOUD,
+	};
+	return member->record.backlog > 0 ? tell_backlog(txn, user, &change) : TL_OK;
 }
 
 /* --- telling --- */

@@ -130,6 +130,12 @@ void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *us
 TL_MUST_USE enum tl_err tl_transaction_put_backlog(struct tl_transaction *txn, const struct tl_user *user,
                                                    const struct tl_backlog_change *change);
 
+/* Has it told that a user has muted a conversation, or the opposite. Nothing where the member has no backlog, because each
+ * append says so itself. */
+TL_MUST_USE enum tl_err tl_transaction_tell_sound(struct tl_transaction *txn, const struct tl_user *user,
+                                                  const struct tl_conversation *conversation,
+                                                  const struct tl_member *member);
+
 /* Notes that who is in a conversation, or what they may do there, changes with this batch. */
 TL_MUST_USE enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice cid);
 

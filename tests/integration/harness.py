@@ -10,6 +10,7 @@ Environment:
     TL_PLUGIN   the plugin (default: build/release/plugin/mosquitto_timeline.so of this tree)
     MOSQUITTO   the broker (default: mosquitto from the PATH or /usr/sbin)
     TL_PRELOAD  LD_PRELOAD of the broker, for a plugin that is built with a sanitizer
+    TL_OPTIONS  further options of the plugin, name=value separated by blanks: the same tests under another setting
 """
 import itertools
 import json
@@ -115,6 +116,7 @@ class Broker:
         self.process = None
         self.expected_dead = True
         self.options = {"data_dir": self.data_dir}
+        self.options.update(pair.split("=", 1) for pair in os.environ.get("TL_OPTIONS", "").split())
         self.options.update(options or {})
         self.conf = list(conf)
         self.allow_anonymous = anonymous

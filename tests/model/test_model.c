@@ -601,7 +601,10 @@ static void wait_until_applied(struct child *child)
 static uint64_t latest(struct child *child, unsigned user)
 {
 	uint64_t seq;
-	CHECK(tl_store_latest(child->store, tl_slice_str(user_name(user).text), &seq) == TL_OK);
+	struct tl_inbox inbox;
+	CHECK(tl_store_inbox(child->store, tl_slice_str(user_name(user).text), &inbox) == TL_OK);
+	seq = inbox.latest;
+	tl_inbox_free(&inbox);
 	return seq;
 }
 

@@ -1,0 +1,139 @@
+#include "following.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+static struct tl_followed *find_or_make(struct tl_following *following, uint64_t conversation_no)
+{
+	struct tl_followed *followed;
+	HASH_FIND(hh, following->by_no, &conversation_no, sizeof conversation_no, followed);
+	if (followed)
+		return followed;
+	followed = calloc(1, sizeof *followed);
+	if (!followed)
+		return NULL;
+	followed->conversation_no = conversation_no;
+	HASH_ADD(hh, following->by_no, conversation_no, sizeof followed->conversation_no, followed);
+	return followed;
+}
+
+static void free_unused(struct tl_following *following, struct tl_followed *followed)
+{
+	if (followed->follows || followed->touched)
+		return;
+	HASH_DEL(following->by_no, followed);
+	free(followed);
+}
+
+static struct tl_follow *find_or_add(struct tl_following *following, struct tl_follow **follows, void *follower,
+                                     const struct tl_backlog_change *change)
+{
+	struct tl_follow *follow;
+	for (follow = *follows; follow; follow = follow->next_of_follower)
+		if (follow->followed->conversation_no == change->conversation_no && follow->since == change->since)
+			return follow;
+	follow = calloc(1, sizeof *follow);
+	struct tl_followed *followed = follow ? find_or_make(following, change->conversation_no) : NULL;
+	if (!followed) {
+		free(follow);
+		return NULL;
+	}
+	follow->follower = follower;
+	follow->followed = followed;
+	follow->since = change->since;
+	DL_APPEND(followed->follows, follow);
+	LL_PREPEND2(*follows, follow, next_of_follower);
+	return follow;
+}
+
+bool tl_following_set(struct tl_following *following, struct tl_follow **follows, void *follower,
+                      const struct tl_backlog_change *change, uint64_t head)
+{
+	struct tl_follow *follow = find_or_add(following, follows, follower, change);
+	if (!follow)
+		return false;
+	if (change->record.pulled > follow->record.pulled)
+		follow->record.pulled = change->record.pulled;
+	if (change->record.until > follow->record.until)
+		follow->record.until = change->record.until;
+	if (change->sound != TL_SOUND_AS_BEFORE)
+		follow->quiet = change->sound == TL_SOUND_QUIET;
+	/* What has been taken in exists. */
+	if (change->record.pulled > head)
+		head = change->record.pulled;
+	if (head > follow->followed->head)
+		follow->followed->head = head;
+	return true;
+}
+
+static void drop(struct tl_following *following, struct tl_follow **follows, struct tl_follow *follow)
+{
+	struct tl_followed *followed = follow->followed;
+	if (followed->walk == follow)
+		followed->walk = follow->next;
+	DL_DELETE(followed->follows, follow);
+	LL_DELETE2(*follows, follow, next_of_follower);
+	free(follow);
+	free_unused(following, followed);
+}
+
+static bool has_ended(const struct tl_follow *follow)
+{
+	return follow->record.until > 0 && follow->record.pulled >= follow->record.until;
+}
+
+void tl_following_drop_ended(struct tl_following *following, struct tl_follow **follows)
+{
+	struct tl_follow *follow, *next;
+	for (follow = *follows; follow; follow = next) {
+		next = follow->next_of_follower;
+		if (has_ended(follow))
+			drop(following, follows, follow);
+	}
+}
+
+void tl_following_drop_all(struct tl_following *following, struct tl_follow **follows)
+{
+	while (*follows)
+		drop(following, follows, *follows);
+}
+
+uint64_t tl_following_pending(const struct tl_follow *follows)
+{
+	uint64_t pending = 0;
+	for (const struct tl_follow *follow = follows; follow; follow = follow->next_of_follower) {
+		uint64_t until = follow->record.until, last = follow->followed->head;
+		if (until > 0 && until < last)
+			last = until;
+		if (last > follow->record.pulled)
+			pending += last - follow->record.pulled;
+	}
+	return pending;
+}
+
+struct tl_followed *tl_following_raise(struct tl_following *following, uint64_t conversation_no, uint64_t cseq)
+{
+	struct tl_followed *followed;
+	HASH_FIND(hh, following->by_no, &conversation_no, sizeof conversation_no, followed);
+	if (followed && cseq > followed->head)
+		followed->head = cseq;
+	return followed;
+}
+
+void *tl_following_walk(struct tl_followed *followed)
+{
+	while (followed->walk) {
+		struct tl_follow *follow = followed->walk;
+		followed->walk = follow->next;
+		bool concerned = follow->record.until == 0 || follow->record.until >= followed->head;
+		if (concerned && !follow->quiet)
+			return follow->follower;
+	}
+	return NULL;
+}
+
+void tl_following_release(struct tl_following *following, struct tl_followed *followed)
+{
+	followed->touched = false;
+	free_unused(following, followed);
+}
