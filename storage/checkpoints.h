@@ -2,8 +2,8 @@
  *
  *     readers ── note ──► pending ── collect (writer, with its next batch) ──► engine
  *
- * Noted in memory and written along with the next batch, at the latest after a second; kill -9 may lose that second,
- * which costs a device a repeated page. Any thread unless said otherwise. */
+ * Noted in memory and written along with the next batch, at the latest after a second or when the store is closed;
+ * kill -9 may lose that second, which costs a device a repeated page. Any thread unless said otherwise. */
 #ifndef TL_CHECKPOINTS_H
 #define TL_CHECKPOINTS_H
 
@@ -33,10 +33,8 @@ void tl_checkpoints_note(struct tl_checkpoints *checkpoints, uint64_t user_no, s
 TL_MUST_USE enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_engine *engine,
                                             uint64_t user_no, struct tl_slice device, uint64_t *after_out);
 
-/* Whether anything is noted of a device that is perhaps not in the database yet. */
-bool tl_checkpoints_noted(struct tl_checkpoints *checkpoints, uint64_t user_no, struct tl_slice device);
-
-/* Calls `each` for every device of the user of which that is so, under the lock. */
+/* Calls `each`, under the lock, for every device of the user of which something is noted that is perhaps not in the
+ * database yet. */
 void tl_checkpoints_each(struct tl_checkpoints *checkpoints, uint64_t user_no,
                          void (*each)(void *ctx, struct tl_slice device, const struct tl_device_record *record),
                          void *ctx);

@@ -215,7 +215,8 @@ static enum tl_err find_time(const struct tl_visibility *v, uint64_t ts, uint64_
 	return err;
 }
 
-/* The order key of the first message of that time or later; behind all of them if there is none. */
+/* The order key of the first message that the user can see of that time or later; behind all of them if there is
+ * none. */
 static enum tl_err find_time_by_order(const struct tl_visibility *v, uint64_t ts, struct start *start)
 {
 	struct tl_store_record record;
@@ -227,6 +228,8 @@ static enum tl_err find_time_by_order(const struct tl_visibility *v, uint64_t ts
 	start->order = UINT64_MAX;
 	start->cseq = UINT64_MAX;
 	while (err == TL_OK && ++cseq <= v->last) {
+		if (!tl_visible(v, cseq))
+			continue;
 		err = tl_timeline_get(v->engine, v->snapshot, tl_partition(TL_PART_STORE, v->conversation_no), cseq, &bytes,
 		                      &len);
 		if (err != TL_OK)

@@ -221,7 +221,7 @@ enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, const struct tl_
 	struct tl_dedup_key key = dedup_key(txn, conversation, sender, id);
 	struct tl_dedup_record record;
 	bool own = false;
-	enum tl_err err = read_dedup(txn, &key, &record);
+	enum tl_err err = txn->limits->dedup_window_ms > 0 ? read_dedup(txn, &key, &record) : TL_NOT_FOUND;
 	if (err != TL_OK)
 		return err;
 	if (ts > record.ts && ts - record.ts >= txn->limits->dedup_window_ms)

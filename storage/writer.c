@@ -312,6 +312,14 @@ static void step(struct tl_writer *writer)
 	trim(writer);
 }
 
+/* What devices have said since the last batch. Only a convenience, so a failure is nothing to tell. */
+static void flush_checkpoints(struct tl_writer *writer)
+{
+	struct tl_why why;
+	if (tl_checkpoints_pending(writer->checkpoints))
+		(void)commit(writer, writer->committed, &why);
+}
+
 static void *run(void *arg)
 {
 	struct tl_writer *writer = arg;
@@ -319,6 +327,7 @@ static void *run(void *arg)
 		if (tl_ingest_queue_wait(writer->queue, writer->committed, IDLE_MS) ||
 		    tl_checkpoints_pending(writer->checkpoints) || tl_chores_pending(writer->chores))
 			step(writer);
+	flush_checkpoints(writer);
 	return NULL;
 }
 

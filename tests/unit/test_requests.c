@@ -329,6 +329,52 @@ static void test_page_bytes(void **state)
 	assert_int_equal(uint_of(&f->fields, "next"), 4);
 }
 
+/* Has alice's request about one user done: "add" or "remove". */
+static void change_member(struct fixture *f, const char *op, const char *user)
+{
+	begin(f, 2);
+	add_str(f, "conv", "sorted");
+	tl_pack_cstr(&f->args, "users");
+	tl_pack_array(&f->args, 1);
+	tl_pack_cstr(&f->args, user);
+	assert_int_equal(change(f, op, "alice"), TL_OK);
+}
+
+static void send_ordered(struct fixture *f, uint64_t ts, uint64_t order)
+{
+	const struct tl_submission from = {{"", 0}, tl_slice_str("alice"), {"d", 1}};
+	struct tl_message message = {.ts = ts, .from = from.user, .device = from.device, .type = {"text", 4},
+	                             .has_order = true, .order = order};
+	unsigned before = f->outcomes;
+	assert_int_equal(tl_store_send(f->store, &from, false, tl_slice_str("sorted"), tl_slice("", 0), &message,
+	                               tl_slice("x", 1)),
+	                 TL_OK);
+	wait_for_outcomes(f, before + 1);
+}
+
+/* In custom order a time is that of a message which the user can see, not of one that was sent while he was away. */
+static void test_history_at_a_hole(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, 3);
+	add_str(f, "conv", "sorted");
+	add_str(f, "order", "custom");
+	add_str(f, "history", "joined");
+	assert_int_equal(change(f, "create", "alice"), TL_OK);
+	change_member(f, "add", "bob");
+	change_member(f, "remove", "bob");
+	send_ordered(f, 2000, 100); /* not for bob */
+	change_member(f, "add", "bob");
+	send_ordered(f, 3000, 50);
+	begin(f, 2);
+	add_str(f, "conv", "sorted");
+	add_uint(f, "at", 1500);
+	assert_int_equal(ask(f, "history", "bob"), TL_OK);
+	assert_int_equal(page_length(f), 1);
+	assert_int_equal(ask(f, "history", "alice"), TL_OK);
+	assert_int_equal(page_length(f), 1); /* from the order key of the first of that time on */
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -336,6 +382,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table), TEST(test_create), TEST(test_create_without_id), TEST(test_create_too_large),
 		TEST(test_info),              TEST(test_hello),  TEST(test_sync),              TEST(test_page_bytes),
+		TEST(test_history_at_a_hole),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

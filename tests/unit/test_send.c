@@ -221,13 +221,27 @@ static void test_repeats(void **state)
 	assert_false(send_it(f, (struct sent){"alice", "bob", true, "m1", 1100, 0}).dup); /* the window is over */
 }
 
+/* Not even within the same millisecond. */
+static void test_no_window(void **state)
+{
+	struct fixture *f = *state;
+	const struct sent sent = {"alice", "bob", true, "m1", 100, 0};
+	f->limits.dedup_window_ms = 0;
+	for (uint64_t i = 1; i <= 3; i++) {
+		struct receipt receipt = send_it(f, sent);
+		assert_true(receipt.err == TL_OK && !receipt.dup && receipt.cseq == i);
+		if (i == 2)
+			commit(f);
+	}
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_direct), TEST(test_with_oneself),  TEST(test_strangers),
-		TEST(test_group),  TEST(test_custom_order), TEST(test_repeats),
+		TEST(test_group),  TEST(test_custom_order), TEST(test_repeats), TEST(test_no_window),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
