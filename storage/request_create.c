@@ -3,39 +3,22 @@
 #include "requests.h"
 
 #include "actor.h"
-#include "event.h"
 #include "msgpack_reader.h"
+#include "settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <xxhash.h>
 
-enum {
-	ARG_CONV,
-	ARG_KIND,
-	ARG_NAME,
-	ARG_MEMBERS,
-	ARG_HISTORY,
-	ARG_JOIN,
-	ARG_POST,
-	ARG_ORDER,
-	ARG_FANOUT,
-	ARG_RETENTION,
-};
+enum { ARG_CONV, ARG_KIND, ARG_MEMBERS, ARG_SETTINGS };
 
 enum { MEMBERS_MAX = 8192 }; /* of one request; those of the conversation are limited by the options */
 
 const struct tl_param tl_create_params[] = {
 	[ARG_CONV] = {.key = "conv", .type = TL_PARAM_NEW_CID},
 	[ARG_KIND] = {.key = "kind", .type = TL_PARAM_CHOICE, .choices = tl_conversation_kinds + TL_GROUP},
-	[ARG_NAME] = {.key = "name", .type = TL_PARAM_STR, .max = TL_NAME_MAX},
 	[ARG_MEMBERS] = {.key = "members", .type = TL_PARAM_UIDS, .max = MEMBERS_MAX},
-	[ARG_HISTORY] = {.key = "history", .type = TL_PARAM_CHOICE, .choices = tl_histories},
-	[ARG_JOIN] = {.key = "join", .type = TL_PARAM_CHOICE, .choices = tl_joins},
-	[ARG_POST] = {.key = "post", .type = TL_PARAM_CHOICE, .choices = tl_posts},
-	[ARG_ORDER] = {.key = "order", .type = TL_PARAM_CHOICE, .choices = tl_orders},
-	[ARG_FANOUT] = {.key = "fanout", .type = TL_PARAM_CHOICE, .choices = tl_fanouts},
-	[ARG_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION},
+	TL_SETTING_PARAMS(ARG_SETTINGS),
 	{.key = NULL},
 };
 
@@ -51,18 +34,12 @@ static struct tl_conversation_record describe(const struct tl_call *call, struct
 	const struct tl_arg *args = call->args;
 	struct tl_conversation_record record = {
 		.cid = cid,
-		.name = args[ARG_NAME].bytes,
 		.owner = call->user,
-		.retention = args[ARG_RETENTION].uint > 0 ? args[ARG_RETENTION].bytes : tl_slice("", 0),
 		.created_by = hash,
 		.kind = (uint8_t)(TL_GROUP + args[ARG_KIND].uint),
-		.history = (uint8_t)args[ARG_HISTORY].uint,
-		.join = (uint8_t)args[ARG_JOIN].uint,
-		.post = (uint8_t)args[ARG_POST].uint,
-		.order = (uint8_t)args[ARG_ORDER].uint,
-		.fanout = (uint8_t)args[ARG_FANOUT].uint,
 	};
-	if (record.kind == TL_CHANNEL && !args[ARG_POST].given)
+	tl_settings_apply(&record, &args[ARG_SETTINGS]);
+	if (record.kind == TL_CHANNEL && !args[ARG_SETTINGS + TL_SETTING_POST].given)
 		record.post = TL_POST_ADMINS;
 	return record;
 }
@@ -81,22 +58,6 @@ static struct tl_slice make_cid(const struct tl_transaction *txn, const struct t
 static void add_member(struct tl_member *members, size_t *count, uint64_t user_no)
 {
 	members[(*count)++] = (struct tl_member){.user_no = user_no, .record = {.role = TL_ROLE_MEMBER, .since = 1}};
-}
-
-static int by_user_no(const void *a, const void *b)
-{
-	uint64_t x = ((const struct tl_member *)a)->user_no, y = ((const struct tl_member *)b)->user_no;
-	return (x > y) - (x < y);
-}
-
-static size_t drop_repeated(struct tl_member *members, size_t count)
-{
-	size_t kept = 0;
-	qsort(members, count, sizeof *members, by_user_no);
-	for (size_t i = 0; i < count; i++)
-		if (kept == 0 || members[kept - 1].user_no != members[i].user_no)
-			members[kept++] = members[i];
-	return kept;
 }
 
 /* The creator and everyone named, each once. */
@@ -119,7 +80,7 @@ static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_ca
 		add_member(members, &count, user->no);
 	} while (tl_reader_str(&reader, &uid));
 	*members_out = members;
-	*count_out = drop_repeated(members, count);
+	*count_out = tl_members_sort(members, count);
 	return TL_OK;
 }
 
@@ -127,15 +88,12 @@ static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_ca
 static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call *call,
                                 struct tl_conversation *conversation)
 {
-	static const int settings[] = {ARG_NAME, ARG_HISTORY, ARG_JOIN, ARG_POST, ARG_ORDER, ARG_FANOUT, ARG_RETENTION};
-	const struct tl_arg *users = &call->args[ARG_MEMBERS];
+	const struct tl_arg *users = &call->args[ARG_MEMBERS], *settings = &call->args[ARG_SETTINGS];
 	struct tl_event event;
 
 	tl_event_begin(&event, call, "create");
 	tl_event_array(&event, "users", (uint32_t)users->uint, users->bytes);
-	for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-		if (call->args[settings[i]].given)
-			tl_event_str(&event, tl_create_params[settings[i]].key, call->args[settings[i]].bytes);
+	tl_settings_tell(&event, settings, tl_settings_given(settings));
 	return tl_event_append(&event, txn, conversation);
 }
 
