@@ -4,7 +4,8 @@
  *
  *   (N1) Only committed entries are announced.
  *   (N2) What a user is told in one tick is one notification per codec, whatever the number of messages: inline if they
- *        fit into notify_inline_max and join on to each other, else lightweight.
+ *        fit into notify_inline_max and join on to each other, else lightweight. An edit is never inline, because not
+ *        everyone who gets it may see its body.
  *   (N3) Users without a device online cost one hash lookup.
  */
 #ifndef TL_NOTIFY_H
