@@ -250,6 +250,19 @@ static enum tl_err change(struct tl_plugin *plugin, struct tl_session *session, 
 	return err;
 }
 
+/* `request`: NULL if there is none of that name. */
+static enum tl_err take(struct tl_plugin *plugin, struct tl_session *session, const struct tl_request *request,
+                        struct tl_route *route, struct tl_slice payload, struct tl_why *why)
+{
+	enum tl_err err = tl_plugin_allows(plugin, session, TL_RATE_REQUESTS, why);
+	if (err != TL_OK)
+		return err;
+	if (!request)
+		return TL_UNKNOWN_OP;
+	return request->change ? change(plugin, session, request, route, payload, why)
+	                       : read(plugin, session, request, route, payload, why);
+}
+
 int tl_incoming_request(struct tl_plugin *plugin, struct tl_session *session, const struct tl_topic *topic,
                         const struct mosquitto_evt_message *event, const struct tl_properties *properties)
 {
@@ -266,11 +279,7 @@ int tl_incoming_request(struct tl_plugin *plugin, struct tl_session *session, co
 	const char *op = tl_arena_copy(&plugin->arena, topic->name);
 	if (!op)
 		return MOSQ_ERR_NOMEM;
-	enum tl_err err = TL_UNKNOWN_OP;
-	if (request && request->read)
-		err = read(plugin, session, request, &route, payload, &why);
-	else if (request)
-		err = change(plugin, session, request, &route, payload, &why);
+	enum tl_err err = take(plugin, session, request, &route, payload, &why);
 	if (err == TL_OK)
 		return MOSQ_ERR_SUCCESS;
 	if (!tl_err_is_refusal(err) && request && request->change)

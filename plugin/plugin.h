@@ -11,6 +11,7 @@
 #include "notify.h"
 #include "options.h"
 #include "outbox.h"
+#include "rate.h"
 #include "route.h"
 #include "session.h"
 #include "store.h"
@@ -30,6 +31,7 @@ struct tl_plugin {
 	struct tl_notify *notify;
 	struct tl_live *live;
 	struct tl_sessions sessions;
+	struct tl_rates *rates;
 	struct tl_worker_pool *readers;
 	struct tl_arena arena;     /* for the callback at hand */
 	struct tl_pack pack;       /* scratch for the callback at hand */
@@ -44,6 +46,11 @@ uint64_t tl_now_ms(void);
 
 /* The session of the connection, begun and watched if need be; NULL where it has none (see session.h). */
 struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosquitto *client);
+
+/* Whether the session's user may send or ask once more now: if not, TL_RATE_LIMITED, and `why` (may be NULL) says how much
+ * one may. */
+TL_MUST_USE enum tl_err tl_plugin_allows(struct tl_plugin *plugin, struct tl_session *session, enum tl_rate_kind kind,
+                                         struct tl_why *why);
 
 /* --- access.c: the wall around the root --- */
 
