@@ -2,8 +2,8 @@
  * entry. The same request sent again by the same user finds its conversation and answers as the first one did. */
 #include "requests.h"
 
-#include "actor.h"
 #include "msgpack_reader.h"
+#include "roster.h"
 #include "settings.h"
 
 #include <inttypes.h>
@@ -60,9 +60,20 @@ static void add_member(struct tl_member *members, size_t *count, uint64_t user_n
 	members[(*count)++] = (struct tl_member){.user_no = user_no, .record = {.role = TL_ROLE_MEMBER, .since = 1}};
 }
 
+/* The user of that name, if the caller can put him into a conversation. */
+static enum tl_err take_member(struct tl_transaction *txn, const struct tl_call *call, struct tl_slice uid,
+                               struct tl_user **user_out, struct tl_why *why)
+{
+	enum tl_err err = tl_transaction_user(txn, uid, user_out);
+	if (err != TL_OK)
+		return err;
+	return tl_slice_equal(uid, call->user) ? tl_roster_check_self(txn, *user_out, why)
+	                                       : tl_roster_check_named(txn, call, *user_out, why);
+}
+
 /* The creator and everyone named, each once. */
 static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_call *call, struct tl_member **members_out,
-                                  size_t *count_out)
+                                  size_t *count_out, struct tl_why *why)
 {
 	const struct tl_arg *named = &call->args[ARG_MEMBERS];
 	struct tl_member *members = tl_arena_alloc(&txn->arena, (named->uint + 1) * sizeof *members);
@@ -74,7 +85,7 @@ static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_ca
 	if (!members)
 		return TL_NO_MEMORY;
 	do {
-		enum tl_err err = tl_transaction_user(txn, uid, &user);
+		enum tl_err err = take_member(txn, call, uid, &user, why);
 		if (err != TL_OK)
 			return err;
 		add_member(members, &count, user->no);
@@ -97,22 +108,30 @@ static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call
 	return tl_event_append(&event, txn, conversation);
 }
 
+/* What is left to do when the conversation is there. */
+static enum tl_err complete(struct tl_transaction *txn, const struct tl_call *call,
+                            struct tl_conversation *conversation)
+{
+	enum tl_err err = tl_roster_count_all(txn, conversation, true);
+	return err == TL_OK ? append_event(txn, call, conversation) : err;
+}
+
 static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
                         struct tl_conversation_record *record, struct tl_conversation **conversation_out,
                         struct tl_why *why)
 {
 	struct tl_member *members;
 	size_t count;
-	enum tl_err err = gather_members(txn, call, &members, &count);
+	enum tl_err err = gather_members(txn, call, &members, &count, why);
+	if (err == TL_OK)
+		err = tl_roster_check_size(txn, count, why);
 	if (err != TL_OK)
 		return err;
-	if (count > txn->limits->max_members)
-		return tl_fail(why, TL_TOO_LARGE, "a conversation has at most %" PRIu64 " members", txn->limits->max_members);
 	record->member_count = count;
 	err = tl_conversations_create(&txn->conversations, txn->batch, record, members, count, conversation_out);
 	if (err == TL_OK)
 		err = tl_transaction_regrouped(txn, record->cid);
-	return err == TL_OK ? append_event(txn, call, *conversation_out) : err;
+	return err == TL_OK ? complete(txn, call, *conversation_out) : err;
 }
 
 /* The id is taken, unless this is the request that took it, sent again by one who is still a member; or replayed, when it
@@ -129,17 +148,7 @@ static enum tl_err repeat(struct tl_transaction *txn, const struct tl_call *call
 		err = TL_EXISTS;
 	if (err == TL_OK)
 		err = tl_transaction_is_own_creation(txn, conversation, &own);
-	return err == TL_OK && own ? append_event(txn, call, conversation) : err;
-}
-
-/* Whether the caller may have one more conversation. */
-static enum tl_err check_room(struct tl_transaction *txn, const struct tl_call *call, struct tl_why *why)
-{
-	struct tl_user *user;
-	enum tl_err err = tl_transaction_user(txn, call->user, &user);
-	if (err == TL_OK)
-		err = tl_user_has_room(txn, user, why);
-	return err;
+	return err == TL_OK && own ? complete(txn, call, conversation) : err;
 }
 
 enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
@@ -154,7 +163,7 @@ enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, st
 	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
 	if (err == TL_OK)
 		err = repeat(txn, call, conversation, hash);
-	if (err == TL_NOT_FOUND && (err = check_room(txn, call, &answer->why)) == TL_OK)
+	if (err == TL_NOT_FOUND)
 		err = make(txn, call, &record, &conversation, &answer->why);
 	if (err == TL_OK)
 		tl_answer_info(answer, &conversation->record, conversation->head);
