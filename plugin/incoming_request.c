@@ -223,7 +223,7 @@ void tl_tell_latest(struct tl_plugin *plugin, struct tl_session *session, enum t
 	(void)err; /* the next notification tells it */
 }
 
-/* --- requests that change something --- */
+/* --- requests that change something, or may do so: only their arguments tell --- */
 
 static enum tl_err change(struct tl_plugin *plugin, struct tl_session *session, const struct tl_request *request,
                           struct tl_route *route, struct tl_slice payload, struct tl_why *why)
@@ -232,6 +232,8 @@ static enum tl_err change(struct tl_plugin *plugin, struct tl_session *session, 
 		return too_many(why);
 	tl_pack_clear(&plugin->pack);
 	enum tl_err err = tl_codec_decode(route->codec, payload, &plugin->pack, why);
+	if (err == TL_OK && tl_request_reads(request, tl_pack_bytes(&plugin->pack)))
+		return read(plugin, session, request, route, payload, why);
 	if (err == TL_OK)
 		err = take_rid(tl_pack_bytes(&plugin->pack), &route->rid, why);
 	if (err == TL_OK)

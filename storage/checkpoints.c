@@ -100,15 +100,6 @@ enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_en
 	return TL_OK;
 }
 
-bool tl_checkpoints_noted(struct tl_checkpoints *checkpoints, uint64_t user_no, struct tl_slice device)
-{
-	uint64_t after;
-	struct tl_checkpoint *wanted = checkpoint_new(user_no, device);
-	bool noted = wanted && find_in_memory(checkpoints, wanted, &after);
-	free(wanted);
-	return noted;
-}
-
 static bool is_of(const struct tl_checkpoint *checkpoint, uint64_t user_no)
 {
 	return memcmp(checkpoint->key, &user_no, sizeof user_no) == 0;
