@@ -19,7 +19,7 @@ enum {
 	TL_PAGE_BYTES = 256 * 1024,     /* and bytes, if there is more than one message */
 	TL_REQUEST_PARAMS_MAX = 16,     /* arguments of a request at most */
 	TL_NAME_MAX = 256,              /* bytes of a conversation's name */
-	TL_REQUEST_MAX_BYTES = 65536,   /* a request's payload */
+	TL_REQUEST_MAX_BYTES = 65536,   /* a request's payload, but for a body */
 	TL_REQUEST_MAX_DEPTH = 8,       /* how deep a request may be nested */
 };
 
@@ -58,6 +58,7 @@ struct tl_request {
 	const struct tl_param *params; /* ended by a NULL key */
 	tl_read_function read;
 	tl_change_function change;
+	bool carries_body; /* its argument `body` may be as large as a message */
 	const char *changes_with; /* with both: it changes something where this argument is given, and else reads */
 	bool within_batch; /* a change that can share its batch; TL_CONFLICT: not this time, commit what is there first */
 };
