@@ -46,31 +46,6 @@ static bool decode_base64(struct tl_slice text, unsigned char **bytes_out, size_
 	return true;
 }
 
-/* JSON has no binary: what is under body64 becomes the body. */
-static enum tl_err take_body64(struct tl_pack *map, struct tl_why *why)
-{
-	struct tl_slice packed = tl_pack_bytes(map), text;
-	struct tl_reader value, pairs = tl_reader(packed);
-	struct tl_pack with_body;
-	unsigned char *bytes;
-	uint32_t count;
-	size_t len;
-	if (!tl_reader_map(&pairs, &count) || !tl_msgpack_find(packed, "body64", &value))
-		return TL_OK;
-	if (!tl_reader_str(&value, &text) || !decode_base64(text, &bytes, &len))
-		return tl_fail(why, TL_BAD_REQUEST, "'body64' must be base64");
-	tl_pack_init(&with_body);
-	tl_pack_map(&with_body, count + 1);
-	tl_pack_cstr(&with_body, "body"); /* before all others: of a key that repeats, the first one is found */
-	tl_pack_bin(&with_body, tl_slice(bytes, len));
-	tl_pack_raw(&with_body, tl_slice(pairs.next, (size_t)(pairs.end - pairs.next)));
-	free(bytes);
-	tl_pack_fini(map);
-	*map = with_body;
-	map->packer.data = &map->buffer;
-	return map->failed ? TL_NO_MEMORY : TL_OK;
-}
-
 static bool is_map(struct tl_slice msgpack)
 {
 	struct tl_reader reader = tl_reader(msgpack);
@@ -78,15 +53,60 @@ static bool is_map(struct tl_slice msgpack)
 	return tl_reader_map(&reader, &pairs);
 }
 
-enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, struct tl_pack *map_out, struct tl_why *why)
+/* Copies the pairs of a map but for the bodies: how many. */
+static uint32_t copy_without_bodies(struct tl_slice map, struct tl_pack *out)
+{
+	struct tl_reader reader = tl_reader(map);
+	struct tl_slice key;
+	uint32_t count, kept = 0;
+	if (!tl_reader_map(&reader, &count))
+		return 0;
+	for (uint32_t i = 0; i < count; i++) {
+		const unsigned char *begin = reader.next;
+		if (!tl_reader_str(&reader, &key) || !tl_reader_skip(&reader))
+			break; /* not from a map that JSON has become */
+		if (tl_slice_equal(key, tl_slice_str("body")) || tl_slice_equal(key, tl_slice_str("body64")))
+			continue;
+		tl_pack_raw(out, tl_slice(begin, (size_t)(reader.next - begin)));
+		kept++;
+	}
+	return kept;
+}
+
+/* JSON has no binary: what is under body64 becomes the body. */
+static enum tl_err take_body64(struct tl_pack *map, struct tl_why *why)
+{
+	struct tl_slice packed = tl_pack_bytes(map), text;
+	struct tl_reader value;
+	struct tl_pack with_body;
+	unsigned char *bytes;
+	size_t len;
+	if (!is_map(packed) || !tl_msgpack_find(packed, "body64", &value))
+		return TL_OK;
+	if (!tl_reader_str(&value, &text) || !decode_base64(text, &bytes, &len))
+		return tl_fail(why, TL_BAD_REQUEST, "'body64' must be base64");
+	tl_pack_init(&with_body);
+	struct tl_pack_open open = tl_pack_map_begin(&with_body);
+	tl_pack_cstr(&with_body, "body");
+	tl_pack_bin(&with_body, tl_slice(bytes, len));
+	tl_pack_map_end(&with_body, open, 1 + copy_without_bodies(packed, &with_body));
+	free(bytes);
+	tl_pack_fini(map);
+	*map = with_body;
+	map->packer.data = &map->buffer;
+	return map->failed ? TL_NO_MEMORY : TL_OK;
+}
+
+enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, size_t max_bytes, struct tl_pack *map_out,
+                            struct tl_why *why)
 {
 	enum tl_err err;
 	if (payload.len == 0) {
 		tl_pack_map(map_out, 0);
 		return TL_OK;
 	}
-	if (payload.len > TL_REQUEST_MAX_BYTES)
-		return tl_fail(why, TL_TOO_LARGE, "a request has at most %d bytes", TL_REQUEST_MAX_BYTES);
+	if (payload.len > max_bytes)
+		return tl_fail(why, TL_TOO_LARGE, "such a request has at most %zu bytes", max_bytes);
 	if (codec == TL_CODEC_MSGPACK) {
 		err = tl_msgpack_check(payload, TL_REQUEST_MAX_DEPTH, why);
 		tl_pack_raw(map_out, payload);

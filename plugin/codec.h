@@ -10,10 +10,10 @@ enum tl_codec { TL_CODEC_MSGPACK = 1, TL_CODEC_JSON = 2 };
 /* The codec that a payload looks like: msgpack where it begins with a map, else JSON. */
 enum tl_codec tl_codec_of(struct tl_slice payload);
 
-/* Decodes a request's payload to a packed map that is safe to read; an empty one is an empty map. TL_BAD_REQUEST or
- * TL_TOO_LARGE, and `why` says what is wrong. */
-TL_MUST_USE enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, struct tl_pack *map_out,
-                                        struct tl_why *why);
+/* Decodes a request's payload of at most `max_bytes` to a packed map that is safe to read; an empty one is an empty map.
+ * TL_BAD_REQUEST or TL_TOO_LARGE, and `why` says what is wrong. */
+TL_MUST_USE enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, size_t max_bytes,
+                                        struct tl_pack *map_out, struct tl_why *why);
 
 /* How many bytes a packed item takes in JSON. */
 size_t tl_codec_weigh_json(struct tl_slice packed);

@@ -12,7 +12,7 @@
 /* A PUBLISH on its way to becoming a message. */
 struct incoming {
 	struct tl_plugin *plugin;
-	const struct tl_session *session;
+	struct tl_session *session;
 	const struct tl_topic *topic;
 	const struct mosquitto_evt_message *event;
 	const struct tl_properties *properties;
@@ -208,9 +208,12 @@ int tl_incoming_message(struct tl_plugin *plugin, struct tl_session *session, co
 		.plugin = plugin, .session = session, .topic = topic, .event = event, .properties = properties};
 	if (!tl_incoming_route(plugin, session, event, properties, &in.route))
 		return MOSQ_ERR_ACL_DENIED;
+	enum tl_err allowed = tl_plugin_allows(plugin, session, TL_RATE_MESSAGES, &in.why); /* a malformed one counts too */
 	enum tl_err err = take_metadata(&in), routed = take_route(&in);
 	if (err == TL_OK)
 		err = routed;
+	if (err == TL_OK)
+		err = allowed;
 	if (err == TL_OK)
 		err = check_target(&in);
 	if (err == TL_OK)

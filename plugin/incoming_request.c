@@ -4,6 +4,7 @@
 #include "id.h"
 #include "msgpack_reader.h"
 
+#include <inttypes.h>
 #include <mosquitto.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -65,7 +66,7 @@ static void refuse(struct tl_plugin *plugin, const struct tl_session *session, s
 {
 	struct tl_pack map;
 	tl_pack_init(&map);
-	if (payload.len > REFUSED_MAX || tl_codec_decode(route->codec, payload, &map, NULL) != TL_OK ||
+	if (tl_codec_decode(route->codec, payload, REFUSED_MAX, &map, NULL) != TL_OK ||
 	    take_rid(tl_pack_bytes(&map), &route->rid, NULL) != TL_OK)
 		route->rid = tl_slice("", 0);
 	const struct tl_response response = {.op = op, .rid = route->rid, .err = err, .why = why};
@@ -97,7 +98,7 @@ static bool answer_reading(struct reading *reading)
 
 	tl_answer_init(&answer);
 	tl_pack_init(&map);
-	enum tl_err err = tl_codec_decode(route->codec, reading->payload, &map, &answer.why);
+	enum tl_err err = tl_codec_decode(route->codec, reading->payload, TL_REQUEST_MAX_BYTES, &map, &answer.why);
 	if (err == TL_OK)
 		asked = asked_by(reading, &map);
 	if (err == TL_OK)
@@ -240,7 +241,28 @@ void tl_tell_latest(struct tl_plugin *plugin, struct tl_session *session, enum t
 	(void)err; /* the next notification tells it */
 }
 
-/* --- requests that change something --- */
+/* --- requests that change something, or may do so: only their arguments tell --- */
+
+/* In JSON a body may take up to twice its length: base64, or a text with escapes. */
+static size_t max_bytes(const struct tl_plugin *plugin, const struct tl_request *request, enum tl_codec codec)
+{
+	size_t bodies = !request->carries_body ? 0 : codec == TL_CODEC_JSON ? 2 : 1;
+	return TL_REQUEST_MAX_BYTES + bodies * plugin->options.max_body;
+}
+
+/* A large request is large because of its body and nothing else. */
+static enum tl_err check_body(const struct tl_plugin *plugin, struct tl_slice map, struct tl_why *why)
+{
+	struct tl_reader value;
+	struct tl_slice body = tl_slice("", 0);
+	if (tl_msgpack_find(map, "body", &value) && !tl_reader_str(&value, &body) && !tl_reader_bin(&value, &body))
+		body = tl_slice("", 0);
+	if (body.len > plugin->options.max_body)
+		return tl_fail(why, TL_TOO_LARGE, "a message has at most %" PRIu64 " bytes", plugin->options.max_body);
+	if (map.len - body.len > TL_REQUEST_MAX_BYTES)
+		return tl_fail(why, TL_TOO_LARGE, "a request has at most %d bytes beside its body", TL_REQUEST_MAX_BYTES);
+	return TL_OK;
+}
 
 static enum tl_err change(struct tl_plugin *plugin, struct tl_session *session, const struct tl_request *request,
                           struct tl_route *route, struct tl_slice payload, struct tl_why *why)
@@ -248,7 +270,11 @@ static enum tl_err change(struct tl_plugin *plugin, struct tl_session *session, 
 	if (session->changes >= CHANGES_MAX)
 		return too_many(why);
 	tl_pack_clear(&plugin->pack);
-	enum tl_err err = tl_codec_decode(route->codec, payload, &plugin->pack, why);
+	enum tl_err err = tl_codec_decode(route->codec, payload, max_bytes(plugin, request, route->codec), &plugin->pack, why);
+	if (err == TL_OK && payload.len > TL_REQUEST_MAX_BYTES)
+		err = check_body(plugin, tl_pack_bytes(&plugin->pack), why);
+	if (err == TL_OK && tl_request_reads(request, tl_pack_bytes(&plugin->pack)))
+		return read(plugin, session, request, route, payload, why);
 	if (err == TL_OK)
 		err = take_rid(tl_pack_bytes(&plugin->pack), &route->rid, why);
 	if (err == TL_OK)
@@ -267,6 +293,19 @@ static enum tl_err change(struct tl_plugin *plugin, struct tl_session *session, 
 	return err;
 }
 
+/* `request`: NULL if there is none of that name. */
+static enum tl_err take(struct tl_plugin *plugin, struct tl_session *session, const struct tl_request *request,
+                        struct tl_route *route, struct tl_slice payload, struct tl_why *why)
+{
+	enum tl_err err = tl_plugin_allows(plugin, session, TL_RATE_REQUESTS, why);
+	if (err != TL_OK)
+		return err;
+	if (!request)
+		return TL_UNKNOWN_OP;
+	return request->change ? change(plugin, session, request, route, payload, why)
+	                       : read(plugin, session, request, route, payload, why);
+}
+
 int tl_incoming_request(struct tl_plugin *plugin, struct tl_session *session, const struct tl_topic *topic,
                         const struct mosquitto_evt_message *event, const struct tl_properties *properties)
 {
@@ -283,11 +322,7 @@ int tl_incoming_request(struct tl_plugin *plugin, struct tl_session *session, co
 	const char *op = tl_arena_copy(&plugin->arena, topic->name);
 	if (!op)
 		return MOSQ_ERR_NOMEM;
-	enum tl_err err = TL_UNKNOWN_OP;
-	if (request && request->read)
-		err = read(plugin, session, request, &route, payload, &why);
-	else if (request)
-		err = change(plugin, session, request, &route, payload, &why);
+	enum tl_err err = take(plugin, session, request, &route, payload, &why);
 	if (err == TL_OK)
 		return MOSQ_ERR_SUCCESS;
 	if (!tl_err_is_refusal(err) && request && request->change)

@@ -28,6 +28,7 @@
 enum {
 	DEPTH_MAX = 64,
 	CONTAINERS_MAX = 1000, /* objects and arrays of one text: json-c takes most of a microsecond for each */
+	TOKENS_MAX = 65536,    /* of one text: a long one is long because of a string */
 };
 
 /* ---- The guard: is every token one that JSON knows, and one that json-c reads as it stands? ---- */
@@ -37,7 +38,7 @@ struct guard {
 	const unsigned char *end;
 	unsigned depth;
 	unsigned max_depth;
-	unsigned containers; /* seen so far */
+	unsigned containers, tokens; /* seen so far */
 };
 
 static bool is_space(unsigned char c)
@@ -154,6 +155,8 @@ static const char *guard_word(struct guard *g)
 
 static const char *guard_token(struct guard *g)
 {
+	if (++g->tokens > TOKENS_MAX)
+		return "too many values";
 	switch (*g->at) {
 	case '"':
 		return guard_string(g);
@@ -189,7 +192,7 @@ static enum tl_err guard(struct tl_slice json, unsigned max_depth, struct tl_why
 	const unsigned char *bad = u8_check(begin, json.len);
 	if (bad)
 		return tl_fail(why, TL_BAD_REQUEST, "JSON: not valid UTF-8 at byte %zu", (size_t)(bad - begin));
-	struct guard g = {begin, begin + json.len, 0, max_depth < DEPTH_MAX ? max_depth : DEPTH_MAX, 0};
+	struct guard g = {begin, begin + json.len, 0, max_depth < DEPTH_MAX ? max_depth : DEPTH_MAX, 0, 0};
 	pass_space(&g);
 	if (g.at == g.end)
 		return tl_fail(why, TL_BAD_REQUEST, "empty");

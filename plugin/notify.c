@@ -258,13 +258,15 @@ static bool add_due(struct watcher *watcher, struct fragment *fragment, uint64_t
 	return true;
 }
 
-/* The fragment of a delivery, made when the first watcher needs it; NULL where it is too long to be inlined. */
+/* The fragment of a delivery, made when the first watcher needs it; NULL where it is too long to be inlined, or an edit: not
+ * every member may see the message that it is about, and sync knows who may. */
 static struct fragment *fragment_for(const struct tl_notify *notify, const struct tl_delivery *delivery,
                                      struct fragment **made)
 {
 	if (delivery->message.len > notify->options.inline_max)
 		return NULL;
-	if (!*made)
+	uint64_t edited;
+	if (!*made && !tl_message_edit_target(delivery->message, &edited))
 		*made = fragment_new(delivery);
 	return *made;
 }

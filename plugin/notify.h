@@ -4,7 +4,8 @@
  *
  *   (N1) Only committed entries are announced.
  *   (N2) What a user is told in one tick is one notification per codec, whatever the number of messages: inline if they
- *        fit into notify_inline_max and join on to each other, else lightweight.
+ *        fit into notify_inline_max and join on to each other, else lightweight. An edit is never inline, because not
+ *        everyone who gets it may see its body.
  *   (N3) Users without a device online cost one hash lookup, those of a conversation with fan-out on read nothing.
  *   (N4) What has yet to enter an inbox counts: the seq announced is the one that the inbox will reach.
  *   (N5) Conversations with fan-out on read come in turn: after all others, and to one user at most a few times a second.

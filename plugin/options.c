@@ -49,6 +49,10 @@ static const struct option table[] = {
 	{"cached_conversations", NUMBER, AT(cached_conversations), "50000", 100, 100000000, NULL},
 	{"readers", NUMBER, AT(readers), "2", 1, 64, NULL},
 	{"requests_per_device", NUMBER, AT(requests_per_device), "32", 1, 10000, NULL},
+	{"message_rate", NUMBER, AT(message_rate), "0", 0, 1000000, NULL},
+	{"message_burst", NUMBER, AT(message_burst), "1000", 1, 10000000, NULL},
+	{"request_rate", NUMBER, AT(request_rate), "0", 0, 1000000, NULL},
+	{"request_burst", NUMBER, AT(request_burst), "500", 1, 10000000, NULL},
 };
 
 enum { OPTION_COUNT = sizeof table / sizeof table[0] };

@@ -33,6 +33,10 @@ struct tl_options {
 	uint64_t cached_conversations;
 	uint64_t readers;           /* threads */
 	uint64_t requests_per_device; /* being worked on at once */
+	uint64_t message_rate;      /* of a user, a second; 0: no limit */
+	uint64_t message_burst;
+	uint64_t request_rate;      /* of a user, a second; 0: no limit */
+	uint64_t request_burst;
 };
 
 /* Fills the options in from the configuration and the defaults. Nothing of `given`, which the broker may free when it

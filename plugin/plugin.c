@@ -8,6 +8,7 @@
  * All of them run on the broker's only thread. */
 #include "plugin.h"
 
+#include <inttypes.h>
 #include <mosquitto.h>
 #include <stdlib.h>
 #include <time.h>
@@ -21,6 +22,13 @@ uint64_t tl_now_ms(void)
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static void log_event(void *ctx, enum tl_log level, const char *text)
@@ -45,6 +53,7 @@ static void end_session(struct tl_plugin *plugin, struct tl_session *session)
 	if (session->watching)
 		tl_notify_unwatch(plugin->notify, session->user);
 	tl_live_ended(plugin->live, session->live);
+	tl_rates_leave(plugin->rates, session->allowance, monotonic_ns());
 	tl_sessions_end(&plugin->sessions, session);
 }
 
@@ -59,8 +68,20 @@ struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosq
 	if (!session)
 		return NULL;
 	session->since_tick = plugin->ticks;
+	session->allowance = tl_rates_enter(plugin->rates, session->user);
 	begin_watching(plugin, session);
 	return session;
+}
+
+enum tl_err tl_plugin_allows(struct tl_plugin *plugin, struct tl_session *session, enum tl_rate_kind kind,
+                             struct tl_why *why)
+{
+	bool messages = kind == TL_RATE_MESSAGES;
+	if (!session->allowance || tl_rates_take(plugin->rates, session->allowance, kind, monotonic_ns()))
+		return TL_OK;
+	return tl_fail(why, TL_RATE_LIMITED, "a user may send %" PRIu64 " %s a second on average: try again later",
+	               messages ? plugin->options.message_rate : plugin->options.request_rate,
+	               messages ? "messages" : "requests");
 }
 
 /* --- callbacks --- */
@@ -70,6 +91,14 @@ static int on_acl_check(int event, void *event_data, void *userdata)
 	const struct mosquitto_evt_acl_check *check = event_data;
 	(void)event;
 	return tl_access_check(userdata, check->client, check->access, check->topic, check->retain);
+}
+
+/* The broker has asked already, unless a bridge sends it. */
+static int on_signal(struct tl_plugin *plugin, struct tl_session *session, const struct mosquitto_evt_message *message)
+{
+	if (tl_plugin_allows(plugin, session, TL_RATE_MESSAGES, NULL) != TL_OK)
+		return MOSQ_ERR_ACL_DENIED;
+	return tl_access_check(plugin, message->client, MOSQ_ACL_WRITE, message->topic, false);
 }
 
 static int on_message(int event, void *event_data, void *userdata)
@@ -82,10 +111,11 @@ static int on_message(int event, void *event_data, void *userdata)
 	if (topic.kind == TL_TOPIC_OUTSIDE)
 		return MOSQ_ERR_SUCCESS;
 	message->retain = false;
-	if (topic.kind == TL_TOPIC_SIGNAL)
-		return tl_access_check(plugin, message->client, MOSQ_ACL_WRITE, message->topic, false);
 	struct tl_session *session = tl_plugin_session(plugin, message->client);
-	return session ? tl_incoming(plugin, session, &topic, message) : MOSQ_ERR_ACL_DENIED;
+	if (!session)
+		return MOSQ_ERR_ACL_DENIED;
+	return topic.kind == TL_TOPIC_SIGNAL ? on_signal(plugin, session, message)
+	                                     : tl_incoming(plugin, session, &topic, message);
 }
 
 static int on_disconnect(int event, void *event_data, void *userdata)
@@ -169,9 +199,23 @@ static struct tl_store_options store_options(struct tl_plugin *plugin)
 				.write_fanout_max = options->write_fanout_max,
 				.max_members = options->max_members,
 				.max_conversations = options->max_conversations,
+				.message_rate = options->message_rate,
+				.message_burst = options->message_burst,
+				.request_rate = options->request_rate,
+				.request_burst = options->request_burst,
 			},
 		.events = {.ctx = plugin, .committed = tl_answer_committed, .log = log_event},
 	};
+}
+
+static enum tl_err open_rates(struct tl_plugin *plugin)
+{
+	const struct tl_options *options = &plugin->options;
+	const struct tl_rate limits[TL_RATE_KINDS] = {
+		[TL_RATE_MESSAGES] = {options->message_rate, options->message_burst},
+		[TL_RATE_REQUESTS] = {options->request_rate, options->request_burst},
+	};
+	return tl_rates_new(limits, &plugin->rates);
 }
 
 /* The store comes last, because it may have commits to tell at once; its epoch is known only then. */
@@ -188,6 +232,8 @@ static enum tl_err open_parts(struct tl_plugin *plugin, struct tl_why *why)
 		err = tl_notify_new(&notify, &plugin->notify);
 	if (err == TL_OK)
 		err = tl_live_new(plugin->options.root, plugin->waker, &plugin->live);
+	if (err == TL_OK)
+		err = open_rates(plugin);
 	if (err == TL_OK)
 		err = tl_worker_pool_open((unsigned)plugin->options.readers, READER_JOBS_MAX, &plugin->readers);
 	if (err != TL_OK)
@@ -209,6 +255,7 @@ static void close_parts(struct tl_plugin *plugin)
 	while (plugin->sessions.by_client)
 		end_session(plugin, plugin->sessions.by_client);
 	tl_sessions_fini(&plugin->sessions);
+	tl_rates_free(plugin->rates);
 	tl_packets_free(plugin->published);
 	tl_live_free(plugin->live);
 	tl_notify_free(plugin->notify);

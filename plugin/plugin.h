@@ -11,6 +11,7 @@
 #include "notify.h"
 #include "options.h"
 #include "outbox.h"
+#include "rate.h"
 #include "route.h"
 #include "session.h"
 #include "store.h"
@@ -30,6 +31,7 @@ struct tl_plugin {
 	struct tl_notify *notify;
 	struct tl_live *live;
 	struct tl_sessions sessions;
+	struct tl_rates *rates;
 	struct tl_worker_pool *readers;
 	struct tl_arena arena;     /* for the callback at hand */
 	struct tl_pack pack;       /* scratch for the callback at hand */
@@ -47,6 +49,11 @@ struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosq
 
 /* watching.c: notifies one more device of the user; false if memory is short. */
 bool tl_begin_watching(struct tl_plugin *plugin, struct tl_slice user);
+
+/* Whether the session's user may send or ask once more now: if not, TL_RATE_LIMITED, and `why` (may be NULL) says how much
+ * one may. */
+TL_MUST_USE enum tl_err tl_plugin_allows(struct tl_plugin *plugin, struct tl_session *session, enum tl_rate_kind kind,
+                                         struct tl_why *why);
 
 /* --- access.c: the wall around the root --- */
 

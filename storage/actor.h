@@ -26,9 +26,6 @@ TL_MUST_USE enum tl_err tl_actor_require(struct tl_transaction *txn, const struc
 /* Ends a conversation after its last event: nobody is in it any more, what is in the inboxes stays. */
 TL_MUST_USE enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conversation *conversation);
 
-/* TL_TOO_LARGE if the user is in as many conversations as one can be in. */
-TL_MUST_USE enum tl_err tl_user_has_room(struct tl_transaction *txn, const struct tl_user *user, struct tl_why *why);
-
 /* The rank of a member of a conversation. */
 enum tl_rank tl_rank_of(const struct tl_conversation_record *conversation, const struct tl_member_record *member,
                         struct tl_slice user);

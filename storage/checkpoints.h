@@ -33,8 +33,8 @@ void tl_checkpoints_note(struct tl_checkpoints *checkpoints, uint64_t user_no, s
 TL_MUST_USE enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_engine *engine,
                                             uint64_t user_no, struct tl_slice device, uint64_t *after_out);
 
-/* Calls `each`, under the lock, for every device of the user of which something is noted that is perhaps not in the
- * database yet. */
+/* Calls `each` for every device of the user of which something is noted that is perhaps not in the database yet, in any
+ * order, under the lock. */
 void tl_checkpoints_each(struct tl_checkpoints *checkpoints, uint64_t user_no,
                          void (*each)(void *ctx, struct tl_slice device, const struct tl_device_record *record),
                          void *ctx);

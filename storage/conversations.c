@@ -359,6 +359,16 @@ static int by_user_no(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+size_t tl_members_sort(struct tl_member *members, size_t count)
+{
+	size_t kept = 0;
+	qsort(members, count, sizeof *members, by_user_no);
+	for (size_t i = 0; i < count; i++)
+		if (kept == 0 || members[kept - 1].user_no != members[i].user_no)
+			members[kept++] = members[i];
+	return kept;
+}
+
 void tl_conversation_put_member(const struct tl_conversation *conversation, struct tl_batch *batch,
                                 const struct tl_member *member)
 {

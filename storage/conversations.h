@@ -52,6 +52,9 @@ void tl_conversations_trim(struct tl_conversations *conversations, size_t max, s
 TL_MUST_USE enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct tl_iter *iter,
                                               struct tl_slice cid, struct tl_conversation **conversation_out);
 
+/* Puts members into the order of their numbers and drops those that are there more than once: how many are left. */
+size_t tl_members_sort(struct tl_member *members, size_t count);
+
 /* Makes a conversation that does not exist, with these members (copied; in any order, each once), and puts it into the
  * batch. */
 TL_MUST_USE enum tl_err tl_conversations_create(struct tl_conversations *conversations, struct tl_batch *batch,

@@ -217,6 +217,16 @@ bool tl_message_recall(struct tl_pack *pack, struct tl_slice message)
 	return set_head(pack, head_at, pairs);
 }
 
+bool tl_message_edit_target(struct tl_slice message, uint64_t *cseq_out)
+{
+	struct tl_reader event, value;
+	if (!tl_msgpack_find(message, "event", &event))
+		return false;
+	struct tl_slice map = tl_slice(event.next, (size_t)(event.end - event.next));
+	return tl_msgpack_find(map, "body", &value) && tl_msgpack_find(map, "cseq", &value) &&
+	       tl_reader_uint(&value, cseq_out);
+}
+
 bool tl_message_strip_event(struct tl_pack *pack, struct tl_slice message)
 {
 	static const char *const event_key[] = {"event", NULL}, *const body_key[] = {"body", NULL};

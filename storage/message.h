@@ -63,6 +63,9 @@ bool tl_message_recall(struct tl_pack *pack, struct tl_slice message);
 /* Packs a kept message anew with a shorter body, for a preview. False if it is damaged. */
 bool tl_message_cut(struct tl_pack *pack, struct tl_slice message, struct tl_slice body);
 
+/* Whether a kept message is an edit event that carries the new body, and of which entry. */
+bool tl_message_edit_target(struct tl_slice message, uint64_t *cseq_out);
+
 /* Packs a kept event anew without the `body` in its event. False if it is damaged or no event. */
 bool tl_message_strip_event(struct tl_pack *pack, struct tl_slice message);
 

@@ -74,6 +74,21 @@ bool tl_inbox_entry_unpack(struct tl_slice bytes, struct tl_inbox_entry *entry_o
 	return true;
 }
 
+void tl_user_record_pack(struct tl_pack *pack, const struct tl_user_record *record)
+{
+	tl_pack_array(pack, 3);
+	tl_pack_str(pack, record->uid);
+	tl_pack_uint(pack, record->groups);
+	tl_pack_uint(pack, record->position);
+}
+
+bool tl_user_record_unpack(struct tl_slice bytes, struct tl_user_record *record_out)
+{
+	struct tl_reader reader = tl_reader(bytes);
+	return open_array(&reader, 3) && tl_reader_str(&reader, &record_out->uid) &&
+	       tl_reader_uint(&reader, &record_out->groups) && tl_reader_uint(&reader, &record_out->position);
+}
+
 void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversation_record *record)
 {
 	tl_pack_array(pack, 14);

@@ -77,6 +77,17 @@ struct tl_inbox_entry {
 void tl_inbox_entry_pack(struct tl_pack *pack, const struct tl_inbox_entry *entry);
 bool tl_inbox_entry_unpack(struct tl_slice bytes, struct tl_inbox_entry *entry_out);
 
+/* --- users --- */
+
+struct tl_user_record {
+	struct tl_slice uid;
+	uint64_t groups;   /* how many groups and channels the user is in */
+	uint64_t position; /* in the ingest queue, of what changed that last; tells on replay that it is counted already */
+};
+
+void tl_user_record_pack(struct tl_pack *pack, const struct tl_user_record *record);
+bool tl_user_record_unpack(struct tl_slice bytes, struct tl_user_record *record_out);
+
 /* --- conversations --- */
 
 enum tl_conversation_kind { TL_DIRECT, TL_GROUP, TL_CHANNEL };

@@ -156,12 +156,26 @@ static struct tl_slice preview(struct tl_slice body)
 	return tl_slice(body.ptr, len ? len : PREVIEW_BYTES);
 }
 
+/* The message with its body cut; an edit without the new body. */
+static bool pack_preview(struct tl_pack *out, const struct tl_visibility *v, struct tl_slice message)
+{
+	struct tl_slice body;
+	struct tl_pack cut;
+	uint64_t edited;
+	bool has_body = tl_message_body(message, &body), ok;
+	if (has_body ? body.len <= PREVIEW_BYTES : !tl_message_edit_target(message, &edited))
+		return tl_message_show(out, 0, v->conversation.cid, v->last, message);
+	tl_pack_init(&cut);
+	ok = has_body ? tl_message_cut(&cut, message, preview(body)) : tl_message_strip_event(&cut, message);
+	ok = ok && tl_message_show(out, 0, v->conversation.cid, v->last, tl_pack_bytes(&cut));
+	tl_pack_fini(&cut);
+	return ok;
+}
+
 static enum tl_err pack_last(struct tl_pack *out, const struct tl_visibility *v, struct tl_slice bytes)
 {
 	struct tl_store_record record;
-	struct tl_slice body;
-	struct tl_pack cut;
-	bool deleted, ok;
+	bool deleted;
 	enum tl_err err = tl_deleted(v, v->last, &deleted);
 	if (err != TL_OK)
 		return err;
@@ -171,13 +185,7 @@ static enum tl_err pack_last(struct tl_pack *out, const struct tl_visibility *v,
 	}
 	if (!tl_store_record_unpack(bytes, &record))
 		return TL_CORRUPT;
-	if (!tl_message_body(record.message, &body) || body.len <= PREVIEW_BYTES)
-		return tl_message_show(out, 0, v->conversation.cid, v->last, record.message) ? TL_OK : TL_CORRUPT;
-	tl_pack_init(&cut);
-	ok = tl_message_cut(&cut, record.message, preview(body)) &&
-	     tl_message_show(out, 0, v->conversation.cid, v->last, tl_pack_bytes(&cut));
-	tl_pack_fini(&cut);
-	return ok ? TL_OK : TL_CORRUPT;
+	return pack_preview(out, v, record.message) ? TL_OK : TL_CORRUPT;
 }
 
 /* The last entry, if the user may see it; its running number tells what is unread. */

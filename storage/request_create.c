@@ -2,41 +2,24 @@
  * entry. The same request sent again by the same user finds its conversation and answers as the first one did. */
 #include "requests.h"
 
-#include "actor.h"
-#include "event.h"
 #include "fanout.h"
 #include "msgpack_reader.h"
+#include "roster.h"
+#include "settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <xxhash.h>
 
-enum {
-	ARG_CONV,
-	ARG_KIND,
-	ARG_NAME,
-	ARG_MEMBERS,
-	ARG_HISTORY,
-	ARG_JOIN,
-	ARG_POST,
-	ARG_ORDER,
-	ARG_FANOUT,
-	ARG_RETENTION,
-};
+enum { ARG_CONV, ARG_KIND, ARG_MEMBERS, ARG_SETTINGS };
 
 enum { MEMBERS_MAX = 8192 }; /* of one request; those of the conversation are limited by the options */
 
 const struct tl_param tl_create_params[] = {
 	[ARG_CONV] = {.key = "conv", .type = TL_PARAM_NEW_CID},
 	[ARG_KIND] = {.key = "kind", .type = TL_PARAM_CHOICE, .choices = tl_conversation_kinds + TL_GROUP},
-	[ARG_NAME] = {.key = "name", .type = TL_PARAM_STR, .max = TL_NAME_MAX},
 	[ARG_MEMBERS] = {.key = "members", .type = TL_PARAM_UIDS, .max = MEMBERS_MAX},
-	[ARG_HISTORY] = {.key = "history", .type = TL_PARAM_CHOICE, .choices = tl_histories},
-	[ARG_JOIN] = {.key = "join", .type = TL_PARAM_CHOICE, .choices = tl_joins},
-	[ARG_POST] = {.key = "post", .type = TL_PARAM_CHOICE, .choices = tl_posts},
-	[ARG_ORDER] = {.key = "order", .type = TL_PARAM_CHOICE, .choices = tl_orders},
-	[ARG_FANOUT] = {.key = "fanout", .type = TL_PARAM_CHOICE, .choices = tl_fanouts},
-	[ARG_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION},
+	TL_SETTING_PARAMS(ARG_SETTINGS),
 	{.key = NULL},
 };
 
@@ -52,18 +35,12 @@ static struct tl_conversation_record describe(const struct tl_call *call, struct
 	const struct tl_arg *args = call->args;
 	struct tl_conversation_record record = {
 		.cid = cid,
-		.name = args[ARG_NAME].bytes,
 		.owner = call->user,
-		.retention = args[ARG_RETENTION].uint > 0 ? args[ARG_RETENTION].bytes : tl_slice("", 0),
 		.created_by = hash,
 		.kind = (uint8_t)(TL_GROUP + args[ARG_KIND].uint),
-		.history = (uint8_t)args[ARG_HISTORY].uint,
-		.join = (uint8_t)args[ARG_JOIN].uint,
-		.post = (uint8_t)args[ARG_POST].uint,
-		.order = (uint8_t)args[ARG_ORDER].uint,
-		.fanout = (uint8_t)args[ARG_FANOUT].uint,
 	};
-	if (record.kind == TL_CHANNEL && !args[ARG_POST].given)
+	tl_settings_apply(&record, &args[ARG_SETTINGS]);
+	if (record.kind == TL_CHANNEL && !args[ARG_SETTINGS + TL_SETTING_POST].given)
 		record.post = TL_POST_ADMINS;
 	return record;
 }
@@ -84,25 +61,20 @@ static void add_member(struct tl_member *members, size_t *count, uint64_t user_n
 	members[(*count)++] = (struct tl_member){.user_no = user_no, .record = {.role = TL_ROLE_MEMBER, .since = 1}};
 }
 
-static int by_user_no(const void *a, const void *b)
+/* The user of that name, if the caller can put him into a conversation. */
+static enum tl_err take_member(struct tl_transaction *txn, const struct tl_call *call, struct tl_slice uid,
+                               struct tl_user **user_out, struct tl_why *why)
 {
-	uint64_t x = ((const struct tl_member *)a)->user_no, y = ((const struct tl_member *)b)->user_no;
-	return (x > y) - (x < y);
-}
-
-static size_t drop_repeated(struct tl_member *members, size_t count)
-{
-	size_t kept = 0;
-	qsort(members, count, sizeof *members, by_user_no);
-	for (size_t i = 0; i < count; i++)
-		if (kept == 0 || members[kept - 1].user_no != members[i].user_no)
-			members[kept++] = members[i];
-	return kept;
+	enum tl_err err = tl_transaction_user(txn, uid, user_out);
+	if (err != TL_OK)
+		return err;
+	return tl_slice_equal(uid, call->user) ? tl_roster_check_self(txn, *user_out, why)
+	                                       : tl_roster_check_named(txn, call, *user_out, why);
 }
 
 /* The creator and everyone named, each once. */
 static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_call *call, struct tl_member **members_out,
-                                  size_t *count_out)
+                                  size_t *count_out, struct tl_why *why)
 {
 	const struct tl_arg *named = &call->args[ARG_MEMBERS];
 	struct tl_member *members = tl_arena_alloc(&txn->arena, (named->uint + 1) * sizeof *members);
@@ -114,13 +86,13 @@ static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_ca
 	if (!members)
 		return TL_NO_MEMORY;
 	do {
-		enum tl_err err = tl_transaction_user(txn, uid, &user);
+		enum tl_err err = take_member(txn, call, uid, &user, why);
 		if (err != TL_OK)
 			return err;
 		add_member(members, &count, user->no);
 	} while (tl_reader_str(&reader, &uid));
 	*members_out = members;
-	*count_out = drop_repeated(members, count);
+	*count_out = tl_members_sort(members, count);
 	return TL_OK;
 }
 
@@ -128,16 +100,21 @@ static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_ca
 static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call *call,
                                 struct tl_conversation *conversation)
 {
-	static const int settings[] = {ARG_NAME, ARG_HISTORY, ARG_JOIN, ARG_POST, ARG_ORDER, ARG_FANOUT, ARG_RETENTION};
-	const struct tl_arg *users = &call->args[ARG_MEMBERS];
+	const struct tl_arg *users = &call->args[ARG_MEMBERS], *settings = &call->args[ARG_SETTINGS];
 	struct tl_event event;
 
 	tl_event_begin(&event, call, "create");
 	tl_event_array(&event, "users", (uint32_t)users->uint, users->bytes);
-	for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-		if (call->args[settings[i]].given)
-			tl_event_str(&event, tl_create_params[settings[i]].key, call->args[settings[i]].bytes);
+	tl_settings_tell(&event, settings, tl_settings_given(settings));
 	return tl_event_append(&event, txn, conversation);
+}
+
+/* What is left to do when the conversation is there. */
+static enum tl_err complete(struct tl_transaction *txn, const struct tl_call *call,
+                            struct tl_conversation *conversation)
+{
+	enum tl_err err = tl_roster_count_all(txn, conversation, true);
+	return err == TL_OK ? append_event(txn, call, conversation) : err;
 }
 
 static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
@@ -146,11 +123,11 @@ static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
 {
 	struct tl_member *members;
 	size_t count;
-	enum tl_err err = gather_members(txn, call, &members, &count);
+	enum tl_err err = gather_members(txn, call, &members, &count, why);
+	if (err == TL_OK)
+		err = tl_roster_check_size(txn, count, why);
 	if (err != TL_OK)
 		return err;
-	if (count > txn->limits->max_members)
-		return tl_fail(why, TL_TOO_LARGE, "a conversation has at most %" PRIu64 " members", txn->limits->max_members);
 	record->member_count = count;
 	record->on_read = tl_fanout_on_read(record, txn->limits->write_fanout_max);
 	err = tl_conversations_create(&txn->conversations, txn->batch, record, members, count, conversation_out);
@@ -158,7 +135,7 @@ static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
 		err = tl_fanout_begin_all(txn, *conversation_out);
 	if (err == TL_OK)
 		err = tl_transaction_regrouped(txn, record->cid);
-	return err == TL_OK ? append_event(txn, call, *conversation_out) : err;
+	return err == TL_OK ? complete(txn, call, *conversation_out) : err;
 }
 
 /* The id is taken, unless this is the request that took it, sent again by one who is still a member; or replayed, when it
@@ -178,17 +155,7 @@ static enum tl_err repeat(struct tl_transaction *txn, const struct tl_call *call
 		err = TL_EXISTS;
 	if (err == TL_OK)
 		err = tl_transaction_is_own_creation(txn, conversation, &own);
-	return err == TL_OK && own ? append_event(txn, call, conversation) : err;
-}
-
-/* Whether the caller may have one more conversation. */
-static enum tl_err check_room(struct tl_transaction *txn, const struct tl_call *call, struct tl_why *why)
-{
-	struct tl_user *user;
-	enum tl_err err = tl_transaction_user(txn, call->user, &user);
-	if (err == TL_OK)
-		err = tl_user_has_room(txn, user, why);
-	return err;
+	return err == TL_OK && own ? complete(txn, call, conversation) : err;
 }
 
 enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
@@ -203,7 +170,7 @@ enum tl_err tl_create(struct tl_transaction *txn, const struct tl_call *call, st
 	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
 	if (err == TL_OK)
 		err = repeat(txn, call, conversation, hash);
-	if (err == TL_NOT_FOUND && (err = check_room(txn, call, &answer->why)) == TL_OK)
+	if (err == TL_NOT_FOUND)
 		err = make(txn, call, &record, &conversation, &answer->why);
 	if (err == TL_OK)
 		tl_answer_info(answer, &conversation->record, conversation->head);

@@ -1,88 +1,160 @@
-/* `devices`: the user's devices that have synced, and how far. */
-#include "msgpack_reader.h"
+/* `devices`: the user's devices that have synced, and how far, in the order of their ids. Those of which something newer has
+ * been noted than what is stored are merged in. A cursor is the last id of the page before. */
 #include "requests.h"
 
-const struct tl_param tl_devices_params[] = {{.key = NULL}};
+#include "id.h"
 
-static void pack_device(struct tl_pack *out, struct tl_slice device, const struct tl_device_record *record)
+#include <stdlib.h>
+
+enum { ARG_LIMIT, ARG_CURSOR };
+
+const struct tl_param tl_devices_params[] = {
+	[ARG_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_PAGE_MAX},
+	[ARG_CURSOR] = {.key = "cursor", .type = TL_PARAM_STR, .min = 1, .max = TL_ID_MAX},
+	{.key = NULL},
+};
+
+struct noted {
+	struct tl_device_record record;
+	size_t device_len;
+	char device[TL_ID_MAX];
+};
+
+/* Behind the cursor, by ascending id. */
+struct noted_list {
+	struct tl_slice cursor; /* empty: from the first one */
+	struct noted *all;
+	size_t count, room;
+	bool failed; /* memory ran out */
+};
+
+/* A page in the making. */
+struct page {
+	struct tl_pack *out;
+	uint64_t limit;
+	uint32_t count;
+	size_t last_len;
+	char last[TL_ID_MAX]; /* the last id on it */
+	bool full;            /* and there is more */
+};
+
+/* Like the engine's order of keys. */
+static int compare(struct tl_slice a, struct tl_slice b)
 {
-	tl_pack_map(out, 3);
-	tl_pack_cstr(out, "device");
-	tl_pack_str(out, device);
-	tl_pack_cstr(out, "checkpoint");
-	tl_pack_uint(out, record->checkpoint);
-	tl_pack_cstr(out, "seen");
-	tl_pack_uint(out, record->seen);
+	size_t len = a.len < b.len ? a.len : b.len;
+	int order = len > 0 ? memcmp(a.ptr, b.ptr, len) : 0;
+	return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-struct list {
-	struct tl_pack *out;
-	size_t begin;   /* offset of the first device */
-	uint32_t count; /* devices */
-	uint32_t noted; /* of them, those from memory */
-};
+static int by_device(const void *a, const void *b)
+{
+	const struct noted *x = a, *y = b;
+	return compare(tl_slice(x->device, x->device_len), tl_slice(y->device, y->device_len));
+}
+
+static bool grow(struct noted_list *list)
+{
+	size_t more = list->room ? list->room * 2 : 8;
+	struct noted *grown = realloc(list->all, more * sizeof *grown);
+	if (!grown)
+		return false;
+	list->all = grown;
+	list->room = more;
+	return true;
+}
 
 static void add_noted(void *ctx, struct tl_slice device, const struct tl_device_record *record)
 {
-	struct list *list = ctx;
-	pack_device(list->out, device, record);
-	list->count++;
-}
-
-/* Whether it is one of those from memory. */
-static bool is_noted(const struct list *list, struct tl_slice device)
-{
-	struct tl_slice packed = tl_pack_bytes(list->out), name;
-	struct tl_slice listed = tl_slice((const char *)packed.ptr + list->begin, packed.len - list->begin);
-	struct tl_reader reader = tl_reader(listed), value;
-	for (uint32_t i = 0; i < list->noted && !list->out->failed; i++) {
-		struct tl_slice map = tl_slice(reader.next, (size_t)(reader.end - reader.next));
-		if (tl_msgpack_find(map, "device", &value) && tl_reader_str(&value, &name) && tl_slice_equal(name, device))
-			return true;
-		if (!tl_reader_skip(&reader))
-			break;
+	struct noted_list *list = ctx;
+	if (device.len > TL_ID_MAX || (list->cursor.len > 0 && compare(device, list->cursor) <= 0))
+		return;
+	if (list->failed || (list->count == list->room && !grow(list))) {
+		list->failed = true;
+		return;
 	}
-	return false;
+	struct noted *noted = &list->all[list->count++];
+	noted->record = *record;
+	noted->device_len = device.len;
+	memcpy(noted->device, device.ptr, device.len);
 }
 
-/* Those in the database, but for the ones of which something newer has been listed. They are read after those in
- * memory, so that one which is written meanwhile is there in one place at least. */
-static enum tl_err add_stored(const struct tl_reading *reading, uint64_t user_no, struct list *list)
+static void add(struct page *page, struct tl_slice device, const struct tl_device_record *record)
+{
+	page->full = page->count == page->limit;
+	if (page->full || device.len > sizeof page->last)
+		return;
+	tl_pack_map(page->out, 3);
+	tl_pack_cstr(page->out, "device");
+	tl_pack_str(page->out, device);
+	tl_pack_cstr(page->out, "checkpoint");
+	tl_pack_uint(page->out, record->checkpoint);
+	tl_pack_cstr(page->out, "seen");
+	tl_pack_uint(page->out, record->seen);
+	page->count++;
+	page->last_len = device.len;
+	memcpy(page->last, device.ptr, device.len);
+}
+
+static enum tl_err add_stored(struct page *page, struct tl_iter *iter)
 {
 	struct tl_device_record record;
-	struct tl_iter *iter;
-	enum tl_err err =
-		tl_iter_new(reading->database->engine, NULL, tl_partition(TL_PART_DEVICES, user_no), true, &iter);
-	if (err != TL_OK)
-		return err;
-	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there && err == TL_OK; there = tl_iter_next(iter)) {
-		if (is_noted(list, tl_iter_key(iter)))
-			continue;
-		if (!tl_device_record_unpack(tl_iter_value(iter), &record))
-			err = TL_CORRUPT;
+	if (!tl_device_record_unpack(tl_iter_value(iter), &record))
+		return TL_CORRUPT;
+	add(page, tl_iter_key(iter), &record);
+	return TL_OK;
+}
+
+static enum tl_err merge(struct page *page, struct tl_iter *iter, const struct noted_list *noted)
+{
+	bool there = tl_iter_seek(iter, noted->cursor);
+	enum tl_err err = TL_OK;
+	if (there && noted->cursor.len > 0 && tl_slice_equal(tl_iter_key(iter), noted->cursor))
+		there = tl_iter_next(iter);
+	for (size_t i = 0; err == TL_OK && !page->full && (there || i < noted->count);) {
+		struct tl_slice device = i < noted->count ? tl_slice(noted->all[i].device, noted->all[i].device_len)
+		                                          : tl_slice("", 0);
+		int order = !there ? 1 : i == noted->count ? -1 : compare(tl_iter_key(iter), device);
+		if (order < 0)
+			err = add_stored(page, iter);
 		else
-			add_noted(list, tl_iter_key(iter), &record);
+			add(page, device, &noted->all[i++].record);
+		if (order <= 0)
+			there = tl_iter_next(iter);
 	}
+	return err == TL_OK ? tl_iter_error(iter) : err;
+}
+
+static enum tl_err fill(const struct tl_reading *reading, uint64_t user_no, struct tl_slice cursor, struct page *page)
+{
+	struct noted_list noted = {.cursor = cursor};
+	struct tl_iter *iter = NULL;
+	/* In this order: what is committed meanwhile is in both, and nothing in neither. */
+	tl_checkpoints_each(reading->checkpoints, user_no, add_noted, &noted);
+	enum tl_err err = noted.failed ? TL_NO_MEMORY : TL_OK;
+	if (noted.count > 0)
+		qsort(noted.all, noted.count, sizeof *noted.all, by_device);
 	if (err == TL_OK)
-		err = tl_iter_error(iter);
+		err = tl_iter_new(reading->database->engine, NULL, tl_partition(TL_PART_DEVICES, user_no), true, &iter);
+	if (err == TL_OK)
+		err = merge(page, iter, &noted);
 	tl_iter_free(iter);
+	free(noted.all);
 	return err;
 }
 
 enum tl_err tl_devices(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
-	struct list list = {.out = &answer->fields};
+	const struct tl_arg *limit = &call->args[ARG_LIMIT], *cursor = &call->args[ARG_CURSOR];
+	struct page page = {.out = &answer->fields, .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT};
 	uint64_t user_no;
 	tl_pack_cstr(&answer->fields, "devices");
 	answer->field_count++;
 	struct tl_pack_open devices = tl_pack_array_begin(&answer->fields);
 	enum tl_err err = tl_user_no(reading->database->engine, NULL, call->user, &user_no);
-	list.begin = tl_pack_bytes(&answer->fields).len;
-	if (err == TL_OK) {
-		tl_checkpoints_each(reading->checkpoints, user_no, add_noted, &list);
-		list.noted = list.count;
-		err = add_stored(reading, user_no, &list);
-	}
-	tl_pack_array_end(&answer->fields, devices, list.count);
+	if (err == TL_OK)
+		err = fill(reading, user_no, cursor->given ? cursor->bytes : tl_slice("", 0), &page);
+	tl_pack_array_end(&answer->fields, devices, page.count);
+	if (page.full)
+		tl_answer_str(answer, "cursor", tl_slice(page.last, page.last_len));
 	return err == TL_NOT_FOUND ? TL_OK : err;
 }

@@ -55,16 +55,9 @@ struct page {
 static enum tl_err show(struct tl_pack *out, const struct tl_visibility *v, uint64_t cseq, struct tl_slice bytes)
 {
 	struct tl_store_record record;
-	bool deleted;
-	enum tl_err err = tl_deleted(v, cseq, &deleted);
-	if (err != TL_OK)
-		return err;
-	if (deleted)
-		tl_message_show_gone(out, 0, v->conversation.cid, cseq, "deleted");
-	else if (!tl_store_record_unpack(bytes, &record) ||
-	         !tl_message_show(out, 0, v->conversation.cid, cseq, record.message))
+	if (!tl_store_record_unpack(bytes, &record))
 		return TL_CORRUPT;
-	return TL_OK;
+	return tl_visibility_show(v, 0, cseq, record.message, out);
 }
 
 /* Adds an entry if it is visible. Sets page->full, and adds nothing, where there is no room for it. */

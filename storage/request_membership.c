@@ -5,8 +5,7 @@
 #include "fanout.h"
 #include "msgpack_reader.h"
 #include "ordered_int.h"
-
-#include <inttypes.h>
+#include "roster.h"
 
 enum { ARG_CONV, ARG_USERS };
 
@@ -90,6 +89,8 @@ static enum tl_err come(struct tl_transaction *txn, const struct tl_call *call, 
 		err = tl_conversations_add(&txn->conversations, txn->batch, conversation, group->users, group->count, since);
 	if (err == TL_OK)
 		err = tl_fanout_joined(txn, conversation, group->users, group->count);
+	if (err == TL_OK)
+		err = tl_roster_count(txn, group->users, group->count, true);
 	return err == TL_OK ? append_event(txn, call, conversation, kind, group) : err;
 }
 
@@ -102,7 +103,7 @@ static enum tl_err go(struct tl_transaction *txn, struct tl_conversation *conver
 	if (err == TL_OK)
 		err = tl_conversations_remove(&txn->conversations, txn->batch, conversation, group->users, group->count,
 		                              conversation->head);
-	return err;
+	return err == TL_OK ? tl_roster_count(txn, group->users, group->count, false) : err;
 }
 
 static enum tl_err group_init(struct tl_transaction *txn, struct group *group, uint64_t room)
@@ -125,12 +126,15 @@ static enum tl_err group_of_caller(struct tl_transaction *txn, const struct tl_c
 
 /* --- add, remove --- */
 
-static enum tl_err check_room(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t more,
-                              struct tl_why *why)
+/* Whether there is room for them, and each of them can be added by the caller. */
+static enum tl_err check_named(struct tl_transaction *txn, const struct tl_call *call,
+                               const struct tl_conversation *conversation, const struct group *group,
+                               struct tl_why *why)
 {
-	if (conversation->record.member_count + more <= txn->limits->max_members)
-		return TL_OK;
-	return tl_fail(why, TL_TOO_LARGE, "a conversation has at most %" PRIu64 " members", txn->limits->max_members);
+	enum tl_err err = tl_roster_check_size(txn, conversation->record.member_count + group->count, why);
+	for (uint32_t i = 0; i < group->count && err == TL_OK; i++)
+		err = tl_roster_check_named(txn, call, group->users[i], why);
+	return err;
 }
 
 enum tl_err tl_add(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
@@ -145,7 +149,7 @@ enum tl_err tl_add(struct tl_transaction *txn, const struct tl_call *call, struc
 	if (err == TL_OK)
 		err = select_users(txn, actor.conversation, users, false, &group);
 	if (err == TL_OK)
-		err = check_room(txn, actor.conversation, group.count, &answer->why);
+		err = check_named(txn, call, actor.conversation, &group, &answer->why);
 	if (err == TL_OK && group.count > 0)
 		err = come(txn, call, actor.conversation, "add", &group);
 	if (err == TL_OK)
@@ -188,42 +192,17 @@ enum tl_err tl_remove(struct tl_transaction *txn, const struct tl_call *call, st
 
 /* --- join --- */
 
-/* How many groups and chats the user is in, counted up to a limit. */
-static enum tl_err count_conversations(struct tl_transaction *txn, const struct tl_user *user, uint64_t limit,
-                                       uint64_t *count_out)
-{
-	struct tl_iter *iter;
-	uint64_t count = 0;
-	enum tl_err err = tl_transaction_iter(txn, &iter);
-	if (err != TL_OK)
-		return err;
-	tl_iter_retarget(iter, tl_partition(TL_PART_USER_CONVERSATIONS, user->no));
-	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there && count < limit; there = tl_iter_next(iter))
-		count++;
-	*count_out = count;
-	return tl_iter_error(iter);
-}
-
-enum tl_err tl_user_has_room(struct tl_transaction *txn, const struct tl_user *user, struct tl_why *why)
-{
-	uint64_t count, limit = txn->limits->max_conversations;
-	enum tl_err err = count_conversations(txn, user, limit, &count);
-	if (err == TL_OK && count >= limit)
-		err = tl_fail(why, TL_TOO_LARGE, "a user is in at most %" PRIu64 " conversations", limit);
-	return err;
-}
-
 static enum tl_err join(struct tl_transaction *txn, const struct tl_call *call, struct tl_actor *actor,
                         struct tl_answer *answer)
 {
 	struct group group;
 	if (actor->conversation->record.join != TL_JOIN_OPEN)
 		return TL_NOT_MEMBER; /* a stranger cannot tell that it exists */
-	enum tl_err err = check_room(txn, actor->conversation, 1, &answer->why);
+	enum tl_err err = tl_roster_check_size(txn, actor->conversation->member_count + 1, &answer->why);
 	if (err == TL_OK)
 		err = tl_transaction_user(txn, call->user, &actor->user);
 	if (err == TL_OK)
-		err = tl_user_has_room(txn, actor->user, &answer->why);
+		err = tl_roster_check_self(txn, actor->user, &answer->why);
 	if (err != TL_OK)
 		return err;
 	err = group_of_caller(txn, call, actor->user, &group);
@@ -377,6 +356,8 @@ enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conve
 	if (err == TL_OK)
 		err = tl_conversations_each_member(&txn->conversations, iter, conversation, end_membership, &ending);
 	record.dissolved = true;
+	if (err == TL_OK)
+		err = tl_roster_count_all(txn, conversation, false);
 	if (err == TL_OK)
 		err = tl_transaction_regrouped(txn, record.cid);
 	return err == TL_OK ? tl_conversation_change(conversation, txn->batch, &record) : err;

@@ -1,5 +1,6 @@
 /* `recall` and `edit`: taking a message back, or giving it another body. Its entry keeps its place in every timeline;
- * the store has the new form at once, and an event tells those who have the old one. */
+ * the store has the new form at once, and an event tells those who have the old one. Either may be sent again, long
+ * after, with the same outcome: what has been done already is not refused for coming too late. */
 #include "actor.h"
 #include "event.h"
 #include "send.h"
@@ -110,7 +111,7 @@ const struct tl_param tl_recall_params[] = {
 };
 
 static enum tl_err may_recall(struct tl_transaction *txn, const struct target *target, const struct tl_call *call,
-                              struct tl_why *why)
+                              bool recalled, struct tl_why *why)
 {
 	bool direct = target->actor.conversation->record.kind == TL_DIRECT;
 	if (!direct && target->actor.rank >= TL_RANK_ADMIN)
@@ -118,7 +119,7 @@ static enum tl_err may_recall(struct tl_transaction *txn, const struct target *t
 	if (!is_own(target, call))
 		return tl_fail(why, TL_NOT_AUTHORISED, "only the sender%s may recall a message",
 		               direct ? "" : ", the owner and admins");
-	if (!is_within(target, call, txn->limits->recall_window_ms))
+	if (!recalled && !is_within(target, call, txn->limits->recall_window_ms))
 		return tl_fail(why, TL_NOT_AUTHORISED, "the message is too old to be recalled");
 	return TL_OK;
 }
@@ -151,8 +152,8 @@ enum tl_err tl_recall(struct tl_transaction *txn, const struct tl_call *call, st
 		find_target(txn, call, call->args[RECALL_CONV].bytes, call->args[RECALL_CSEQ].uint, &target);
 	if (err != TL_OK)
 		return err;
-	err = may_recall(txn, &target, call, &answer->why);
 	bool recalled = tl_message_str(target.record.message, "gone").len > 0;
+	err = may_recall(txn, &target, call, recalled, &answer->why);
 	if (err == TL_OK && !recalled)
 		err = tl_message_body(target.record.message, &body)
 		          ? recall(txn, call, &target)
@@ -185,11 +186,6 @@ static bool may_speak(const struct target *target, const struct tl_call *call)
 static enum tl_err may_edit(struct tl_transaction *txn, const struct target *target, const struct tl_call *call,
                             struct tl_why *why)
 {
-	struct tl_slice body;
-	if (!tl_message_body(target->record.message, &body))
-		return TL_NO_SUCH_MESSAGE;
-	if (!is_own(target, call))
-		return tl_fail(why, TL_NOT_AUTHORISED, "only the sender may edit a message");
 	if (!may_speak(target, call))
 		return TL_NOT_AUTHORISED;
 	if (!is_within(target, call, txn->limits->edit_window_ms))
@@ -228,9 +224,12 @@ enum tl_err tl_edit(struct tl_transaction *txn, const struct tl_call *call, stru
 	enum tl_err err = find_target(txn, call, call->args[EDIT_CONV].bytes, call->args[EDIT_CSEQ].uint, &target);
 	if (err != TL_OK)
 		return err;
-	err = may_edit(txn, &target, call, &answer->why);
-	if (err == TL_OK && tl_message_body(target.record.message, &body) &&
-	    !tl_slice_equal(body, call->args[EDIT_BODY].bytes))
+	if (!tl_message_body(target.record.message, &body))
+		err = TL_NO_SUCH_MESSAGE;
+	else if (!is_own(&target, call))
+		err = tl_fail(&answer->why, TL_NOT_AUTHORISED, "only the sender may edit a message");
+	else if (!tl_slice_equal(body, call->args[EDIT_BODY].bytes) &&
+	         (err = may_edit(txn, &target, call, &answer->why)) == TL_OK)
 		err = edit(txn, call, &target);
 	free(target.bytes);
 	return err;

@@ -1,8 +1,7 @@
-/* `read`, `set`, `delete`, `block`: what a user does for himself. Nobody else learns of it, but all of the user's devices
+/* `read`, `set`, `delete`: what a user does for himself. Nobody else learns of it, but all of the user's devices
  * do, by an event in the user's own inbox. What changes nothing makes no event. */
 #include "actor.h"
 #include "event.h"
-#include "id.h"
 #include "msgpack_reader.h"
 #include "timeline.h"
 #include "visibility.h"
@@ -227,90 +226,4 @@ enum tl_err tl_delete(struct tl_transaction *txn, const struct tl_call *call, st
 	if (err != TL_OK)
 		return err;
 	return all ? delete_all(txn, call, &actor) : delete_some(txn, call, &actor);
-}
-
-/* --- block --- */
-
-enum { BLOCK_USER, BLOCK_ON };
-
-const struct tl_param tl_block_params[] = {
-	[BLOCK_USER] = {.key = "user", .type = TL_PARAM_UID},
-	[BLOCK_ON] = {.key = "on", .type = TL_PARAM_BOOL},
-	{.key = NULL},
-};
-
-static enum tl_err list_blocked(struct tl_transaction *txn, const struct tl_user *user, struct tl_answer *answer)
-{
-	struct tl_iter *iter;
-	uint32_t count = 0;
-	enum tl_err err = tl_transaction_iter(txn, &iter);
-	if (err != TL_OK)
-		return err;
-	tl_iter_retarget(iter, tl_partition(TL_PART_BLOCKED, user->no));
-	tl_pack_cstr(&answer->fields, "users");
-	struct tl_pack_open users = tl_pack_array_begin(&answer->fields);
-	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there; there = tl_iter_next(iter)) {
-		tl_pack_str(&answer->fields, tl_iter_key(iter));
-		count++;
-	}
-	tl_pack_array_end(&answer->fields, users, count);
-	answer->field_count++;
-	return tl_iter_error(iter);
-}
-
-/* The chat, if there is one at hand, refuses from now on, or takes again. */
-static enum tl_err tell_chat(struct tl_transaction *txn, struct tl_slice cid, const struct tl_user *user, bool on)
-{
-	struct tl_conversation *conversation;
-	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
-	if (err == TL_NOT_FOUND)
-		return TL_OK;
-	if (err != TL_OK)
-		return err;
-	struct tl_member *member = tl_conversation_member(conversation, user->no);
-	if (member)
-		member->blocks = on;
-	return TL_OK;
-}
-
-static enum tl_err set_block(struct tl_transaction *txn, const struct tl_call *call, struct tl_user *user, bool on)
-{
-	char direct[TL_DIRECT_ID_MAX];
-	struct tl_slice other = call->args[BLOCK_USER].bytes, cid = tl_direct_id(call->user, other, direct);
-	struct tl_partition blocked = tl_partition(TL_PART_BLOCKED, user->no);
-	struct tl_event event;
-	struct tl_pack users;
-	enum tl_err err = tell_chat(txn, cid, user, on);
-	if (err == TL_OK)
-		err = tl_transaction_regrouped(txn, cid);
-	if (err != TL_OK)
-		return err;
-	if (on)
-		tl_batch_put(txn->batch, blocked, other, tl_slice("", 0));
-	else
-		tl_batch_delete(txn->batch, blocked, other);
-	tl_pack_init(&users);
-	tl_pack_str(&users, other);
-	tl_event_begin(&event, call, "block");
-	tl_event_array(&event, "users", 1, tl_pack_bytes(&users));
-	tl_event_bool(&event, "on", on);
-	tl_pack_fini(&users);
-	return tl_event_append_private(&event, txn, user, NULL);
-}
-
-enum tl_err tl_block(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
-{
-	const struct tl_arg *other = &call->args[BLOCK_USER];
-	bool on = !call->args[BLOCK_ON].given || call->args[BLOCK_ON].uint != 0, is_on;
-	struct tl_user *user;
-	enum tl_err err = tl_transaction_user(txn, call->user, &user);
-	if (err != TL_OK)
-		return err;
-	if (!other->given)
-		return list_blocked(txn, user, answer);
-	if (tl_slice_equal(other->bytes, call->user))
-		return tl_fail(&answer->why, TL_BAD_REQUEST, "'user' is yourself");
-	if ((err = tl_block_read(txn->database->engine, user->no, other->bytes, &is_on)) != TL_OK)
-		return err;
-	return is_on == on ? TL_OK : set_block(txn, call, user, on);
 }

@@ -124,10 +124,25 @@ static enum tl_err is_deleted(const struct page *page, const struct tl_inbox_ent
 	                     deleted_out);
 }
 
+/* An edit: whether its body is for this user takes more than most entries need to know. */
+static enum tl_err show_edit(struct page *page, uint64_t seq, const struct tl_inbox_entry *entry,
+                             struct tl_slice message)
+{
+	struct tl_visibility visibility;
+	enum tl_err err = tl_visibility_open_dissolved(page->engine, page->snapshot, page->conversation.cid,
+	                                               page->call->user, &visibility);
+	if (err != TL_OK)
+		return err == TL_NOT_MEMBER ? TL_CORRUPT : err; /* whoever got the entry was a member */
+	err = tl_visibility_show(&visibility, seq, entry->cseq, message, page->out);
+	tl_visibility_close(&visibility);
+	return err;
+}
+
 /* A reference, shown as the message that it refers to or as what became of it. */
 static enum tl_err show_reference(struct page *page, uint64_t seq, const struct tl_inbox_entry *entry)
 {
 	struct tl_store_record record;
+	uint64_t edited;
 	bool deleted;
 	enum tl_err err = is_deleted(page, entry, &deleted);
 	if (err != TL_OK)
@@ -143,6 +158,8 @@ static enum tl_err show_reference(struct page *page, uint64_t seq, const struct 
 	}
 	if (err != TL_OK)
 		return err;
+	if (tl_message_edit_target(record.message, &edited))
+		return show_edit(page, seq, entry, record.message);
 	return tl_message_show(page->out, seq, page->conversation.cid, entry->cseq, record.message) ? TL_OK : TL_CORRUPT;
 }
 

@@ -1,71 +1,28 @@
 /* `update`, `role`, `dissolve`: changes of a group or channel that are not about who is in it. Each may be sent twice
  * with the same outcome; what changes nothing makes no event. */
 #include "actor.h"
-#include "event.h"
+#include "settings.h"
 
 /* --- update --- */
 
-enum { ARG_CONV, ARG_NAME, ARG_HISTORY, ARG_JOIN, ARG_POST, ARG_ORDER, ARG_FANOUT, ARG_RETENTION, ARG_COUNT };
+enum { ARG_CONV, ARG_SETTINGS };
 
 const struct tl_param tl_update_params[] = {
 	[ARG_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
-	[ARG_NAME] = {.key = "name", .type = TL_PARAM_STR, .max = TL_NAME_MAX},
-	[ARG_HISTORY] = {.key = "history", .type = TL_PARAM_CHOICE, .choices = tl_histories},
-	[ARG_JOIN] = {.key = "join", .type = TL_PARAM_CHOICE, .choices = tl_joins},
-	[ARG_POST] = {.key = "post", .type = TL_PARAM_CHOICE, .choices = tl_posts},
-	[ARG_ORDER] = {.key = "order", .type = TL_PARAM_CHOICE, .choices = tl_orders},
-	[ARG_FANOUT] = {.key = "fanout", .type = TL_PARAM_CHOICE, .choices = tl_fanouts},
-	[ARG_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION},
+	TL_SETTING_PARAMS(ARG_SETTINGS),
 	{.key = NULL},
 };
-
-static bool set_text(struct tl_slice *field, const struct tl_arg *arg, struct tl_slice value)
-{
-	if (!arg->given || tl_slice_equal(*field, value))
-		return false;
-	*field = value;
-	return true;
-}
-
-static bool set_choice(uint8_t *field, const struct tl_arg *arg)
-{
-	if (!arg->given || *field == arg->uint)
-		return false;
-	*field = (uint8_t)arg->uint;
-	return true;
-}
-
-/* Puts what was asked for into the record and what is new of it into the event. False if nothing is. */
-static bool apply_settings(struct tl_conversation_record *record, const struct tl_arg *args, struct tl_event *event)
-{
-	struct tl_slice retention = args[ARG_RETENTION].uint > 0 ? args[ARG_RETENTION].bytes : tl_slice("", 0);
-	const bool changed[ARG_COUNT] = {
-		[ARG_NAME] = set_text(&record->name, &args[ARG_NAME], args[ARG_NAME].bytes),
-		[ARG_HISTORY] = set_choice(&record->history, &args[ARG_HISTORY]),
-		[ARG_JOIN] = set_choice(&record->join, &args[ARG_JOIN]),
-		[ARG_POST] = set_choice(&record->post, &args[ARG_POST]),
-		[ARG_FANOUT] = set_choice(&record->fanout, &args[ARG_FANOUT]),
-		[ARG_RETENTION] = set_text(&record->retention, &args[ARG_RETENTION], retention),
-	};
-	bool any = false;
-	for (int i = 0; i < ARG_COUNT; i++)
-		if (changed[i]) {
-			tl_event_str(event, tl_update_params[i].key, args[i].bytes);
-			any = true;
-		}
-	return any;
-}
 
 static enum tl_err change_settings(struct tl_transaction *txn, const struct tl_call *call,
                                    struct tl_conversation *conversation)
 {
 	struct tl_conversation_record record = conversation->record;
+	tl_settings changed = tl_settings_apply(&record, &call->args[ARG_SETTINGS]);
 	struct tl_event event;
-	tl_event_begin(&event, call, "update");
-	if (!apply_settings(&record, call->args, &event)) {
-		tl_event_drop(&event);
+	if (!changed)
 		return TL_OK;
-	}
+	tl_event_begin(&event, call, "update");
+	tl_settings_tell(&event, &call->args[ARG_SETTINGS], changed);
 	enum tl_err err = tl_event_append(&event, txn, conversation);
 	if (err == TL_OK)
 		err = tl_transaction_regrouped(txn, conversation->record.cid);
@@ -74,7 +31,7 @@ static enum tl_err change_settings(struct tl_transaction *txn, const struct tl_c
 
 enum tl_err tl_update(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
 {
-	const struct tl_arg *order = &call->args[ARG_ORDER];
+	const struct tl_arg *order = &call->args[ARG_SETTINGS + TL_SETTING_ORDER];
 	struct tl_actor actor;
 	enum tl_err err = tl_actor_require(txn, call, call->args[ARG_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
 	if (err != TL_OK)

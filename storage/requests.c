@@ -1,5 +1,7 @@
 #include "requests.h"
 
+#include "msgpack_reader.h"
+
 #define READ(op) {.name = #op, .params = tl_##op##_params, .read = tl_##op}
 #define CHANGE(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op}
 #define CHANGE_WITHIN_BATCH(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op, .within_batch = true}
@@ -7,8 +9,10 @@
 static const struct tl_request requests[] = {
 	READ(hello),   READ(sync),   READ(history),   READ(get),  READ(convs),  READ(info),    READ(members),
 	READ(devices), CHANGE(create), CHANGE(update), CHANGE(role), CHANGE(dissolve), CHANGE(join), CHANGE(leave),
-	CHANGE(add),   CHANGE(remove), CHANGE(delete), CHANGE(block), CHANGE(recall), CHANGE(edit),
+	CHANGE(add),   CHANGE(remove), CHANGE(delete), CHANGE(recall),
 	CHANGE_WITHIN_BATCH(read), CHANGE_WITHIN_BATCH(set),
+	{.name = "edit", .params = tl_edit_params, .change = tl_edit, .carries_body = true},
+	{.name = "block", .params = tl_block_params, .read = tl_block_list, .change = tl_block, .changes_with = "user"},
 };
 
 const struct tl_request *tl_request_find(struct tl_slice name)
@@ -23,6 +27,14 @@ bool tl_request_needs_batch(struct tl_slice name)
 {
 	const struct tl_request *request = tl_request_find(name);
 	return request && !request->within_batch;
+}
+
+bool tl_request_reads(const struct tl_request *request, struct tl_slice raw)
+{
+	struct tl_reader value;
+	if (!request->change || !request->read)
+		return request->read != NULL;
+	return !tl_msgpack_find(raw, request->changes_with, &value);
 }
 
 enum tl_err tl_request_check(const struct tl_request *request, struct tl_slice raw, struct tl_why *why)

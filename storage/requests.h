@@ -19,7 +19,7 @@ enum {
 	TL_PAGE_BYTES = 256 * 1024,     /* and bytes, if there is more than one message */
 	TL_REQUEST_PARAMS_MAX = 16,     /* arguments of a request at most */
 	TL_NAME_MAX = 256,              /* bytes of a conversation's name */
-	TL_REQUEST_MAX_BYTES = 65536,   /* a request's payload */
+	TL_REQUEST_MAX_BYTES = 65536,   /* a request's payload, but for a body */
 	TL_REQUEST_MAX_DEPTH = 8,       /* how deep a request may be nested */
 };
 
@@ -53,12 +53,14 @@ typedef enum tl_err (*tl_read_function)(const struct tl_reading *reading, const 
 typedef enum tl_err (*tl_change_function)(struct tl_transaction *txn, const struct tl_call *call,
                                           struct tl_answer *answer);
 
-/* Exactly one of `read` and `change` is set. */
+/* One of `read` and `change` is set; or both, and it depends on the arguments. */
 struct tl_request {
 	const char *name;
 	const struct tl_param *params; /* ended by a NULL key */
 	tl_read_function read;
 	tl_change_function change;
+	bool carries_body; /* its argument `body` may be as large as a message */
+	const char *changes_with; /* with both: it changes something where this argument is given, and else reads */
 	bool within_batch; /* a change that can share its batch; TL_CONFLICT: not this time, commit what is there first */
 };
 
@@ -68,6 +70,9 @@ const struct tl_request *tl_request_find(struct tl_slice name);
 /* Whether a queued request must have a batch to itself: it reads from the database what records before it may just have
  * changed, or changes what records after it will read there. */
 bool tl_request_needs_batch(struct tl_slice name);
+
+/* Whether a request with these arguments, a well-formed map, reads and changes nothing. Any thread. */
+bool tl_request_reads(const struct tl_request *request, struct tl_slice raw);
 
 /* Checks the arguments, a well-formed map, without doing anything. TL_OK or TL_BAD_REQUEST. Any thread. */
 TL_MUST_USE enum tl_err tl_request_check(const struct tl_request *request, struct tl_slice raw, struct tl_why *why);
@@ -120,9 +125,12 @@ TL_CHANGE(remove);
 TL_CHANGE(read);      /* request_state.c */
 TL_CHANGE(set);
 TL_CHANGE(delete);
-TL_CHANGE(block);
+TL_CHANGE(block);     /* request_block.c */
 TL_CHANGE(recall);    /* request_recall.c */
 TL_CHANGE(edit);
+
+/* What `block` is without a user. */
+enum tl_err tl_block_list(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer);
 
 #undef TL_READ
 #undef TL_CHANGE

@@ -13,7 +13,10 @@ struct tl_limits {
 	uint64_t edit_window_ms;
 	uint64_t write_fanout_max;  /* members up to whom a message is written to every inbox */
 	uint64_t max_members;       /* of a conversation */
-	uint64_t max_conversations; /* of a user, direct chats too, before create and join are refused */
+	uint64_t max_conversations; /* groups and channels that a user can be in; see roster.h */
+	uint64_t message_rate;  /* of a user, a second; 0: no limit … */
+	uint64_t message_burst; /* … and how many at once */
+	uint64_t request_rate, request_burst; /* likewise for requests */
 };
 
 #endif

@@ -100,21 +100,33 @@ static enum tl_err admit(struct tl_users *users, struct tl_iter *iter, struct tl
 	return TL_OK;
 }
 
-static void put_records(struct tl_batch *batch, const struct tl_user *user)
+static void put_record(struct tl_batch *batch, uint64_t no, const struct tl_user_record *record)
 {
 	struct tl_pack pack;
-	struct tl_slice uid = tl_slice(user->uid, user->uid_len);
+	tl_pack_init(&pack);
+	tl_user_record_pack(&pack, record);
+	tl_pack_check(&pack, batch);
+	tl_batch_put(batch, tl_partition(TL_PART_USER, no), own_record, tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
+}
+
+static struct tl_user_record record_of(const struct tl_user *user)
+{
+	return (struct tl_user_record){
+		.uid = tl_slice(user->uid, user->uid_len), .groups = user->groups, .position = user->groups_position};
+}
+
+static void put_records(struct tl_batch *batch, const struct tl_user *user)
+{
+	struct tl_user_record record = record_of(user);
+	struct tl_pack pack;
 
 	tl_pack_init(&pack);
 	tl_pack_uint(&pack, user->no);
 	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_USER_NAMES, 0), uid, tl_pack_bytes(&pack));
-	tl_pack_clear(&pack);
-	tl_pack_array(&pack, 1);
-	tl_pack_str(&pack, uid);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_USER, user->no), own_record, tl_pack_bytes(&pack));
+	tl_batch_put(batch, tl_partition(TL_PART_USER_NAMES, 0), record.uid, tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
+	put_record(batch, user->no, &record);
 }
 
 /* A brand-new user has no inbox to look for, so nothing is read. */
@@ -134,16 +146,41 @@ static enum tl_err make(struct tl_users *users, struct tl_batch *batch, struct t
 	return TL_OK;
 }
 
-/* A name is committed before what goes with it, which may have been lost on the way: then it is put now. */
-static enum tl_err complete(struct tl_users *users, struct tl_batch *batch, const struct tl_user *user)
+/* The record of a user who must exist (TL_CORRUPT); free *bytes_out. */
+static enum tl_err read_record(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
+                               struct tl_user_record *record_out, char **bytes_out)
 {
-	struct tl_slice uid;
+	char *value;
+	size_t len;
+	enum tl_err err = tl_engine_get(engine, snapshot, tl_partition(TL_PART_USER, no), own_record, &value, &len);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+	if (!tl_user_record_unpack(tl_slice(value, len), record_out)) {
+		free(value);
+		return TL_CORRUPT;
+	}
+	*bytes_out = value;
+	return TL_OK;
+}
+
+static void take_groups(struct tl_user *user, const struct tl_user_record *record)
+{
+	user->groups = record->groups;
+	user->groups_position = record->position;
+}
+
+/* A name is committed before what goes with it, which may have been lost on the way: then it is put now. */
+static enum tl_err complete(struct tl_users *users, struct tl_batch *batch, struct tl_user *user)
+{
+	struct tl_user_record record;
 	char *bytes;
-	enum tl_err err = tl_user_uid(users->database->engine, NULL, user->no, &uid, &bytes);
-	if (err == TL_OK)
+	enum tl_err err = read_record(users->database->engine, NULL, user->no, &record, &bytes);
+	if (err == TL_OK) {
+		take_groups(user, &record);
 		free(bytes);
-	else if (err == TL_CORRUPT)
+	} else if (err == TL_CORRUPT) {
 		put_records(batch, user);
+	}
 	return err == TL_CORRUPT ? TL_OK : err;
 }
 
@@ -172,19 +209,11 @@ enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct
 enum tl_err tl_user_uid(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
                         struct tl_slice *uid_out, char **bytes_out)
 {
-	char *value;
-	size_t len;
-	uint32_t count;
-	enum tl_err err = tl_engine_get(engine, snapshot, tl_partition(TL_PART_USER, no), own_record, &value, &len);
-	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
-	struct tl_reader reader = tl_reader(tl_slice(value, len));
-	if (!tl_reader_array(&reader, &count) || count < 1 || !tl_reader_str(&reader, uid_out)) {
-		free(value);
-		return TL_CORRUPT;
-	}
-	*bytes_out = value;
-	return TL_OK;
+	struct tl_user_record record;
+	enum tl_err err = read_record(engine, snapshot, no, &record, bytes_out);
+	if (err == TL_OK)
+		*uid_out = record.uid;
+	return err;
 }
 
 enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter, struct tl_slice uid,
@@ -206,14 +235,47 @@ enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint6
 		*user_out = user;
 		return TL_OK;
 	}
-	struct tl_slice uid;
+	struct tl_user_record record;
 	char *bytes;
-	enum tl_err err = tl_user_uid(users->database->engine, NULL, no, &uid, &bytes);
+	enum tl_err err = read_record(users->database->engine, NULL, no, &record, &bytes);
 	if (err != TL_OK)
 		return err;
-	user = user_new(uid, no);
+	user = user_new(record.uid, no);
+	if (user)
+		take_groups(user, &record);
 	free(bytes);
 	return admit(users, iter, user, user_out);
+}
+
+static void count_group(struct tl_user_record *record, uint64_t position, bool in)
+{
+	if (record->position >= position)
+		return;
+	record->position = position;
+	if (in)
+		record->groups++;
+	else if (record->groups > 0)
+		record->groups--;
+}
+
+enum tl_err tl_users_count_group(struct tl_users *users, struct tl_batch *batch, uint64_t no, uint64_t position,
+                                 bool in)
+{
+	struct tl_user_record record;
+	struct tl_user *user;
+	char *bytes = NULL;
+	HASH_FIND(by_no, users->by_no, &no, sizeof no, user);
+	enum tl_err err = user ? TL_OK : read_record(users->database->engine, NULL, no, &record, &bytes);
+	if (err != TL_OK)
+		return err;
+	if (user)
+		record = record_of(user);
+	count_group(&record, position, in);
+	if (user)
+		take_groups(user, &record);
+	put_record(batch, no, &record);
+	free(bytes);
+	return TL_OK;
 }
 
 enum tl_err tl_user_no(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice uid,

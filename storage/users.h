@@ -12,6 +12,8 @@ struct tl_user {
 	uint64_t inbox_head; /* sequence number of the last inbox entry */
 	uint64_t position;   /* queue position of that entry */
 	uint64_t pulled_in;  /* serial of the batch in which entries were last taken in (pull.h) */
+	uint64_t groups;          /* how many groups and channels the user is in */
+	uint64_t groups_position; /* queue position of what changed that last */
 	UT_hash_handle by_no;
 	UT_hash_handle by_uid;
 	bool used;   /* since the last trim */
@@ -48,6 +50,11 @@ TL_MUST_USE enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *b
 /* The user of that number, who must exist (TL_CORRUPT). */
 TL_MUST_USE enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no,
                                          struct tl_user **user_out);
+
+/* Counts a group or channel that the user of that number, who must exist (TL_CORRUPT), is `in` from now on, or no longer,
+ * by the queue record at `position`; what that record has counted already, before a failure, is not counted again. */
+TL_MUST_USE enum tl_err tl_users_count_group(struct tl_users *users, struct tl_batch *batch, uint64_t no,
+                                             uint64_t position, bool in);
 
 /* --- for readers, any thread --- */
 

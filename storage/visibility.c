@@ -1,5 +1,6 @@
 #include "visibility.h"
 
+#include "message.h"
 #include "timeline.h"
 
 #include <stdlib.h>
@@ -31,7 +32,7 @@ static void set_bounds(struct tl_visibility *v)
 	v->last = v->present ? v->conversation_head : former->count > 0 ? former->periods[former->count - 1].to : 0;
 }
 
-static enum tl_err load(struct tl_visibility *v, struct tl_slice cid, struct tl_slice user)
+static enum tl_err load(struct tl_visibility *v, struct tl_slice cid, struct tl_slice user, bool dissolved_too)
 {
 	struct tl_bounds bounds;
 	enum tl_err err = tl_conversation_no(v->engine, v->snapshot, cid, &v->conversation_no);
@@ -42,7 +43,7 @@ static enum tl_err load(struct tl_visibility *v, struct tl_slice cid, struct tl_
 	if ((err = read_memberships(v)) != TL_OK)
 		return err;
 	err = tl_conversation_read(v->engine, v->snapshot, v->conversation_no, &v->conversation, &v->bytes);
-	if (err == TL_NOT_FOUND || (err == TL_OK && v->conversation.dissolved))
+	if (err == TL_NOT_FOUND || (err == TL_OK && v->conversation.dissolved && !dissolved_too))
 		return TL_NOT_MEMBER;
 	if (err == TL_OK)
 		err = tl_timeline_bounds(v->engine, v->snapshot, NULL, tl_partition(TL_PART_STORE, v->conversation_no),
@@ -56,14 +57,27 @@ static enum tl_err load(struct tl_visibility *v, struct tl_slice cid, struct tl_
 	return TL_OK;
 }
 
-enum tl_err tl_visibility_open(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
-                               struct tl_slice user, struct tl_visibility *visibility_out)
+static enum tl_err open_visibility(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
+                                   struct tl_slice user, bool dissolved_too, struct tl_visibility *visibility_out)
 {
 	*visibility_out = (struct tl_visibility){.engine = engine, .snapshot = snapshot};
-	enum tl_err err = load(visibility_out, cid, user);
+	enum tl_err err = load(visibility_out, cid, user, dissolved_too);
 	if (err != TL_OK)
 		tl_visibility_close(visibility_out);
 	return err;
+}
+
+enum tl_err tl_visibility_open(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
+                               struct tl_slice user, struct tl_visibility *visibility_out)
+{
+	return open_visibility(engine, snapshot, cid, user, false, visibility_out);
+}
+
+enum tl_err tl_visibility_open_dissolved(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                         struct tl_slice cid, struct tl_slice user,
+                                         struct tl_visibility *visibility_out)
+{
+	return open_visibility(engine, snapshot, cid, user, true, visibility_out);
 }
 
 void tl_visibility_close(struct tl_visibility *visibility)
@@ -104,4 +118,39 @@ enum tl_err tl_deleted(const struct tl_visibility *v, uint64_t cseq, bool *delet
 	if (!(v->present ? v->member.deleted_some : v->former.deleted_some))
 		return TL_OK;
 	return tl_deleted_by(v->engine, v->snapshot, v->user_no, v->conversation_no, cseq, deleted_out);
+}
+
+/* Shows a message as it is kept, but for an edit's body where that is not for this user. */
+static enum tl_err show_kept(const struct tl_visibility *v, uint64_t seq, uint64_t cseq, struct tl_slice message,
+                             struct tl_pack *out)
+{
+	struct tl_pack stripped;
+	uint64_t target;
+	bool deleted = false;
+	if (!tl_message_edit_target(message, &target))
+		return tl_message_show(out, seq, v->conversation.cid, cseq, message) ? TL_OK : TL_CORRUPT;
+	bool visible = tl_visible(v, target);
+	enum tl_err err = visible ? tl_deleted(v, target, &deleted) : TL_OK;
+	if (err != TL_OK)
+		return err;
+	if (visible && !deleted)
+		return tl_message_show(out, seq, v->conversation.cid, cseq, message) ? TL_OK : TL_CORRUPT;
+	tl_pack_init(&stripped);
+	bool ok = tl_message_strip_event(&stripped, message) &&
+	          tl_message_show(out, seq, v->conversation.cid, cseq, tl_pack_bytes(&stripped));
+	tl_pack_fini(&stripped);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+enum tl_err tl_visibility_show(const struct tl_visibility *v, uint64_t seq, uint64_t cseq, struct tl_slice message,
+                               struct tl_pack *out)
+{
+	bool deleted;
+	enum tl_err err = tl_deleted(v, cseq, &deleted);
+	if (err != TL_OK)
+		return err;
+	if (!deleted)
+		return show_kept(v, seq, cseq, message, out);
+	tl_message_show_gone(out, seq, v->conversation.cid, cseq, "deleted");
+	return TL_OK;
 }

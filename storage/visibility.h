@@ -23,6 +23,11 @@ struct tl_visibility {
 TL_MUST_USE enum tl_err tl_visibility_open(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                            struct tl_slice cid, struct tl_slice user,
                                            struct tl_visibility *visibility_out);
+
+/* As tl_visibility_open, also where the conversation is dissolved: what lies in the inboxes stays. */
+TL_MUST_USE enum tl_err tl_visibility_open_dissolved(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                                     struct tl_slice cid, struct tl_slice user,
+                                                     struct tl_visibility *visibility_out);
 void tl_visibility_close(struct tl_visibility *visibility);
 
 /* Whether the user may see the place of this entry. */
@@ -30,6 +35,12 @@ bool tl_visible(const struct tl_visibility *visibility, uint64_t cseq);
 
 /* Whether the user has deleted this very entry. Costs a read if the user has deleted any in this conversation. */
 TL_MUST_USE enum tl_err tl_deleted(const struct tl_visibility *visibility, uint64_t cseq, bool *deleted_out);
+
+/* Packs an entry whose place the user may see, `message` as kept, the way the user sees it: what is deleted has no body, and
+ * an edit event has one only for those who may see the message that it is about and have not deleted it. `seq` 0: none.
+ * TL_CORRUPT where the message is damaged. */
+TL_MUST_USE enum tl_err tl_visibility_show(const struct tl_visibility *visibility, uint64_t seq, uint64_t cseq,
+                                           struct tl_slice message, struct tl_pack *out);
 
 /* Whether a user has deleted an entry, by a read. */
 TL_MUST_USE enum tl_err tl_deleted_by(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,

@@ -1,7 +1,7 @@
 """`block`: refusing somebody's direct messages and signals (PROTOCOL section 5)."""
 import unittest
 
-from harness import ACCEPTED, MQTT311, NOT_AUTHORISED, OK, TimelineTest
+from harness import ACCEPTED, MQTT311, NOT_AUTHORISED, OK, TimelineTest, encode, until
 
 
 class Block(TimelineTest):
@@ -87,6 +87,44 @@ class Block(TimelineTest):
         self.a.ok("block", {"user": others[1], "on": False})
         self.assertEqual(sorted(self.a.ok("block")["users"]), sorted([others[0], others[2]]))
         self.assertEqual(self.b.ok("block")["users"], [])
+
+    def test_list_by_pages(self):
+        others = sorted((self.uid(name) for name in ("é", "Z", "a") * 80), key=str.encode)
+        for user in others:
+            packet = self.a.publish("im/req/block/many", encode({"user": user}, "json"))
+        self.a.wait_ack(packet)
+        until(lambda: self.a.ok("hello")["latest"] == len(others), "the last block")
+        for limit in (None, 1000, 240, 239, 100, 7):
+            for codec in ("json", "msgpack"):
+                found, request = [], {"limit": limit} if limit else {}
+                while True:
+                    page = self.a.ok("block", request, codec=codec)
+                    found += page["users"]
+                    if "cursor" not in page:
+                        break
+                    self.assertEqual(len(page["users"]), limit or 100)
+                    request["cursor"] = page["cursor"]
+                self.assertEqual(found, others, (limit, codec))
+        # A cursor need not be in the list any more.
+        page = self.a.ok("block", {"limit": 5})
+        self.a.ok("block", {"user": page["cursor"], "on": False})
+        rest = self.a.ok("block", {"limit": 1000, "cursor": page["cursor"]})
+        self.assertEqual((rest["users"], "cursor" in rest), (others[5:], False))
+        for key, value in (("limit", 0), ("limit", 1001), ("limit", "5"), ("cursor", 5), ("cursor", ""), ("cursor", "a/b")):
+            response = self.a.request("block", {key: value})
+            self.assertEqual(response["error"]["code"], "bad_request")
+            self.assertIn(f"'{key}'", response["error"]["message"])
+
+    def test_the_list_does_not_wait_for_what_is_to_be_stored(self):
+        self.a.ok("block", {"user": self.bob})
+        crowd = ",".join(f'"{i:x}"' for i in range(8000))
+        since = self.a.mark()
+        for i in range(3):
+            self.a.publish(f"im/req/create/busy{i}", f'{{"members":[{crowd}]}}')
+        self.assertEqual(self.a.ok("block", tag="list")["users"], [self.bob])
+        self.a.wait_topic(self.a.res("create", "busy2"), since)
+        topics = [m.topic for m in self.a.inbox[since:]]
+        self.assertLess(topics.index(self.a.res("block", "list")), topics.index(self.a.res("create", "busy2")))
 
     def test_both_ways(self):
         self.a.ok("block", {"user": self.bob})

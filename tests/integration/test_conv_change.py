@@ -183,10 +183,41 @@ class Edit(ChangeTest):
         self.assertNotIn("secret", self.everything(self.c))
         self.assertNotIn("body64", self.everything(self.c))
 
-    def test_size(self):
-        cseq = self.say(self.b, "x")
-        self.b.ok("edit", {"conv": self.conv, "cseq": cseq, "body": "y" * 60000})
-        self.assertEqual(len(self.get(self.c, cseq)["body"]), 60000)
+    def test_as_large_as_a_message(self):
+        cseq, most = self.say(self.b, "x"), self.b.ok("hello")["limits"]["max_body"]
+        texts = ["y" * 60000, "z" * 70000, "é" * (most // 2), '"\\\n' * (most // 3)]
+        binaries = [bytes(range(256)) * (most // 256), b"\xff" * 100000]
+        for text in texts:
+            for codec in ("json", "msgpack"):
+                self.b.ok("edit", {"conv": self.conv, "cseq": cseq, "body": text}, codec=codec)
+                self.assertEqual(self.get(self.c, cseq)["body"], text)
+        for binary in binaries:
+            for request, codec in (({"body64": base64.b64encode(binary).decode()}, "json"), ({"body": binary}, "msgpack")):
+                self.b.ok("edit", dict(request, conv=self.conv, cseq=cseq), codec=codec)
+                self.assertEqual(self.get(self.c, cseq, codec="msgpack")["body"], binary)
+        # Those who pull the event get it too.
+        event = self.c.ok("sync", {"after": self.c.ok("hello")["latest"] - 1}, codec="msgpack")["messages"][0]["event"]
+        self.assertEqual((event["kind"], event["body"]), ("edit", binaries[-1]))
+
+    def test_too_large(self):
+        cseq, most = self.say(self.b, "kept"), self.b.ok("hello")["limits"]["max_body"]
+        good = {"conv": self.conv, "cseq": cseq}
+        for request, codec in (({"body": "y" * (most + 1)}, "json"), ({"body": "y" * (most + 1)}, "msgpack"),
+                               ({"body64": base64.b64encode(b"\xff" * (most + 1)).decode()}, "json"),
+                               ({"body": b"\xff" * (most + 1)}, "msgpack"), ({"body": "y" * (3 * most)}, "json"),
+                               # Only the body may be large.
+                               ({"body": "x", "other": "y" * 100000}, "json"), ({"body": "x", "other": "y" * 100000}, "msgpack"),
+                               ({"body": "y" * most, "other": "y" * 70000}, "json"),
+                               ({"body": "y" * 100000, "other": ["y" * 40000, "z" * 40000]}, "msgpack"),
+                               ({"body64": "eA==", "body": "y" * 70000, "x": "y" * 70000}, "json")):
+            response = self.b.request("edit", dict(good, **request), codec=codec)
+            self.assertEqual((response["ok"], response["error"]["code"]), (False, "too_large"), response)
+        self.assertEqual(self.b.error("edit", dict(good, body=["x"] * 40000)), "bad_request")
+        for op in ("recall", "update", "delete", "get"):
+            for codec in ("json", "msgpack"):
+                self.assertEqual(self.b.error(op, dict(good, body="y" * 70000), codec=codec), "too_large")
+        self.assertEqual(self.get(self.c, cseq)["body"], "kept")
+        self.assertEqual(self.head(), cseq)
 
     def test_direct(self):
         self.a.send_ok(f"user/{self.bob}", "one")

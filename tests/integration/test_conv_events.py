@@ -71,9 +71,9 @@ class Events(TimelineTest):
         self.check_public(b, "role", {"user": self.carol, "role": "muted"}, everyone, users=[self.carol], role="muted")
         self.check_public(b, "role", {"user": self.carol, "role": "member"}, everyone, users=[self.carol], role="member")
         self.check_public(b, "update", {"name": "New ★", "post": "admins"}, everyone, name="New ★", post="admins")
+        self.check_public(a, "edit", {"cseq": self.said, "body": "édité"}, everyone, cseq=self.said, body="édité")
         self.check_public(a, "update", {"history": "joined", "join": "invite", "fanout": "write", "retention": "90d"},
                           everyone, history="joined", join="invite", fanout="write", retention="90d")
-        self.check_public(a, "edit", {"cseq": self.said, "body": "édité"}, everyone, cseq=self.said, body="édité")
         self.check_public(b, "recall", {"cseq": self.said}, everyone, cseq=self.said)
         self.check_public(b, "remove", {"users": [self.carol]}, everyone, users=[self.carol])
         everyone.remove(self.carol)

@@ -1,7 +1,8 @@
 """Every request that changes something, sent twice: the same outcome and no second event."""
+import time
 import unittest
 
-from harness import TimelineTest, encode
+from harness import TimelineTest, encode, until
 
 
 class Twice(TimelineTest):
@@ -44,6 +45,25 @@ class Twice(TimelineTest):
         self.check(self.a, "create", {"conv": self.cid("new"), "members": [self.bob], "name": "x"})
         self.check(self.a, "create", {"rid": "r1", "members": [self.bob]})
 
+    def test_create_with_a_rid(self):
+        """The same request finds its group again; with the same rid and anything else different it is another request."""
+        first = self.a.ok("create", {"rid": "r1", "members": [self.bob]})
+        self.assertEqual(self.a.ok("create", {"rid": "r1", "members": [self.bob]})["conv"], first["conv"])
+        latest, convs = self.b.ok("hello")["latest"], {first["conv"]}
+        for client, request in ((self.a, {"rid": "r1", "members": [self.bob, self.carol]}), (self.a, {"rid": "r1", "members": []}),
+                                (self.a, {"rid": "r1", "members": [self.bob], "name": "n"}),
+                                (self.a, {"rid": "r1", "members": [self.bob], "kind": "channel"}),
+                                (self.a, {"rid": 1, "members": [self.bob]}), (self.a, {"rid": "r2", "members": [self.bob]}),
+                                (self.d, {"rid": "r1", "members": [self.bob]})):
+            made = client.ok("create", request)
+            self.assertNotIn(made["conv"], convs)
+            self.assertEqual((made["owner"], made["count"]), (client.user, len({client.user, *request["members"]})))
+            self.assertEqual(client.ok("create", request)["conv"], made["conv"])
+            convs.add(made["conv"])
+        self.assertEqual(self.b.ok("hello")["latest"], latest + 6)
+        # Without a rid each is a new one.
+        self.assertNotEqual(*(self.a.ok("create", {"members": [self.bob]})["conv"] for _ in range(2)))
+
     def test_block(self):
         for request in ({"user": self.bob}, {"user": self.bob, "on": False}, {"user": self.carol, "on": False}):
             self.check(self.a, "block", request)
@@ -77,6 +97,65 @@ class Twice(TimelineTest):
             with self.subTest(op=op, request=request):
                 self.a.ok(op, dict(request, conv=self.conv))
         self.assertEqual([c.ok("hello")["latest"] for c in (self.a, self.b)], latest)
+
+
+class TooLate(TimelineTest):
+    """Sent again when the windows have closed, or the sender may not speak any more: it has been done, and that is the
+    answer."""
+    options = {"durability": "os", "recall_window": "1s", "edit_window": "1s"}
+
+    def setUp(self):
+        super().setUp()
+        self.alice, self.bob = self.uids("alice", "bob")
+        self.a, self.b = self.client(self.alice), self.client(self.bob)
+
+    def in_time(self, say, op, **request):
+        """A message for which the request came in time: its cseq. On a machine that is too slow for that, another one."""
+        def attempt():
+            cseq = say()
+            return cseq if self.b.request(op, dict(request, cseq=cseq))["ok"] else None
+        return until(attempt, f"{op} in time", 60)
+
+    def check(self, conv, say):
+        latest = lambda: [c.ok("hello")["latest"] for c in (self.a, self.b)]
+        recalled = self.in_time(say, "recall", conv=conv)
+        edited = self.in_time(say, "edit", conv=conv, body="new")
+        untouched = say()
+        ts = self.a.ok("get", {"conv": conv, "cseq": untouched})["message"]["ts"]
+        until(lambda: time.time() * 1000 > ts + 1100, "the windows to close")
+        self.assertEqual(self.b.error("recall", {"conv": conv, "cseq": untouched}), "not_authorised")
+        before = latest()
+        for client in (self.b, self.client(self.bob)):
+            client.ok("recall", {"conv": conv, "cseq": recalled})
+            client.ok("edit", {"conv": conv, "cseq": edited, "body": "new"})
+            self.assertEqual(client.error("edit", {"conv": conv, "cseq": edited, "body": "newer"}), "not_authorised")
+            self.assertEqual(client.error("recall", {"conv": conv, "cseq": edited}), "not_authorised")
+            self.assertEqual(client.error("edit", {"conv": conv, "cseq": recalled, "body": "new"}), "no_such_message")
+        return recalled, edited, before, latest
+
+    def test_in_a_group(self):
+        conv = self.group(self.a, self.bob)
+        recalled, edited, before, latest = self.check(conv, lambda: self.b.send_ok(f"conv/{conv}", "x")["cseq"])
+        self.a.ok("role", {"conv": conv, "user": self.bob, "role": "muted"})
+        self.b.ok("edit", {"conv": conv, "cseq": edited, "body": "new"})
+        self.b.ok("recall", {"conv": conv, "cseq": recalled})
+        self.assertEqual(latest(), [n + 1 for n in before])
+        # It is the sender's answer, nobody else's.
+        carol = self.client(self.uid("carol"))
+        self.a.ok("add", {"conv": conv, "users": [carol.user]})
+        self.assertEqual(carol.error("recall", {"conv": conv, "cseq": recalled}), "not_authorised")
+        self.assertEqual(carol.error("edit", {"conv": conv, "cseq": edited, "body": "new"}), "not_authorised")
+        self.assertEqual(self.client(self.uid("dave")).error("recall", {"conv": conv, "cseq": recalled}), "not_member")
+
+    def test_in_a_chat(self):
+        chat = "d:" + ":".join(sorted((self.alice, self.bob)))
+        recalled, edited, before, latest = self.check(chat, lambda: self.b.send_ok(f"user/{self.alice}", "x")["cseq"])
+        self.a.ok("block", {"user": self.bob})
+        self.b.ok("edit", {"conv": chat, "cseq": edited, "body": "new"})
+        self.b.ok("recall", {"conv": chat, "cseq": recalled})
+        self.assertEqual(self.b.error("edit", {"conv": chat, "cseq": edited, "body": "newer"}), "not_authorised")
+        self.assertEqual(self.a.error("recall", {"conv": chat, "cseq": recalled}), "not_authorised")
+        self.assertEqual(latest(), [before[0] + 1, before[1]])
 
 
 if __name__ == "__main__":

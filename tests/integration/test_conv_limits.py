@@ -1,7 +1,7 @@
 """Bounds of the conversation requests, and what they say to a request that is wrong."""
 import unittest
 
-from harness import TimelineTest
+from harness import Broker, Client, TimelineTest
 
 
 class Limits(TimelineTest):
@@ -42,6 +42,133 @@ class Limits(TimelineTest):
         self.a.ok("create", {"conv": self.cid("c")})
         # One who is in already is no more for joining again.
         self.a.ok("join", {"conv": open_group})
+
+
+class Roster(TimelineTest):
+    """Whom others can add, and how that leaves room for oneself: 4 in all, 3 by others."""
+    options = {"durability": "os", "max_conversations": "4"}
+
+    def setUp(self):
+        super().setUp()
+        self.alice, self.bob, self.carol = self.uids("alice", "bob", "carol")
+        self.a, self.b, self.c = self.client(self.alice), self.client(self.bob), self.client(self.carol)
+
+    def assert_named(self, answer, code, user):
+        self.assertEqual((answer["ok"], answer.get("error", {}).get("code")), (False, code), answer)
+        self.assertIn(f"'{user}'", answer["error"]["message"])
+
+    def groups_with_bob(self, count):
+        """Of one owner each: nobody else comes near a limit."""
+        owners = [self.client(self.uid("owner")) for _ in range(count)]
+        return [(owner, self.group(owner, self.bob)) for owner in owners]
+
+    def check_full_for_others(self):
+        conv = self.group(self.c)
+        head = self.b.ok("hello")["latest"]
+        self.assert_named(self.c.request("add", {"conv": conv, "users": [self.alice, self.bob]}), "too_large", self.bob)
+        self.assert_named(self.c.request("create", {"conv": self.cid("c"), "members": [self.alice, self.bob]}), "too_large",
+                          self.bob)
+        self.assertEqual(self.c.ok("info", {"conv": conv})["count"], 1)
+        self.assertEqual((self.b.ok("hello")["latest"], self.a.ok("hello")["latest"]), (head, 0))
+        self.c.ok("dissolve", {"conv": conv})
+
+    def test_others_leave_room_for_oneself(self):
+        self.groups_with_bob(3)
+        self.check_full_for_others()
+        own = self.group(self.b)
+        self.assertEqual(self.b.error("create", {"conv": self.cid("c")}), "too_large")
+        self.check_full_for_others()
+        self.b.ok("leave", {"conv": own})
+        self.b.ok("join", {"conv": self.group(self.c, join="open")})
+        self.assertEqual(self.b.error("join", {"conv": self.group(self.a, join="open")}), "too_large")
+
+    def test_each_way_out_makes_room(self):
+        convs = self.groups_with_bob(3)
+        outs = [lambda owner, conv: self.b.ok("leave", {"conv": conv}),
+                lambda owner, conv: owner.ok("remove", {"conv": conv, "users": [self.bob]}),
+                lambda owner, conv: owner.ok("dissolve", {"conv": conv})]
+        for (owner, conv), out in zip(convs, outs):
+            self.check_full_for_others()
+            for _ in range(2):  # the request sent again counts once
+                out(owner, conv)
+            self.groups_with_bob(1)
+        self.check_full_for_others()
+
+    def test_what_changes_nothing_is_not_counted(self):
+        (owner, conv), = self.groups_with_bob(1)
+        for _ in range(5):
+            owner.ok("add", {"conv": conv, "users": [self.bob, self.bob]})
+            self.b.ok("join", {"conv": conv})
+            created = {"conv": self.cid("c") if _ == 0 else created["conv"], "members": [self.bob, self.bob, owner.user]}
+            owner.ok("create", created)
+        self.groups_with_bob(1)
+        self.check_full_for_others()
+        # A member stays one, whatever the limit says.
+        owner.ok("add", {"conv": conv, "users": [self.bob]})
+
+    def test_the_last_one_to_leave(self):
+        for _ in range(10):
+            conv = self.group(self.b)
+            self.b.ok("leave", {"conv": conv})
+        for _ in range(4):
+            self.group(self.b)
+        self.assertEqual(self.b.error("create", {"conv": self.cid("c")}), "too_large")
+
+    def test_direct_chats_do_not_count(self):
+        for i in range(10):
+            self.b.send_ok(f"user/{self.uid('x')}", "x")
+            self.client(self.uid("y")).send_ok(f"user/{self.bob}", "x")
+        self.groups_with_bob(3)
+        self.group(self.b)
+        self.b.send_ok(f"user/{self.uid('x')}", "x")
+        self.a.send_ok(f"user/{self.bob}", "x")
+
+    def test_over_a_crash(self):
+        """In a broker of its own, and with a user whom the writer does not have at hand."""
+        broker = Broker(dict(self.options))
+        self.addCleanup(broker.close)
+        for _ in range(2):
+            a = Client(broker, "alice")
+            a.ok("create", {"conv": self.cid("c"), "members": ["bob"]})
+            a.close()
+            broker.restart(kill=True)
+        a, b = Client(broker, "alice"), Client(broker, "bob")
+        a.ok("create", {"conv": "third", "members": ["bob"]})
+        self.assert_named(a.request("create", {"conv": "fourth", "members": ["bob"]}), "too_large", "bob")
+        b.ok("create", {"conv": "own"})
+        self.assertEqual(b.error("create", {"conv": "more"}), "too_large")
+        a.ok("dissolve", {"conv": "third"})
+        for client in (a, b):
+            client.close()
+        broker.restart(kill=True)
+        a, b = Client(broker, "alice"), Client(broker, "bob")
+        self.assert_named(a.request("create", {"members": ["bob"]}), "too_large", "bob")
+        b.ok("create", {"conv": "more"})
+        self.assertEqual(b.error("create", {"conv": "yet more"}), "too_large")
+        for client in (a, b):
+            client.close()
+
+    def test_nobody_is_added_by_someone_blocked(self):
+        conv = self.group(self.a, self.carol)
+        self.a.ok("role", {"conv": conv, "user": self.carol, "role": "admin"})
+        self.b.ok("block", {"user": self.alice})
+        head = self.b.ok("hello")["latest"]
+        self.assert_named(self.a.request("add", {"conv": conv, "users": [self.uid("x"), self.bob]}), "not_authorised", self.bob)
+        self.assert_named(self.a.request("create", {"members": [self.carol, self.bob]}), "not_authorised", self.bob)
+        self.assertEqual((self.b.ok("hello")["latest"], self.a.ok("info", {"conv": conv})["count"]), (head, 2))
+        # The other way round, and by somebody else.
+        self.group(self.b, self.alice)
+        self.c.ok("add", {"conv": conv, "users": [self.bob]})
+        # Who is in is no more for being named.
+        self.a.ok("add", {"conv": conv, "users": [self.bob]})
+        self.a.ok("remove", {"conv": conv, "users": [self.bob]})
+        self.b.ok("block", {"user": self.alice, "on": False})
+        self.a.ok("add", {"conv": conv, "users": [self.bob]})
+
+    def test_one_may_join_whose_owner_one_has_blocked(self):
+        conv = self.group(self.a, join="open")
+        self.b.ok("block", {"user": self.alice})
+        self.b.ok("join", {"conv": conv})
 
 
 class Bounds(TimelineTest):

@@ -372,6 +372,40 @@ class Roaming(StateTest):
         self.assertGreaterEqual(devices[other.device]["seen"], devices[self.b.device]["seen"])
         self.assertEqual(self.a.ok("devices")["devices"], [])
 
+    def test_devices_by_pages(self):
+        """Some of them stored, some only noted, some both; each is listed once, in the order of their ids."""
+        names = sorted((f"{kind}{i}" for i in range(40) for kind in ("é", "Z", "a")), key=str.encode)
+        self.a.send_ok(f"user/{self.bob}", "x")
+        for name in names[::2] + names[:40]:
+            device = self.client(self.bob, name)
+            device.ok("sync", {"after": 0})
+            device.close()
+        self.a.send_ok(f"user/{self.bob}", "x")  # what has been noted is stored along with it
+        for name in names[1::2] + names[60:]:
+            device = self.client(self.bob, name)
+            device.ok("sync", {"after": 1})
+            device.close()
+        self.assertEqual(self.listed(1000), names)
+        for limit in (None, 120, 119, 50, 7):
+            self.assertEqual(self.listed(limit), names)
+        checkpoints = {d["device"]: d["checkpoint"] for d in self.b.ok("devices", {"limit": 1000})["devices"]}
+        self.assertEqual(checkpoints, {n: int(n in names[1::2] or n in names[60:]) for n in names})
+        for key, value in (("limit", 0), ("limit", 1001), ("limit", None), ("cursor", 5), ("cursor", ""),
+                           ("cursor", "x" * 129)):
+            response = self.b.request("devices", {key: value})
+            self.assertEqual(response["error"]["code"], "bad_request")
+            self.assertIn(f"'{key}'", response["error"]["message"])
+
+    def listed(self, limit):
+        found, request = [], {"limit": limit} if limit else {}
+        while True:
+            page = self.b.ok("devices", request)
+            found += [d["device"] for d in page["devices"]]
+            if "cursor" not in page:
+                return found
+            self.assertEqual(len(page["devices"]), limit or 100)
+            request["cursor"] = page["cursor"]
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -37,7 +37,8 @@ class Refused(unittest.TestCase):
                             ("max_body", "99999999999999999999"), ("max_body", "1g"), ("max_body", "k"),
                             ("notify_inline_max", "lots"), ("dedup_window", "7"), ("dedup_window", "7w"),
                             ("dedup_window", "d"), ("max_members", "1"), ("max_members", "4k"), ("readers", "0"),
-                            ("readers", "1.5"), ("readers", "9999999999999999999999"), ("root", "im/#"), ("root", "+/im"),
+                            ("readers", "1.5"), ("message_rate", "-1"), ("message_rate", "1000001"),
+                            ("message_burst", "0"), ("request_rate", "10/s"), ("request_burst", "0"), ("readers", "9999999999999999999999"), ("root", "im/#"), ("root", "+/im"),
                             ("root", "/im"), ("root", "im/"), ("root", "$SYS"), ("root", "a//b"), ("root", "r" * 200)):
             with self.subTest(option=name, value=value):
                 self.refuse({name: value}, f"plugin_opt_{name}")

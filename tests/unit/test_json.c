@@ -286,6 +286,36 @@ static void test_round_trips(void **state)
 		assert_same(cases[i]);
 }
 
+/* An array or object of `count` numbers, as JSON into a buffer of 12 bytes for each: its length. */
+static size_t write_many(char *json, bool is_map, unsigned count)
+{
+	size_t len = 0;
+	for (unsigned i = 0; i < count; i++) {
+		char before = i ? ',' : is_map ? '{' : '[';
+		len += (size_t)sprintf(json + len, is_map ? "%c\"%u\":7" : "%c%u", before, i);
+		assert_true(len < count * 12);
+	}
+	json[len++] = is_map ? '}' : ']';
+	return len;
+}
+
+/* The same as msgpack. */
+static void pack_many(msgpack_sbuffer *out, bool is_map, unsigned count)
+{
+	msgpack_packer packer;
+	char key[12];
+	msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
+	if (is_map)
+		msgpack_pack_map(&packer, count);
+	else
+		msgpack_pack_array(&packer, count);
+	for (unsigned i = 0; i < count; i++) {
+		if (is_map)
+			msgpack_pack_str_with_body(&packer, key, (size_t)sprintf(key, "%u", i));
+		msgpack_pack_unsigned_int(&packer, is_map ? 7 : i);
+	}
+}
+
 static void test_many_members(void **state)
 {
 	(void)state;
@@ -293,15 +323,42 @@ static void test_many_members(void **state)
 	char *json = malloc(COUNT * 12 + 2);
 	assert_non_null(json);
 	for (unsigned is_map = 0; is_map < 2; is_map++) {
-		size_t len = 0;
-		for (unsigned i = 0; i < COUNT; i++) {
-			char before = i ? ',' : is_map ? '{' : '[';
-			len += (size_t)sprintf(json + len, is_map ? "%c\"%u\":7" : "%c%u", before, i);
-			assert_true(len < COUNT * 12);
-		}
-		json[len++] = is_map ? '}' : ']';
+		size_t len = write_many(json, is_map, COUNT / 5);
 		assert_round_trip(tl_slice(json, len), tl_slice(json, len));
+		len = write_many(json, is_map, COUNT);
+		msgpack_sbuffer packed;
+		msgpack_sbuffer_init(&packed);
+		pack_many(&packed, is_map, COUNT);
+		assert_writes(tl_slice(packed.data, packed.size), tl_slice(json, len));
+		msgpack_sbuffer_destroy(&packed);
 	}
+	free(json);
+}
+
+/* As many as fit into 64 KiB, whatever they are; a longer text is long because of its strings. */
+static void test_too_many_values(void **state)
+{
+	(void)state;
+	enum { FITS = 65536, LONG = 200000 };
+	char *json = malloc(LONG + 1);
+	struct tl_why why;
+	msgpack_sbuffer out;
+	assert_non_null(json);
+	for (size_t i = 0; i <= LONG; i++)
+		json[i] = i == 0 ? '[' : i % 2 ? '1' : ',';
+	json[FITS - 2] = ']';
+	json[FITS - 1] = ' ';
+	msgpack_sbuffer_init(&out);
+	assert_int_equal(to_msgpack(tl_slice(json, FITS), 8, &out, NULL), TL_OK);
+	json[FITS - 2] = ',';
+	json[FITS - 1] = '1';
+	json[LONG] = ']';
+	assert_int_equal(to_msgpack(tl_slice(json, LONG + 1), 8, &out, &why), TL_BAD_REQUEST);
+	assert_non_null(strstr(why.text, "too many values"));
+	memset(json, 'x', LONG);
+	json[0] = json[LONG] = '"';
+	assert_int_equal(to_msgpack(tl_slice(json, LONG + 1), 8, &out, NULL), TL_OK);
+	msgpack_sbuffer_destroy(&out);
 	free(json);
 }
 
@@ -436,6 +493,7 @@ int main(void)
 		cmocka_unit_test(test_truncations_are_refused),
 		cmocka_unit_test(test_round_trips),
 		cmocka_unit_test(test_many_members),
+		cmocka_unit_test(test_too_many_values),
 		cmocka_unit_test(test_out_is_appended_to),
 		cmocka_unit_test(test_body_is_text_or_base64),
 		cmocka_unit_test(test_str_that_is_no_utf8),

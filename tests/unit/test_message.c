@@ -208,12 +208,58 @@ static void test_gone(void **state)
 	tl_pack_fini(&shown);
 }
 
+/* An event of kind edit about entry 7. */
+static void pack_edit(struct tl_pack *pack)
+{
+	struct tl_pack event;
+	struct tl_message message = plain;
+	tl_pack_init(&event);
+	tl_pack_map(&event, 3);
+	tl_pack_cstr(&event, "kind");
+	tl_pack_cstr(&event, "edit");
+	tl_pack_cstr(&event, "cseq");
+	tl_pack_uint(&event, 7);
+	tl_pack_cstr(&event, "body");
+	tl_pack_bin(&event, tl_slice_str("secret"));
+	message.type = tl_slice_str("event");
+	message.event = tl_pack_bytes(&event);
+	tl_pack_init(pack);
+	tl_message_pack(pack, &message);
+	tl_pack_fini(&event);
+}
+
+static void test_edit_event(void **state)
+{
+	struct tl_pack edit, stripped, ordinary;
+	struct tl_reader event;
+	uint64_t cseq = 0;
+	(void)state;
+	pack_edit(&edit);
+	assert_true(tl_message_edit_target(tl_pack_bytes(&edit), &cseq));
+	assert_int_equal(cseq, 7);
+	tl_pack_init(&stripped);
+	assert_true(tl_message_strip_event(&stripped, tl_pack_bytes(&edit)));
+	assert_well_formed(tl_pack_bytes(&stripped), 6);
+	assert_true(tl_msgpack_find(tl_pack_bytes(&stripped), "event", &event));
+	struct tl_slice map = tl_slice(event.next, (size_t)(event.end - event.next));
+	assert_well_formed(map, 2);
+	assert_true(is(map, "kind", "edit") && get_uint(map, "cseq") == 7);
+	assert_false(tl_message_edit_target(tl_pack_bytes(&stripped), &cseq));
+	assert_false(tl_message_edit_target(pack_plain(&ordinary), &cseq)); /* it has a body, and is no event */
+	tl_pack_clear(&stripped);
+	assert_false(tl_message_strip_event(&stripped, tl_pack_bytes(&ordinary)));
+	tl_pack_fini(&ordinary);
+	tl_pack_fini(&stripped);
+	tl_pack_fini(&edit);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain), cmocka_unit_test(test_everything), cmocka_unit_test(test_event),
 		cmocka_unit_test(test_ts),    cmocka_unit_test(test_cut_short),  cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_pairs), cmocka_unit_test(test_show),       cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_edit_event),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

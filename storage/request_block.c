@@ -1,0 +1,128 @@
+/* `block`: whose direct messages and signals a user refuses. With `user` it changes that, without it lists them, in the order
+ * of their ids; a cursor is the last id of the page before. */
+#include "event.h"
+#include "id.h"
+
+enum { BLOCK_USER, BLOCK_ON, BLOCK_LIMIT, BLOCK_CURSOR };
+
+const struct tl_param tl_block_params[] = {
+	[BLOCK_USER] = {.key = "user", .type = TL_PARAM_UID},
+	[BLOCK_ON] = {.key = "on", .type = TL_PARAM_BOOL},
+	[BLOCK_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_PAGE_MAX},
+	[BLOCK_CURSOR] = {.key = "cursor", .type = TL_PARAM_UID},
+	{.key = NULL},
+};
+
+/* --- the list --- */
+
+static enum tl_err list_blocked(struct tl_iter *iter, struct tl_slice cursor, uint64_t limit, struct tl_answer *answer)
+{
+	struct tl_slice last = cursor;
+	uint32_t count = 0;
+	char copy[TL_ID_MAX];
+	tl_pack_cstr(&answer->fields, "users");
+	answer->field_count++;
+	struct tl_pack_open users = tl_pack_array_begin(&answer->fields);
+	bool there = tl_iter_seek(iter, cursor);
+	if (there && cursor.len > 0 && tl_slice_equal(tl_iter_key(iter), cursor))
+		there = tl_iter_next(iter);
+	for (; there && count < limit; there = tl_iter_next(iter), count++) {
+		struct tl_slice uid = tl_iter_key(iter);
+		if (uid.len > sizeof copy)
+			return TL_CORRUPT;
+		tl_pack_str(&answer->fields, uid);
+		memcpy(copy, uid.ptr, uid.len);
+		last = tl_slice(copy, uid.len);
+	}
+	tl_pack_array_end(&answer->fields, users, count);
+	if (there)
+		tl_answer_str(answer, "cursor", last);
+	return tl_iter_error(iter);
+}
+
+static void answer_nobody(struct tl_answer *answer)
+{
+	tl_pack_cstr(&answer->fields, "users");
+	tl_pack_array(&answer->fields, 0);
+	answer->field_count++;
+}
+
+enum tl_err tl_block_list(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
+{
+	const struct tl_arg *limit = &call->args[BLOCK_LIMIT], *cursor = &call->args[BLOCK_CURSOR];
+	struct tl_engine *engine = reading->database->engine;
+	struct tl_iter *iter;
+	uint64_t user_no;
+	enum tl_err err = tl_user_no(engine, NULL, call->user, &user_no);
+	if (err == TL_NOT_FOUND) {
+		answer_nobody(answer);
+		return TL_OK;
+	}
+	if (err == TL_OK)
+		err = tl_iter_new(engine, NULL, tl_partition(TL_PART_BLOCKED, user_no), true, &iter);
+	if (err != TL_OK)
+		return err;
+	err = list_blocked(iter, cursor->given ? cursor->bytes : tl_slice("", 0),
+	                   limit->given ? limit->uint : TL_PAGE_DEFAULT, answer);
+	tl_iter_free(iter);
+	return err;
+}
+
+/* --- the change --- */
+
+/* The chat, if there is one at hand, refuses from now on, or takes again. */
+static enum tl_err tell_chat(struct tl_transaction *txn, struct tl_slice cid, const struct tl_user *user, bool on)
+{
+	struct tl_conversation *conversation;
+	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
+	if (err == TL_NOT_FOUND)
+		return TL_OK;
+	if (err != TL_OK)
+		return err;
+	struct tl_member *member = tl_conversation_member(conversation, user->no);
+	if (member)
+		member->blocks = on;
+	return TL_OK;
+}
+
+static enum tl_err set_block(struct tl_transaction *txn, const struct tl_call *call, struct tl_user *user, bool on)
+{
+	char direct[TL_DIRECT_ID_MAX];
+	struct tl_slice other = call->args[BLOCK_USER].bytes, cid = tl_direct_id(call->user, other, direct);
+	struct tl_partition blocked = tl_partition(TL_PART_BLOCKED, user->no);
+	struct tl_event event;
+	struct tl_pack users;
+	enum tl_err err = tell_chat(txn, cid, user, on);
+	if (err == TL_OK)
+		err = tl_transaction_regrouped(txn, cid);
+	if (err != TL_OK)
+		return err;
+	if (on)
+		tl_batch_put(txn->batch, blocked, other, tl_slice("", 0));
+	else
+		tl_batch_delete(txn->batch, blocked, other);
+	tl_pack_init(&users);
+	tl_pack_str(&users, other);
+	tl_event_begin(&event, call, "block");
+	tl_event_array(&event, "users", 1, tl_pack_bytes(&users));
+	tl_event_bool(&event, "on", on);
+	tl_pack_fini(&users);
+	return tl_event_append_private(&event, txn, user, NULL);
+}
+
+enum tl_err tl_block(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
+{
+	const struct tl_arg *other = &call->args[BLOCK_USER];
+	bool on = !call->args[BLOCK_ON].given || call->args[BLOCK_ON].uint != 0, is_on;
+	struct tl_user *user;
+	if (!other->given)
+		return tl_fail(&answer->why, TL_BAD_REQUEST, "'user' is missing");
+	enum tl_err err = tl_transaction_user(txn, call->user, &user);
+	if (err != TL_OK)
+		return err;
+	if (tl_slice_equal(other->bytes, call->user))
+		return tl_fail(&answer->why, TL_BAD_REQUEST, "'user' is yourself");
+	if ((err = tl_block_read(txn->database->engine, user->no, other->bytes, &is_on)) != TL_OK)
+		return err;
+	return is_on == on ? TL_OK : set_block(txn, call, user, on);
+}
