@@ -125,15 +125,18 @@ static void answer_latest(struct reading *reading)
 {
 	struct tl_notify *notify = reading->plugin->notify;
 	char topic[512];
+	struct tl_pack payload;
 	uint64_t seq;
+	tl_pack_init(&payload);
 	tl_notify_topic(notify, reading->route.codec, reading->user, topic, sizeof topic);
-	struct tl_packet *packet =
-		tl_packet_new(reading->user, reading->device, tl_slice_str(topic), tl_slice(NULL, 0));
+	if (tl_store_latest(reading->plugin->store, reading->user, &seq) == TL_OK)
+		tl_notify_lightweight(notify, reading->route.codec, seq, &payload);
+	struct tl_packet *packet = tl_packet_new(reading->user, reading->device, tl_slice_str(topic), tl_slice(NULL, 0),
+	                                         payload.failed ? tl_slice(NULL, 0) : tl_pack_bytes(&payload));
+	tl_pack_fini(&payload);
 	if (!packet)
 		return;
 	packet->answers_request = true;
-	if (tl_store_latest(reading->plugin->store, reading->user, &seq) == TL_OK)
-		packet->payload = tl_notify_lightweight(notify, reading->route.codec, seq, &packet->payload_len);
 	tl_outbox_put_take(&reading->plugin->outbox, packet);
 }
 
