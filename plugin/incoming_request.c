@@ -30,15 +30,10 @@ static bool complete_route(struct tl_plugin *plugin, const struct tl_session *se
 {
 	if (route->topic.ptr)
 		return true;
-	size_t size = plugin->root.len + session->device.len + topic->name.len + topic->tail.len + 16;
-	char *text = tl_arena_alloc(&plugin->arena, size);
-	if (!text)
-		return false;
-	int len = snprintf(text, size, "%s/res/%.*s/%.*s%s%.*s", plugin->options.root, (int)session->device.len,
-	                   (const char *)session->device.ptr, (int)topic->name.len, (const char *)topic->name.ptr,
-	                   topic->tail.len ? "/" : "", (int)topic->tail.len, (const char *)topic->tail.ptr);
-	route->topic = tl_slice(text, (size_t)len);
-	return true;
+	const struct tl_slice levels[] = {plugin->root, tl_slice_str("/res/"), session->device, tl_slice_str("/"),
+	                                  topic->name, tl_slice_str(topic->tail.len ? "/" : ""), topic->tail};
+	route->topic = tl_arena_join(&plugin->arena, levels, sizeof levels / sizeof levels[0]);
+	return route->topic.ptr != NULL;
 }
 
 /* The request's rid, a packed string or number to be given back as it came. */
