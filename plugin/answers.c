@@ -9,24 +9,25 @@ enum {
 	UNREAD_BYTES_PER_MS = 4096,
 };
 
-static struct tl_packet *encode(const struct tl_route *route, struct tl_slice user, struct tl_slice device,
-                                const struct tl_response *response)
+static struct tl_packet *encode(struct tl_encoder *encoder, const struct tl_route *route, struct tl_slice user,
+                                struct tl_slice device, const struct tl_response *response)
 {
-	struct tl_packet *packet = tl_packet_new(user, device, route->topic, route->correlation);
-	if (!packet)
+	struct tl_slice payload;
+	if (tl_codec_encode(encoder, route->codec, response, &payload) != TL_OK)
 		return NULL;
-	packet->qos = route->qos;
-	if (tl_codec_encode(route->codec, response, &packet->payload, &packet->payload_len) != TL_OK) {
-		tl_packet_free(packet);
-		return NULL;
-	}
+	struct tl_packet *packet = tl_packet_new(user, device, route->topic, route->correlation, payload);
+	if (packet)
+		packet->qos = route->qos;
 	return packet;
 }
 
 void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, struct tl_slice user,
                     struct tl_slice device, const struct tl_response *response, const struct tl_asked *asked)
 {
-	struct tl_packet *packet = encode(route, user, device, response);
+	struct tl_encoder encoder;
+	tl_encoder_init(&encoder);
+	struct tl_packet *packet = encode(&encoder, route, user, device, response);
+	tl_encoder_fini(&encoder);
 	if (!packet)
 		return;
 	if (asked) {
@@ -37,7 +38,7 @@ void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, stru
 	tl_outbox_put_take(&plugin->outbox, packet);
 }
 
-static struct tl_packet *outcome_packet(const struct tl_outcome *outcome)
+static struct tl_packet *outcome_packet(struct tl_encoder *encoder, const struct tl_outcome *outcome)
 {
 	struct tl_route route;
 	if (outcome->route.len == 0 || !tl_route_unpack(outcome->route, &route))
@@ -50,7 +51,7 @@ static struct tl_packet *outcome_packet(const struct tl_outcome *outcome)
 		.fields = outcome->fields,
 		.field_count = outcome->field_count,
 	};
-	struct tl_packet *packet = encode(&route, outcome->user, outcome->device, &response);
+	struct tl_packet *packet = encode(encoder, &route, outcome->user, outcome->device, &response);
 	if (packet)
 		packet->answers_change = strcmp(outcome->op, "send") != 0;
 	return packet;
@@ -60,14 +61,17 @@ void tl_answer_committed(void *ctx, const struct tl_commit *commit)
 {
 	struct tl_plugin *plugin = ctx;
 	struct tl_packet *first = NULL, **last = &first;
+	struct tl_encoder encoder;
 
+	tl_encoder_init(&encoder);
 	for (size_t i = 0; i < commit->outcome_count; i++) {
-		struct tl_packet *packet = outcome_packet(&commit->outcomes[i]);
+		struct tl_packet *packet = outcome_packet(&encoder, &commit->outcomes[i]);
 		if (!packet)
 			continue;
 		*last = packet;
 		last = &packet->next;
 	}
+	tl_encoder_fini(&encoder);
 	tl_outbox_put_list_take(&plugin->outbox, first);
 	tl_live_committed(plugin->live, commit);
 	tl_notify_committed(plugin->notify, commit);
@@ -91,7 +95,7 @@ static void note_unread(struct tl_session *session, const struct tl_packet *pack
 		session->unread_bytes = 0;
 	if (packet->position > session->position)
 		session->position = packet->position;
-	session->unread_bytes += packet->payload_len;
+	session->unread_bytes += packet->payload.len;
 }
 
 /* Only to the connection that holds the client id now, and only if it is the same user's. */
@@ -104,7 +108,7 @@ static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 		session->requests--;
 	if (packet->answers_change && session->changes > 0)
 		session->changes--;
-	if (!packet->payload)
+	if (!packet->payload.ptr)
 		return false;
 	note_unread(session, packet);
 	const struct tl_packet_address address = {
@@ -113,7 +117,7 @@ static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 		.qos = packet->qos,
 		.correlation = packet->correlation,
 	};
-	return tl_broker_publish(&address, tl_slice(packet->payload, packet->payload_len), tl_slice("", 0));
+	return tl_broker_publish(&address, packet->payload, tl_slice("", 0));
 }
 
 bool tl_answer_publish(struct tl_plugin *plugin)

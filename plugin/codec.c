@@ -150,36 +150,34 @@ static void pack_response(struct tl_pack *pack, const struct tl_response *respon
 		pack_error(pack, response->err, response->why);
 }
 
-/* Takes over a buffer's memory as a malloc'ed payload. */
-static void release(msgpack_sbuffer *buffer, char **payload_out, size_t *len_out)
+void tl_encoder_init(struct tl_encoder *encoder)
 {
-	*len_out = buffer->size;
-	*payload_out = msgpack_sbuffer_release(buffer);
+	tl_pack_init(&encoder->packed);
+	msgpack_sbuffer_init(&encoder->json);
 }
 
-enum tl_err tl_codec_encode(enum tl_codec codec, const struct tl_response *response, char **payload_out,
-                            size_t *len_out)
+void tl_encoder_fini(struct tl_encoder *encoder)
 {
-	struct tl_pack pack;
-	enum tl_err err = TL_NO_MEMORY;
+	tl_pack_fini(&encoder->packed);
+	msgpack_sbuffer_destroy(&encoder->json);
+}
 
-	tl_pack_init(&pack);
-	pack_response(&pack, response);
-	if (pack.failed)
-		goto done;
+enum tl_err tl_codec_encode(struct tl_encoder *encoder, enum tl_codec codec, const struct tl_response *response,
+                            struct tl_slice *payload_out)
+{
+	tl_pack_clear(&encoder->packed);
+	pack_response(&encoder->packed, response);
+	if (encoder->packed.failed)
+		return TL_NO_MEMORY;
+	struct tl_slice packed = tl_pack_bytes(&encoder->packed);
 	if (codec == TL_CODEC_MSGPACK) {
-		release(&pack.buffer, payload_out, len_out);
-		err = TL_OK;
-	} else {
-		msgpack_sbuffer json;
-		msgpack_sbuffer_init(&json);
-		err = tl_json_from_msgpack(tl_pack_bytes(&pack), &json);
-		if (err == TL_OK)
-			release(&json, payload_out, len_out);
-		msgpack_sbuffer_destroy(&json);
+		*payload_out = packed;
+		return TL_OK;
 	}
-done:
-	tl_pack_fini(&pack);
+	msgpack_sbuffer_clear(&encoder->json);
+	enum tl_err err = tl_json_from_msgpack(packed, &encoder->json);
+	if (err == TL_OK)
+		*payload_out = tl_slice(encoder->json.data, encoder->json.size);
 	return err;
 }
 

@@ -28,8 +28,17 @@ struct tl_response {
 	uint32_t field_count;
 };
 
-/* Encodes it; *payload_out is malloc'ed, the caller's. */
-TL_MUST_USE enum tl_err tl_codec_encode(enum tl_codec codec, const struct tl_response *response, char **payload_out,
-                                        size_t *len_out);
+/* Encodes responses one after the other in the same memory. */
+struct tl_encoder {
+	struct tl_pack packed;
+	msgpack_sbuffer json;
+};
+
+void tl_encoder_init(struct tl_encoder *encoder);
+void tl_encoder_fini(struct tl_encoder *encoder);
+
+/* Encodes it; *payload_out is valid until the encoder is used again. */
+TL_MUST_USE enum tl_err tl_codec_encode(struct tl_encoder *encoder, enum tl_codec codec,
+                                        const struct tl_response *response, struct tl_slice *payload_out);
 
 #endif

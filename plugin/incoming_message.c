@@ -124,14 +124,10 @@ static enum tl_err take_route(struct incoming *in)
 	in->route.qos = 1;
 	if (in->route.topic.ptr || in->id.len == 0 || !may_stand_in_topic(in->id))
 		return TL_OK;
-	size_t size = plugin->root.len + in->session->device.len + in->id.len + 16;
-	char *topic = tl_arena_alloc(&plugin->arena, size);
-	if (!topic)
-		return TL_NO_MEMORY;
-	int len = snprintf(topic, size, "%s/res/%.*s/sent/%.*s", plugin->options.root, (int)in->session->device.len,
-	                   (const char *)in->session->device.ptr, (int)in->id.len, (const char *)in->id.ptr);
-	in->route.topic = tl_slice(topic, (size_t)len);
-	return TL_OK;
+	const struct tl_slice levels[] = {plugin->root, tl_slice_str("/res/"), in->session->device, tl_slice_str("/sent/"),
+	                                  in->id};
+	in->route.topic = tl_arena_join(&plugin->arena, levels, sizeof levels / sizeof levels[0]);
+	return in->route.topic.ptr ? TL_OK : TL_NO_MEMORY;
 }
 
 /* Refuses at once what is certain to be refused, so that MQTT 5 senders learn it from the PUBACK. The writer decides

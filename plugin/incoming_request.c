@@ -33,15 +33,10 @@ static bool complete_route(struct tl_plugin *plugin, const struct tl_session *se
 {
 	if (route->topic.ptr)
 		return true;
-	size_t size = plugin->root.len + session->device.len + topic->name.len + topic->tail.len + 16;
-	char *text = tl_arena_alloc(&plugin->arena, size);
-	if (!text)
-		return false;
-	int len = snprintf(text, size, "%s/res/%.*s/%.*s%s%.*s", plugin->options.root, (int)session->device.len,
-	                   (const char *)session->device.ptr, (int)topic->name.len, (const char *)topic->name.ptr,
-	                   topic->tail.len ? "/" : "", (int)topic->tail.len, (const char *)topic->tail.ptr);
-	route->topic = tl_slice(text, (size_t)len);
-	return true;
+	const struct tl_slice levels[] = {plugin->root, tl_slice_str("/res/"), session->device, tl_slice_str("/"),
+	                                  topic->name, tl_slice_str(topic->tail.len ? "/" : ""), topic->tail};
+	route->topic = tl_arena_join(&plugin->arena, levels, sizeof levels / sizeof levels[0]);
+	return route->topic.ptr != NULL;
 }
 
 /* The request's rid, a packed string or number to be given back as it came. */
@@ -140,17 +135,20 @@ static void answer_latest(struct reading *reading)
 {
 	struct tl_notify *notify = reading->plugin->notify;
 	char topic[512];
+	struct tl_pack payload;
 	struct tl_inbox inbox;
+	tl_pack_init(&payload);
 	tl_notify_topic(notify, reading->route.codec, reading->user, topic, sizeof topic);
-	struct tl_packet *packet =
-		tl_packet_new(reading->user, reading->device, tl_slice_str(topic), tl_slice(NULL, 0));
+	if (tl_store_inbox(reading->plugin->store, reading->user, &inbox) == TL_OK) {
+		tl_notify_lightweight(notify, reading->route.codec, inbox.latest, &payload);
+		tl_inbox_free(&inbox);
+	}
+	struct tl_packet *packet = tl_packet_new(reading->user, reading->device, tl_slice_str(topic), tl_slice(NULL, 0),
+	                                         payload.failed ? tl_slice(NULL, 0) : tl_pack_bytes(&payload));
+	tl_pack_fini(&payload);
 	if (!packet)
 		return;
 	packet->answers_request = true;
-	if (tl_store_inbox(reading->plugin->store, reading->user, &inbox) == TL_OK) {
-		packet->payload = tl_notify_lightweight(notify, reading->route.codec, inbox.latest, &packet->payload_len);
-		tl_inbox_free(&inbox);
-	}
 	tl_outbox_put_take(&reading->plugin->outbox, packet);
 }
 

@@ -494,15 +494,9 @@ static void write_payload(const struct tl_notify *notify, enum tl_codec codec, c
 		write_json(notify, due, count, seq, pack);
 }
 
-char *tl_notify_lightweight(const struct tl_notify *notify, enum tl_codec codec, uint64_t seq, size_t *len_out)
+void tl_notify_lightweight(const struct tl_notify *notify, enum tl_codec codec, uint64_t seq, struct tl_pack *pack)
 {
-	struct tl_pack pack;
-	tl_pack_init(&pack);
-	write_payload(notify, codec, NULL, 0, seq, &pack);
-	*len_out = pack.buffer.size;
-	char *payload = pack.failed ? NULL : msgpack_sbuffer_release(&pack.buffer);
-	tl_pack_fini(&pack);
-	return payload;
+	write_payload(notify, codec, NULL, 0, seq, pack);
 }
 
 /* --- publishing --- */

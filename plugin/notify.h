@@ -55,8 +55,8 @@ void tl_notify_loaded(struct tl_notify *notify, struct tl_slice user, const stru
 /* Takes in what was committed. */
 void tl_notify_committed(struct tl_notify *notify, const struct tl_commit *commit);
 
-/* The payload of a lightweight notification, malloc'ed; NULL if memory is short. */
-char *tl_notify_lightweight(const struct tl_notify *notify, enum tl_codec codec, uint64_t seq, size_t *len_out);
+/* Writes the payload of a lightweight notification. */
+void tl_notify_lightweight(const struct tl_notify *notify, enum tl_codec codec, uint64_t seq, struct tl_pack *pack);
 
 /* Writes the topic of a user's notifications; `size` must suffice for root, "/notify/", user and "/json". */
 void tl_notify_topic(const struct tl_notify *notify, enum tl_codec codec, struct tl_slice user, char *out, size_t size);

@@ -26,33 +26,29 @@ static struct tl_slice place(char **to, struct tl_slice text)
 }
 
 struct tl_packet *tl_packet_new(struct tl_slice user, struct tl_slice device, struct tl_slice topic,
-                                struct tl_slice correlation)
+                                struct tl_slice correlation, struct tl_slice payload)
 {
-	struct tl_packet *packet = calloc(1, sizeof *packet + user.len + device.len + topic.len + correlation.len + 4);
+	struct tl_packet *packet =
+		malloc(sizeof *packet + user.len + device.len + topic.len + correlation.len + payload.len + 5);
 	if (!packet)
 		return NULL;
+	*packet = (struct tl_packet){0};
 	char *to = packet->data;
 	packet->user = place(&to, user);
 	packet->device = place(&to, device);
 	packet->topic = place(&to, topic);
 	if (correlation.ptr)
 		packet->correlation = place(&to, correlation);
+	if (payload.ptr)
+		packet->payload = place(&to, payload);
 	return packet;
-}
-
-void tl_packet_free(struct tl_packet *packet)
-{
-	if (!packet)
-		return;
-	free(packet->payload);
-	free(packet);
 }
 
 void tl_packets_free(struct tl_packet *first)
 {
 	while (first) {
 		struct tl_packet *next = first->next;
-		tl_packet_free(first);
+		free(first);
 		first = next;
 	}
 }

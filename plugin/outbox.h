@@ -14,8 +14,7 @@ struct tl_packet {
 	struct tl_slice device;      /* client id, NUL-terminated */
 	struct tl_slice topic;       /* NUL-terminated */
 	struct tl_slice correlation; /* ptr NULL: none */
-	char *payload;               /* malloc'ed; NULL: there is nothing to publish after all */
-	size_t payload_len;
+	struct tl_slice payload;     /* ptr NULL: there is nothing to publish after all */
 	int qos;
 	uint64_t position;    /* of the request that it answers: the `after` of a sync, else 0 */
 	bool has_cursor;      /* likewise: it went on from a cursor */
@@ -33,10 +32,9 @@ struct tl_outbox {
 TL_MUST_USE enum tl_err tl_outbox_init(struct tl_outbox *outbox, struct tl_waker *waker);
 void tl_outbox_fini(struct tl_outbox *outbox);
 
-/* A packet with copies of the four texts and no payload, or NULL. */
+/* A packet with copies of all that is given, in one piece of memory, or NULL. */
 struct tl_packet *tl_packet_new(struct tl_slice user, struct tl_slice device, struct tl_slice topic,
-                                struct tl_slice correlation);
-void tl_packet_free(struct tl_packet *packet);
+                                struct tl_slice correlation, struct tl_slice payload);
 
 /* Frees packets linked by `next`. */
 void tl_packets_free(struct tl_packet *first);

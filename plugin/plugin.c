@@ -110,6 +110,7 @@ static int on_message(int event, void *event_data, void *userdata)
 
 	if (topic.kind == TL_TOPIC_OUTSIDE)
 		return MOSQ_ERR_SUCCESS;
+	tl_waker_is_awake(plugin->waker);
 	message->retain = false;
 	struct tl_session *session = tl_plugin_session(plugin, message->client);
 	if (!session)
@@ -153,8 +154,9 @@ static int on_tick(int event, void *event_data, void *userdata)
 	(void)event;
 	(void)event_data;
 
-	tl_waker_ticked(plugin->waker);
 	plugin->ticks++;
+	if (!tl_waker_ticked(plugin->waker) && !plugin->published)
+		return MOSQ_ERR_SUCCESS;
 	tl_log_flush(&plugin->log);
 	if (tl_answer_publish(plugin) && plugin->sleeps_after_tick)
 		tl_waker_wake(plugin->waker);

@@ -4,18 +4,18 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { REPEAT_US = 200 };
+enum { REPEAT_FIRST_US = 200, REPEAT_LONGEST_US = 1600 };
 
 struct tl_waker {
 	pthread_t broker;
 	pthread_t thread;
 	struct sigaction before;
-	_Atomic bool due; /* a tick is wanted and has not come */
+	_Atomic bool due;   /* a tick is wanted and has not come */
+	_Atomic bool awake; /* a tick will come before the broker sleeps */
 	pthread_mutex_t lock;
 	pthread_cond_t wanted;
 	bool stop; /* guarded by lock */
@@ -53,13 +53,17 @@ static bool wait_until_due(struct tl_waker *waker)
 	return !stop;
 }
 
+/* A broker whose tick does not come is more likely busy than asleep: each pause is twice the one before. */
 static void *repeat(void *arg)
 {
 	struct tl_waker *waker = arg;
+	long us = REPEAT_FIRST_US;
 	while (wait_until_due(waker)) {
-		pause_us(REPEAT_US);
-		if (atomic_load(&waker->due))
+		pause_us(us);
+		bool late = atomic_load(&waker->due);
+		if (late && !atomic_load(&waker->awake))
 			pthread_kill(waker->broker, SIGURG);
+		us = !late ? REPEAT_FIRST_US : us < REPEAT_LONGEST_US ? 2 * us : us;
 	}
 	return NULL;
 }
@@ -116,7 +120,7 @@ void tl_waker_close(struct tl_waker *waker)
 
 void tl_waker_wake(struct tl_waker *waker)
 {
-	if (atomic_exchange(&waker->due, true))
+	if (atomic_exchange(&waker->due, true) || atomic_load(&waker->awake))
 		return;
 	if (!pthread_equal(pthread_self(), waker->broker))
 		pthread_kill(waker->broker, SIGURG);
@@ -140,8 +144,17 @@ void tl_waker_wake_in(struct tl_waker *waker, unsigned ms)
 	pthread_mutex_unlock(&waker->lock);
 }
 
-void tl_waker_ticked(struct tl_waker *waker)
+void tl_waker_is_awake(struct tl_waker *waker)
 {
-	if (atomic_load_explicit(&waker->due, memory_order_relaxed))
-		atomic_store(&waker->due, false);
+	if (!atomic_load_explicit(&waker->awake, memory_order_relaxed))
+		atomic_store(&waker->awake, true);
+}
+
+/* No wake is lost: here `awake` is taken back, then `due` looked at; in tl_waker_wake `due` is set, then `awake` looked at;
+ * all sequentially consistent. Whoever still finds the broker awake has been found due here. */
+bool tl_waker_ticked(struct tl_waker *waker)
+{
+	if (atomic_load_explicit(&waker->awake, memory_order_relaxed))
+		atomic_store(&waker->awake, false);
+	return atomic_load(&waker->due) && atomic_exchange(&waker->due, false);
 }

@@ -5,11 +5,15 @@
  *
  *     worker: tl_waker_wake ── pthread_kill ──► broker: epoll_wait → EINTR → tick → tl_waker_ticked
  *               └── waker thread repeats the signal until then
+ *
+ * While the broker is at work on what clients sent, no signal is needed: a tick comes before it sleeps again.
  */
 #ifndef TL_WAKER_H
 #define TL_WAKER_H
 
 #include "error.h"
+
+#include <stdbool.h>
 
 struct tl_waker;
 
@@ -19,14 +23,19 @@ TL_MUST_USE enum tl_err tl_waker_open(struct tl_waker **waker_out);
 /* Stops the thread and restores the signal's handler. NULL is legal. */
 void tl_waker_close(struct tl_waker *waker);
 
-/* Makes the tick come soon. Costs two system calls if none is due already. Any thread; on the broker's own, the tick
- * after the present one. */
+/* Makes the tick come soon. Costs two system calls if none is due already and the broker may be asleep. Any thread; on
+ * the broker's own, the tick after the present one. */
 void tl_waker_wake(struct tl_waker *waker);
 
 /* Makes a tick come in about so many ms, unless one comes earlier anyway. Any thread. */
 void tl_waker_wake_in(struct tl_waker *waker, unsigned ms);
 
-/* Says that the tick has come. To be called at its start: what is handed over after this call needs another wake. */
-void tl_waker_ticked(struct tl_waker *waker);
+/* Says that the broker is awake, and that a tick will come before it sleeps. Broker thread, from the event of a message
+ * only: others come while it publishes, too, after which it may sleep without a tick. */
+void tl_waker_is_awake(struct tl_waker *waker);
+
+/* Says that the tick has come; whether it was wanted. To be called at its start: what is handed over after this call
+ * needs another wake. */
+bool tl_waker_ticked(struct tl_waker *waker);
 
 #endif

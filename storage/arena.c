@@ -66,13 +66,24 @@ void *tl_arena_alloc(struct tl_arena *arena, size_t len)
 	return result;
 }
 
+struct tl_slice tl_arena_join(struct tl_arena *arena, const struct tl_slice *parts, size_t count)
+{
+	size_t len = 0;
+	for (size_t i = 0; i < count; i++)
+		len += parts[i].len;
+	char *joined = tl_arena_alloc(arena, len + 1), *to = joined;
+	if (!joined)
+		return tl_slice(NULL, 0);
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].len > 0)
+			memcpy(to, parts[i].ptr, parts[i].len);
+		to += parts[i].len;
+	}
+	*to = '\0';
+	return tl_slice(joined, len);
+}
+
 void *tl_arena_copy(struct tl_arena *arena, struct tl_slice bytes)
 {
-	char *copy = tl_arena_alloc(arena, bytes.len + 1);
-	if (!copy)
-		return NULL;
-	if (bytes.len > 0)
-		memcpy(copy, bytes.ptr, bytes.len);
-	copy[bytes.len] = '\0';
-	return copy;
+	return (void *)(uintptr_t)tl_arena_join(arena, &bytes, 1).ptr;
 }

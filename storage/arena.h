@@ -22,4 +22,8 @@ void *tl_arena_alloc(struct tl_arena *arena, size_t len);
 /* A copy of `bytes` with a NUL after it; NULL if there is no memory. */
 void *tl_arena_copy(struct tl_arena *arena, struct tl_slice bytes);
 
+/* `count` parts one after the other with a NUL after them, which the slice does not count; its ptr is NULL if there is no
+ * memory. */
+struct tl_slice tl_arena_join(struct tl_arena *arena, const struct tl_slice *parts, size_t count);
+
 #endif

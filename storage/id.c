@@ -3,20 +3,29 @@
 #include <unistr.h>
 
 /* C1 controls are two bytes in UTF-8, C2 80 to C2 9F; the others are one. */
-static bool has_forbidden(const unsigned char *p, size_t len)
+static bool has_c1(const unsigned char *p, size_t len)
 {
+	for (size_t i = 0; i + 1 < len; i++)
+		if (p[i] == 0xc2 && p[i + 1] < 0xa0)
+			return true;
+	return false;
+}
+
+/* Every id of every message comes through here, and most are plain ASCII. */
+static bool is_clean(const unsigned char *p, size_t len)
+{
+	unsigned char any = 0;
 	for (size_t i = 0; i < len; i++) {
 		if (p[i] < 0x20 || p[i] == 0x7f || p[i] == '/' || p[i] == '+' || p[i] == '#')
-			return true;
-		if (p[i] == 0xc2 && i + 1 < len && p[i + 1] < 0xa0)
-			return true;
+			return false;
+		any |= p[i];
 	}
-	return false;
+	return any < 0x80 || (!has_c1(p, len) && u8_check(p, len) == NULL);
 }
 
 bool tl_id_valid(struct tl_slice id, size_t max)
 {
-	return id.len >= 1 && id.len <= max && !has_forbidden(id.ptr, id.len) && u8_check(id.ptr, id.len) == NULL;
+	return id.len >= 1 && id.len <= max && is_clean(id.ptr, id.len);
 }
 
 bool tl_uid_valid(struct tl_slice uid)

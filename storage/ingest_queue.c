@@ -39,8 +39,7 @@ struct tl_ingest_queue {
 	int dir_fd;
 
 	/* Appending thread. */
-	int fd;         /* the segment appended to; -1: the next append begins one */
-	uint64_t first; /* its first position */
+	struct tl_queue_tail tail; /* the segment appended to; none: the next append begins one */
 	unsigned char small[TL_QUEUE_SMALL];
 
 	/* Any thread. */
@@ -133,12 +132,20 @@ static void unlink_segment(struct tl_ingest_queue *queue, uint64_t first)
 	unlinkat(queue->dir_fd, name, 0);
 }
 
-/* Ends the use of the present segment; the next append begins another. */
-static void abandon_segment(struct tl_ingest_queue *queue)
+/* Gives back what is reserved in the present segment, which is complete. */
+static void trim_segment(struct tl_ingest_queue *queue)
 {
-	if (queue->fd >= 0)
-		close(queue->fd);
-	queue->fd = -1;
+	if (queue->tail.fd < 0)
+		return;
+	enum tl_err err = tl_queue_tail_cut(&queue->tail, atomic_load_explicit(&queue->end, memory_order_relaxed));
+	(void)err; /* it costs a little room until the segment is unlinked */
+}
+
+/* With `sync` a write and the flush of what it wrote are one matter, and a copy would save nothing. */
+static void map_segment(struct tl_ingest_queue *queue, uint64_t position)
+{
+	if (!queue->sync && queue->tail.fd >= 0)
+		tl_queue_tail_map(&queue->tail, position, queue->segment_bytes);
 }
 
 /* ── opening ── */
@@ -177,8 +184,9 @@ static enum tl_err recover(struct tl_ingest_queue *queue, uint64_t committed, ui
 		return err;
 	queue->firsts = found.firsts;
 	queue->count = queue->capacity = found.count;
-	queue->fd = found.fd;
-	queue->first = found.count ? found.firsts[found.count - 1] : found.end;
+	queue->tail.fd = found.fd;
+	queue->tail.first = found.count ? found.firsts[found.count - 1] : found.end;
+	map_segment(queue, found.end);
 	atomic_init(&queue->end, found.end);
 	atomic_init(&queue->released, committed);
 	*lost_out = found.lost_bytes;
@@ -194,7 +202,7 @@ static struct tl_ingest_queue *queue_new(const struct tl_ingest_queue_options *o
 	queue->segment_bytes = options->segment_bytes;
 	queue->sync = options->sync;
 	queue->dir_fd = -1;
-	queue->fd = -1;
+	queue->tail.fd = -1;
 	tl_queue_reader_init(&queue->reader);
 	pthread_condattr_t attributes;
 	pthread_condattr_init(&attributes);
@@ -229,7 +237,8 @@ void tl_ingest_queue_close(struct tl_ingest_queue *queue)
 {
 	if (!queue)
 		return;
-	abandon_segment(queue);
+	trim_segment(queue);
+	tl_queue_tail_close(&queue->tail);
 	if (queue->dir_fd >= 0)
 		close(queue->dir_fd);
 	tl_queue_reader_fini(&queue->reader);
@@ -264,9 +273,11 @@ static enum tl_err begin_segment(struct tl_ingest_queue *queue, uint64_t positio
 		err = tl_queue_segment_create(queue->dir_fd, position, queue->sync, &fd);
 	if (err)
 		return err;
-	abandon_segment(queue);
-	queue->fd = fd;
-	queue->first = position;
+	trim_segment(queue);
+	tl_queue_tail_close(&queue->tail);
+	queue->tail.fd = fd;
+	queue->tail.first = position;
+	map_segment(queue, position);
 	list_add(queue, position);
 	return TL_OK;
 }
@@ -275,20 +286,20 @@ static enum tl_err append_at(struct tl_ingest_queue *queue, uint64_t position, c
                              size_t count, size_t length)
 {
 	enum tl_err err = TL_OK;
-	if (queue->fd < 0 || position - queue->first >= queue->segment_bytes)
+	if (queue->tail.fd < 0 || position - queue->tail.first >= queue->segment_bytes)
 		err = begin_segment(queue, position);
 	if (err)
 		return err;
-	err = tl_queue_segment_append(queue->fd, queue->first, position, parts, count, length, queue->small);
-	bool unsynced = !err && queue->sync && fdatasync(queue->fd) != 0;
+	err = tl_queue_tail_append(&queue->tail, position, parts, count, length, queue->small);
+	bool unsynced = !err && queue->sync && fdatasync(queue->tail.fd) != 0;
 	if (unsynced)
 		err = tl_queue_segment_error(errno);
 	if (!err)
 		return TL_OK;
 	/* Without the cut a restart would find the whole record, or a later one crafted inside it. */
-	bool cut = tl_queue_segment_cut(queue->fd, queue->first, position) == TL_OK;
+	bool cut = tl_queue_tail_cut(&queue->tail, position) == TL_OK;
 	if (unsynced || !cut)
-		abandon_segment(queue); /* (I3) */
+		tl_queue_tail_close(&queue->tail); /* (I3) */
 	return err;
 }
 
@@ -316,8 +327,8 @@ static bool give_back(struct tl_ingest_queue *queue, uint64_t end)
 	for (size_t i = 0; i < queue->count && queue->firsts[i] < end; i++)
 		given = empty_segment(queue->dir_fd, queue->firsts[i]) || given;
 	pthread_mutex_unlock(&queue->list_mutex);
-	if (queue->first < end)
-		abandon_segment(queue);
+	if (queue->tail.first < end)
+		tl_queue_tail_close(&queue->tail);
 	return given;
 }
 

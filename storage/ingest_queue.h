@@ -42,7 +42,8 @@ TL_MUST_USE enum tl_err tl_ingest_queue_open(const struct tl_ingest_queue_option
 /* Closes the files, keeps everything. NULL is legal. */
 void tl_ingest_queue_close(struct tl_ingest_queue *queue);
 
-/* Appends one record made of `count` parts (at most 16), at most 1 GiB in all, with one write. Appending thread only.
+/* Appends one record made of `count` parts (at most 16), at most 1 GiB in all: a short one by a copy (queue_window.h), a
+ * long one, or any with `sync`, by one write. Appending thread only.
  * TL_FULL, TL_NO_SPACE, TL_IO, TL_TOO_LARGE: nothing was appended (Q2). */
 TL_MUST_USE enum tl_err tl_ingest_queue_append(struct tl_ingest_queue *queue, const struct tl_slice *parts,
                                                size_t count, uint64_t *position_out);

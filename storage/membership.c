@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 #include <uthash.h>
+
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 struct answer {
@@ -24,6 +26,12 @@ struct tl_membership {
 };
 
 enum { KEY_MAX = TL_DIRECT_ID_MAX + 1 + TL_ID_MAX };
+
+/* uthash's own goes through a key byte by byte. */
+static unsigned hash_of(const char *key, size_t len)
+{
+	return (unsigned)XXH3_64bits(key, len);
+}
 
 static size_t stripe_of(struct tl_slice cid)
 {
@@ -104,7 +112,8 @@ static void remember(struct tl_membership *membership, struct tl_slice key, cons
 	memcpy(answer->key, key.ptr, key.len);
 	if (HASH_COUNT(membership->answers) >= membership->max_entries)
 		forget(membership, membership->answers);
-	HASH_ADD_KEYPTR(hh, membership->answers, answer->key, answer->key_len, answer);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, membership->answers, answer->key, answer->key_len,
+	                            hash_of(answer->key, answer->key_len), answer);
 }
 
 /* Either of the two may send unless the other has blocked him, whether the chat exists yet or not. */
@@ -140,7 +149,7 @@ static enum tl_err find_cached(struct tl_membership *membership, struct tl_slice
 	memcpy(key, cid.ptr, cid.len);
 	key[cid.len] = '\0';
 	memcpy(key + cid.len + 1, user.ptr, user.len);
-	HASH_FIND(hh, membership->answers, key, len, answer);
+	HASH_FIND_BYHASHVALUE(hh, membership->answers, key, len, hash_of(key, len), answer);
 	if (answer && answer->version == version) {
 		*standing_out = answer->standing;
 		return TL_OK;

@@ -3,6 +3,7 @@
 enum {
 	KEEP_BYTES = 1 << 20, /* a buffer larger than this is given back when cleared */
 	HEAD_BYTES = 5,       /* map32 and array32: valid for any count, so that it can be filled in afterwards */
+	FIXSTR_MAX = 31,      /* bytes of a string whose head is one byte */
 };
 
 void tl_pack_init(struct tl_pack *pack)
@@ -58,15 +59,18 @@ void tl_pack_uint64_fixed(struct tl_pack *pack, uint64_t value)
 	note(pack, msgpack_pack_fix_uint64(&pack->packer, value));
 }
 
+/* Nearly all strings in messages and answers are short: those are put down here, head and all. */
 void tl_pack_str(struct tl_pack *pack, struct tl_slice value)
 {
+	msgpack_sbuffer *buffer = &pack->buffer;
+	if (value.len > 0 && value.len <= FIXSTR_MAX && buffer->alloc - buffer->size > value.len) {
+		buffer->data[buffer->size] = (char)(unsigned char)(0xa0 | value.len);
+		memcpy(buffer->data + buffer->size + 1, value.ptr, value.len);
+		buffer->size += value.len + 1;
+		return;
+	}
 	note(pack, msgpack_pack_str(&pack->packer, value.len));
 	tl_pack_raw(pack, value);
-}
-
-void tl_pack_cstr(struct tl_pack *pack, const char *value)
-{
-	tl_pack_str(pack, tl_slice_str(value));
 }
 
 void tl_pack_bin(struct tl_pack *pack, struct tl_slice value)

@@ -29,12 +29,17 @@ void tl_pack_bool(struct tl_pack *pack, bool value);
 void tl_pack_uint(struct tl_pack *pack, uint64_t value);
 void tl_pack_uint64_fixed(struct tl_pack *pack, uint64_t value); /* always 9 bytes, so that it can be patched */
 void tl_pack_str(struct tl_pack *pack, struct tl_slice value);
-void tl_pack_cstr(struct tl_pack *pack, const char *value);
 void tl_pack_bin(struct tl_pack *pack, struct tl_slice value);
 void tl_pack_bin_head(struct tl_pack *pack, size_t len); /* `len` bytes are to follow by tl_pack_raw or elsewhere */
 void tl_pack_array(struct tl_pack *pack, uint32_t count);
 void tl_pack_map(struct tl_pack *pack, uint32_t pairs);
 void tl_pack_raw(struct tl_pack *pack, struct tl_slice msgpack); /* items that are encoded already */
+
+/* Inline, so that the length of a constant is one. */
+static inline void tl_pack_cstr(struct tl_pack *pack, const char *value)
+{
+	tl_pack_str(pack, tl_slice_str(value));
+}
 
 /* --- a map or array that grows: begin, write its pairs or items while counting them, end --- */
 

@@ -149,7 +149,7 @@ static enum tl_err open_last(struct recovery *recovery)
 	char name[TL_QUEUE_NAME];
 	struct stat status;
 	tl_queue_segment_name(first, name);
-	found->fd = openat(recovery->dir_fd, name, O_WRONLY | O_CLOEXEC);
+	found->fd = openat(recovery->dir_fd, name, O_RDWR | O_CLOEXEC);
 	if (found->fd < 0 || fstat(found->fd, &status) != 0)
 		return tl_fail(recovery->why, TL_IO, "cannot open queue segment %s: %s", name, strerror(errno));
 	return adopt_last(recovery, first, status.st_size);

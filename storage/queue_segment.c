@@ -17,6 +17,7 @@ enum {
 	CHUNK = 256 * 1024,       /* bytes read at once */
 	KEEP = 4 * CHUNK,         /* a buffer larger than this is given back once it is no longer needed */
 	VERSION = 1,
+	WINDOW_MAX = 256 * 1024 * 1024, /* a segment that may become larger is written to */
 	HEADER_CHECKED = 24,      /* bytes of the header under its checksum */
 };
 
@@ -162,7 +163,7 @@ static enum tl_err write_header(int fd, uint64_t first)
 
 enum tl_err tl_queue_segment_create(int dir_fd, uint64_t first, bool sync, int *fd_out)
 {
-	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC; /* to write into a window takes both */
 	char name[TL_QUEUE_NAME];
 	tl_queue_segment_name(first, name);
 	int fd = openat(dir_fd, name, flags, 0600);
@@ -182,6 +183,12 @@ enum tl_err tl_queue_segment_create(int dir_fd, uint64_t first, bool sync, int *
 	return TL_OK;
 }
 
+/* Never 0, so that zeros are no record. */
+static uint32_t checksum_of(XXH64_hash_t hash)
+{
+	return (uint32_t)hash ? (uint32_t)hash : 1;
+}
+
 /* The checksum of the record in `bytes`, length and payload standing apart in the file but to be hashed as one run:
  * the length is moved next to the payload for as long as it takes, over the checksum field. */
 static uint32_t checksum_in_place(unsigned char *bytes, size_t length, uint64_t position)
@@ -189,15 +196,16 @@ static uint32_t checksum_in_place(unsigned char *bytes, size_t length, uint64_t 
 	unsigned char kept[4];
 	memcpy(kept, bytes + 4, 4);
 	memcpy(bytes + 4, bytes, 4);
-	uint32_t checksum = (uint32_t)XXH3_64bits_withSeed(bytes + 4, 4 + length, position);
+	uint32_t checksum = checksum_of(XXH3_64bits_withSeed(bytes + 4, 4 + length, position));
 	memcpy(bytes + 4, kept, 4);
 	return checksum;
 }
 
 /* Measured: up to about TL_QUEUE_SMALL bytes a copy is cheaper than XXH3's streaming state and a longer vector. */
-static enum tl_err append_small(int fd, off_t offset, uint64_t position, const struct tl_slice *parts, size_t count,
-                                size_t length, unsigned char *small)
+static enum tl_err append_small(struct tl_queue_tail *tail, uint64_t position, const struct tl_slice *parts,
+                                size_t count, size_t length, unsigned char *small)
 {
+	off_t offset = file_offset(tail->first, position);
 	size_t filled = TL_QUEUE_RECORD_HEADER;
 	for (size_t i = 0; i < count; i++) {
 		if (parts[i].len)
@@ -206,8 +214,10 @@ static enum tl_err append_small(int fd, off_t offset, uint64_t position, const s
 	}
 	put32(small, (uint32_t)length);
 	put32(small + 4, checksum_in_place(small, length, position));
+	if (tl_queue_window_covers(&tail->window, offset, filled))
+		return tl_queue_window_put(&tail->window, tail->fd, offset, tl_slice(small, filled));
 	struct iovec iov = {small, filled};
-	return write_all(fd, &iov, 1, filled, offset);
+	return write_all(tail->fd, &iov, 1, filled, offset);
 }
 
 static enum tl_err append_large(int fd, off_t offset, uint64_t position, const struct tl_slice *parts, size_t count,
@@ -226,17 +236,40 @@ static enum tl_err append_large(int fd, off_t offset, uint64_t position, const s
 		iov[i + 1].iov_base = (void *)(uintptr_t)parts[i].ptr;
 		iov[i + 1].iov_len = parts[i].len;
 	}
-	put32(header + 4, (uint32_t)XXH3_64bits_digest(&state));
+	put32(header + 4, checksum_of(XXH3_64bits_digest(&state)));
 	return write_all(fd, iov, (int)count + 1, sizeof header + length, offset);
 }
 
-enum tl_err tl_queue_segment_append(int fd, uint64_t first, uint64_t position, const struct tl_slice *parts,
-                                    size_t count, size_t length, unsigned char *small)
+enum tl_err tl_queue_tail_append(struct tl_queue_tail *tail, uint64_t position, const struct tl_slice *parts,
+                                 size_t count, size_t length, unsigned char *small)
 {
-	off_t offset = file_offset(first, position);
 	if (TL_QUEUE_RECORD_HEADER + length <= TL_QUEUE_SMALL)
-		return append_small(fd, offset, position, parts, count, length, small);
-	return append_large(fd, offset, position, parts, count, length);
+		return append_small(tail, position, parts, count, length, small);
+	return append_large(tail->fd, file_offset(tail->first, position), position, parts, count, length);
+}
+
+void tl_queue_tail_map(struct tl_queue_tail *tail, uint64_t position, uint64_t segment_bytes)
+{
+	/* The last record begins before segment_bytes. */
+	uint64_t size = TL_QUEUE_HEADER + segment_bytes + TL_QUEUE_SMALL;
+	if (size <= WINDOW_MAX)
+		tl_queue_window_open(&tail->window, tail->fd, (size_t)size, (size_t)file_offset(tail->first, position));
+}
+
+enum tl_err tl_queue_tail_cut(struct tl_queue_tail *tail, uint64_t position)
+{
+	enum tl_err err = tl_queue_segment_cut(tail->fd, tail->first, position);
+	if (!err)
+		tl_queue_window_was_cut(&tail->window, file_offset(tail->first, position));
+	return err;
+}
+
+void tl_queue_tail_close(struct tl_queue_tail *tail)
+{
+	tl_queue_window_close(&tail->window);
+	if (tail->fd >= 0)
+		close(tail->fd);
+	tail->fd = -1;
 }
 
 enum tl_err tl_queue_segment_cut(int fd, uint64_t first, uint64_t position)

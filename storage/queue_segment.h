@@ -9,7 +9,8 @@
  *     | length | checksum | payload     |
  *
  * The header's checksum is the XXH3 of the 24 bytes before it. A record's is the low half of the XXH3 of length and
- * payload, seeded with the record's position (first position + bytes between the header and the record).
+ * payload, seeded with the record's position (first position + bytes between the header and the record), and never 0.
+ * Behind the last record there may be zeros, the room reserved for the next ones.
  *
  *   (S1) A record is valid at one position only: bytes left over from a failed append, or copied from elsewhere, are
  *        not taken for a record.
@@ -23,6 +24,7 @@
 #define TL_QUEUE_SEGMENT_H
 
 #include "error.h"
+#include "queue_window.h"
 #include "slice.h"
 
 #include <stdbool.h>
@@ -55,13 +57,30 @@ TL_MUST_USE enum tl_err tl_queue_segment_list(int dir_fd, uint64_t **firsts_out,
  * TL_NO_SPACE, TL_IO: there is no such file, as far as it could be removed. */
 TL_MUST_USE enum tl_err tl_queue_segment_create(int dir_fd, uint64_t first, bool sync, int *fd_out);
 
-/* Writes one record with one system call where `position` falls in the file. `length` is the sum of the parts; `small`
- * has room for TL_QUEUE_SMALL bytes. TL_NO_SPACE, TL_IO: part of it may be in the file, not valid (S1). */
-TL_MUST_USE enum tl_err tl_queue_segment_append(int fd, uint64_t first, uint64_t position,
-                                                const struct tl_slice *parts, size_t count, size_t length,
-                                                unsigned char *small);
+/* A segment that is being appended to. */
+struct tl_queue_tail {
+	int fd;         /* open for reading and writing; -1: none */
+	uint64_t first; /* its first position */
+	struct tl_queue_window window; /* none: records are written */
+};
 
-/* Cuts the file so that it ends at `position`. */
+/* Opens a window onto the segment, which ends at `position` and will not grow much beyond `segment_bytes`. */
+void tl_queue_tail_map(struct tl_queue_tail *tail, uint64_t position, uint64_t segment_bytes);
+
+/* Puts one record where `position` falls in the file: a copy into the window, if it covers that and the record is short,
+ * else one system call. `length` is the sum of the parts; `small` has room for TL_QUEUE_SMALL bytes. TL_NO_SPACE, TL_IO:
+ * part of it may be in the file, not valid (S1). */
+TL_MUST_USE enum tl_err tl_queue_tail_append(struct tl_queue_tail *tail, uint64_t position,
+                                             const struct tl_slice *parts, size_t count, size_t length,
+                                             unsigned char *small);
+
+/* Cuts the segment so that it ends at `position`, with no room reserved. */
+TL_MUST_USE enum tl_err tl_queue_tail_cut(struct tl_queue_tail *tail, uint64_t position);
+
+/* Closes the segment; legal where there is none. */
+void tl_queue_tail_close(struct tl_queue_tail *tail);
+
+/* Cuts a file so that it ends at `position`. */
 TL_MUST_USE enum tl_err tl_queue_segment_cut(int fd, uint64_t first, uint64_t position);
 
 /* Reads one segment after another through one buffer. */

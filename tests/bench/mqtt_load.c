@@ -23,6 +23,7 @@ static const struct tl_command *const commands[] = {
 	&tl_latency_command,
 	&tl_subscribe_command,
 	&tl_drain_command,
+	&tl_hold_command,
 	&tl_wait_command,
 	&tl_create_command,
 };

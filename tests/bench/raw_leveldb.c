@@ -35,6 +35,7 @@ struct raw_options {
 	uint64_t batch;
 	uint64_t max_keys;
 	uint64_t write_buffer_mib;
+	bool compact;
 	bool no_sync;
 };
 
@@ -186,6 +187,23 @@ static void raw_close(struct raw_run *run)
 	free(run);
 }
 
+/* Compacts a database that some other program has closed. */
+static int run_compact(const struct raw_options *options)
+{
+	leveldb_options_t *db_options = leveldb_options_create();
+	char *error = NULL;
+	leveldb_t *db;
+
+	leveldb_options_set_compression(db_options, leveldb_snappy_compression);
+	db = leveldb_open(db_options, options->dir, &error);
+	check(error, "open the database");
+	leveldb_compact_range(db, NULL, 0, NULL, 0);
+	leveldb_close(db);
+	leveldb_options_destroy(db_options);
+	printf("raw compacted=1\n");
+	return EXIT_SUCCESS;
+}
+
 static int run_raw(const void *values)
 {
 	const struct raw_options *options = values;
@@ -225,6 +243,7 @@ static const struct tl_option raw_table[] = {
 	{ "batch", TL_OPTION_NUMBER, FIELD(batch), 1, 1000000, "messages of a batch" },
 	{ "max-keys", TL_OPTION_NUMBER, FIELD(max_keys), 1, 100000000, "keys of a batch, at most" },
 	{ "write-buffer", TL_OPTION_NUMBER, FIELD(write_buffer_mib), 1, 4096, "LevelDB's write buffer in MiB" },
+	{ "compact", TL_OPTION_FLAG, FIELD(compact), 0, 0, "write nothing, but compact the database in --dir" },
 	{ "no-sync", TL_OPTION_FLAG, FIELD(no_sync), 0, 0, "leave the batches to the operating system" },
 };
 
@@ -258,5 +277,5 @@ int main(int count, char **arguments)
 		return EXIT_SUCCESS;
 	}
 	tl_options_parse(&raw_command, count - 1, arguments + 1, &options);
-	return run_raw(&options);
+	return options.compact ? run_compact(&options) : run_raw(&options);
 }

@@ -8,7 +8,11 @@
 # ROUNDS=3            rounds; every round runs all columns in turn, the table shows medians
 # MOSQUITTO=PATH      the broker binary
 # DURABILITIES="..."  columns of the plugin, of: strict group os
+# ROWS="..."          what is measured, of: direct group latency drain idle memory disk beside
 # GROUPS_OF="..."     group sizes
+# DEVICES=10000       how many are connected and do nothing
+# ENTRIES=1000000     how many are undelivered when memory is looked at
+# PAUSE_US=1000       the generator's rest between looks at its sockets, where throughput is measured
 # NODELAY=false       leave Nagle's algorithm on (the broker's default): milliseconds more latency
 # DATA=DIR            where the data directories go: a real disk, or fsync costs nothing
 # BUILD=DIR           a finished release build, instead of building here
@@ -20,6 +24,8 @@ quick=${QUICK:-0}
 mosquitto=${MOSQUITTO:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mosquitto || true)}
 durabilities=${DURABILITIES-strict group os}
 groups_of=${GROUPS_OF:-2 100 500}
+rows=${ROWS:-direct group latency drain idle memory disk beside}
+pause_us=${PAUSE_US:-1000}
 nodelay=${NODELAY:-true}
 own_build=${BUILD:+0}
 build=${BUILD:-$root/build/release}
@@ -27,14 +33,17 @@ plugin=${PLUGIN:-$build/plugin/mosquitto_timeline.so}
 
 if [ "$quick" = 1 ]; then
 	rounds=${ROUNDS:-1} load_seconds=1 latency_seconds=2 entries=100000 drain_messages=20000 raw_messages=50000
+	devices=${DEVICES:-1000} idle_seconds=2 undelivered=${ENTRIES:-100000} disk_messages=20000 beside_rate=5000
 else
 	rounds=${ROUNDS:-3} load_seconds=5 latency_seconds=10 entries=1000000 drain_messages=200000 raw_messages=400000
+	devices=${DEVICES:-10000} idle_seconds=10 undelivered=${ENTRIES:-1000000} disk_messages=200000 beside_rate=15000
 fi
 
 senders=8      # connections that publish one to one: users 0 to 7
 receivers=100  # users 8 to 107
 rate=1000      # of the latency runs
 broker_pid=''
+helper_pid='' # a generator in the background
 broker_dir=''
 port=''
 work=''
@@ -77,12 +86,16 @@ build_all() {
 
 # ---- the broker ----
 
-stop_broker() {
+end_broker() {
 	if [ -n "$broker_pid" ]; then
 		kill "$broker_pid" 2>/dev/null
 		wait "$broker_pid" 2>/dev/null
 		broker_pid=''
 	fi
+}
+
+stop_broker() {
+	end_broker
 	if [ -n "$broker_dir" ]; then
 		rm -rf "$broker_dir"
 		broker_dir=''
@@ -91,6 +104,7 @@ stop_broker() {
 
 # shellcheck disable=SC2317 # called by trap
 clean_up() {
+	stop_helper
 	stop_broker
 	[ -z "$work" ] || rm -rf "$work"
 }
@@ -158,6 +172,15 @@ broker_cpu_ns() {
 	echo "${ns:-0}"
 }
 
+# The same for all of its threads.
+process_cpu_ns() {
+	cat "/proc/$broker_pid"/task/*/schedstat | awk '{ ns += $1 } END { printf "%.0f", ns }'
+}
+
+broker_rss_kib() {
+	sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$broker_pid/status"
+}
+
 # ---- figures ----
 
 # load COMMAND [OPTION ...]: runs the generator and leaves its line in $line
@@ -165,6 +188,20 @@ load() {
 	line=$("$tools/tl_mqtt_load" "$1" --port "$port" "${@:2}") && return 0
 	[ -z "$(broker_words)" ] || note "the broker said: $(broker_words)"
 	return 1
+}
+
+# start_helper COMMAND [OPTION ...]: runs the generator in the background
+start_helper() {
+	"$tools/tl_mqtt_load" "$1" --port "$port" "${@:2}" >"$work/helper.log" &
+	helper_pid=$!
+}
+
+stop_helper() {
+	if [ -n "$helper_pid" ]; then
+		kill "$helper_pid" 2>/dev/null
+		wait "$helper_pid" 2>/dev/null
+		helper_pid=''
+	fi
 }
 
 # value KEY: the figure KEY=... of $line
@@ -194,7 +231,7 @@ measure_direct() {
 	[ "$column" != stock ] || topic='bench/u%u/m%m'
 	cpu=$(broker_cpu_ns)
 	load publish --connections $senders --users $receivers --first-user $senders --topic "$topic" \
-		--seconds $load_seconds --messages 10000000 || return 1
+		--seconds $load_seconds --messages 10000000 --pause-us "$pause_us" || return 1
 	cpu=$(($(broker_cpu_ns) - cpu))
 	warn_refused "$column"
 	messages=$(value messages)
@@ -209,7 +246,7 @@ measure_direct() {
 # The stock broker's counterpart of storing: delivery to a connected subscriber.
 measure_delivery() {
 	load publish --connections $senders --topic 'bench/%n' --subscribers $senders --filter 'bench/%n' --copies 1 \
-		--seconds $load_seconds --messages 10000000 || return 1
+		--seconds $load_seconds --messages 10000000 --pause-us "$pause_us" || return 1
 	record stored "$1" "$(value delivered_per_s)"
 }
 
@@ -219,14 +256,15 @@ measure_group() {
 
 	if [ "$column" = stock ]; then
 		load publish --connections 2 --messages $each --seconds $load_seconds --topic bench/group \
-			--subscribers "$members" --filter bench/group --copies "$members" || return 1
+			--subscribers "$members" --filter bench/group --copies "$members" --pause-us "$pause_us" || return 1
 		record "group$members" "$column" "$(value delivered_per_s)"
 		return 0
 	fi
 	load create --conv team --members "$members" || return 1
 	load wait --users "$members" || return 1
 	sum=$(value sum)
-	load publish --connections 2 --messages $each --seconds $load_seconds --topic 'im/conv/team/m%m' || return 1
+	load publish --connections 2 --messages $each --seconds $load_seconds --topic 'im/conv/team/m%m' \
+		--pause-us "$pause_us" || return 1
 	warn_refused "$column"
 	messages=$(value messages)
 	start_ns=$(value start_ns)
@@ -266,12 +304,86 @@ measure_drain() {
 	record drain "$column" "$(value messages_per_s)"
 }
 
+# What it costs that devices are connected: all of the broker's threads, ms CPU per second.
+measure_idle() {
+	local filter='im/notify/u%n' cpu
+
+	[ "$1" != stock ] || filter='bench/held/%n'
+	start_helper hold --connections "$devices" --filter "$filter" --seconds 3600
+	until grep -q connected "$work/helper.log"; do
+		kill -0 "$helper_pid" 2>/dev/null || return 1
+		sleep 0.1
+	done
+	sleep 2 # what came with connecting
+	cpu=$(process_cpu_ns)
+	sleep $idle_seconds
+	cpu=$(($(process_cpu_ns) - cpu))
+	stop_helper
+	record idle "$1" "$(ratio "$cpu" $((idle_seconds * 1000000)))"
+}
+
+# Bytes of memory that the broker has more for each entry that waits for devices that are away.
+measure_memory() {
+	local column=$1 topic='im/conv/team/m%m' members=100 messages before
+
+	if [ "$column" = stock ]; then
+		topic='bench/group' members=1
+		load subscribe --filter bench/group || return 1
+	else
+		load create --conv team --members $members || return 1
+		load wait --users $members || return 1
+	fi
+	before=$(broker_rss_kib)
+	load publish --connections 2 --messages $((undelivered / members / 2)) --topic "$topic" --bytes 100 \
+		--pause-us "$pause_us" || return 1
+	messages=$(value messages)
+	[ "$column" = stock ] || load wait --users $members --sum $((messages * members)) || return 1
+	record memory "$column" "$(ratio $((($(broker_rss_kib) - before) * 1024)) $((messages * members)))"
+}
+
+# Bytes on disk of one message of 100 bytes, one to one, once all is compacted. (Stock has nothing there.)
+measure_disk() {
+	local messages
+
+	[ "$1" != stock ] || return 0
+	load publish --connections $senders --users $receivers --first-user $senders --topic 'im/user/u%u/m%m' \
+		--messages $((disk_messages / senders)) --bytes 100 --pause-us "$pause_us" || return 1
+	messages=$(value messages)
+	load wait --users $((senders + receivers)) --sum $((2 * messages)) || return 1
+	end_broker
+	"$tools/tl_raw_leveldb" --compact --dir "$broker_dir/data/db" >"$work/helper.log" || return 1
+	record disk "$1" "$(ratio "$(du -sb "$broker_dir/data/db" | cut -f 1)" "$messages")"
+}
+
+# How long others wait for their acks while one device pulls all it has, again and again.
+measure_beside() {
+	[ "$1" != stock ] || return 0
+	load publish --connections $senders --messages $((drain_messages / senders)) --users 1 --first-user 1000 \
+		--topic 'im/user/u%u/m%m' --pause-us "$pause_us" || return 1
+	load wait --first 1000 --sum "$(value messages)" || return 1
+	publish_at_rate || return 1
+	record alone "$1" "$(value ack_p99_us)"
+	while "$tools/tl_mqtt_load" drain --port "$port" --user u1000; do :; done >"$work/helper.log" 2>&1 &
+	helper_pid=$!
+	publish_at_rate || return 1
+	stop_helper
+	record beside "$1" "$(value ack_p99_us)"
+}
+
+publish_at_rate() {
+	load publish --connections $senders --users $receivers --first-user $senders --topic 'im/user/u%u/m%m' \
+		--rate $beside_rate --seconds $load_seconds --messages 10000000
+}
+
 measure_raw() {
 	local members
 
-	line=$("$tools/tl_raw_leveldb" --dir "$work/raw.db" --messages $raw_messages) || return 1
-	record stored raw "$(value messages_per_s)"
-	rm -rf "$work/raw.db"
+	if wants direct; then
+		line=$("$tools/tl_raw_leveldb" --dir "$work/raw.db" --messages $raw_messages) || return 1
+		record stored raw "$(value messages_per_s)"
+		rm -rf "$work/raw.db"
+	fi
+	wants group || return 0
 	for members in $groups_of; do
 		line=$("$tools/tl_raw_leveldb" --dir "$work/raw.db" --messages $((entries / members)) --members "$members") ||
 			return 1
@@ -289,16 +401,30 @@ with_broker() {
 	stop_broker
 }
 
-measure_column() {
-	local column=$1 members
+# wants ROW
+wants() {
+	[[ " $rows " == *" $1 "* ]]
+}
 
-	with_broker "$column" measure_direct || return
-	[ "$column" != stock ] || with_broker "$column" measure_delivery
-	for members in $groups_of; do
-		with_broker "$column" measure_group "$members"
+measure_column() {
+	local column=$1 row members
+
+	for row in $rows; do
+		case $row in
+		direct)
+			with_broker "$column" measure_direct || return
+			[ "$column" != stock ] || with_broker "$column" measure_delivery
+			;;
+		group)
+			for members in $groups_of; do
+				with_broker "$column" measure_group "$members" || return
+			done
+			;;
+		*)
+			with_broker "$column" "measure_$row" || return
+			;;
+		esac
 	done
-	with_broker "$column" measure_latency
-	with_broker "$column" measure_drain
 }
 
 # ---- the table ----
@@ -324,6 +450,7 @@ cell() {
 row() {
 	local reference column
 
+	ls "$work/results/$1."* >/dev/null 2>&1 || return 0 # not among ROWS
 	reference=$(median "$1" "$2")
 	printf '%-39s' "$3"
 	for column in stock $durabilities raw; do
@@ -358,6 +485,11 @@ print_table() {
 	row notify_p50 stock "publish to notify at $rate/s, p50 us"
 	row notify_p99 stock "publish to notify at $rate/s, p99 us"
 	row drain stock 'drain by one device, messages/s'
+	row idle stock "$devices devices idle, ms CPU per s"
+	row memory stock "memory, bytes per undelivered entry"
+	row disk stock 'disk, bytes per 1:1 message of 100 bytes'
+	row alone stock "ack at $beside_rate/s, p99 us"
+	row beside stock '… beside one that pulls its inbox'
 	echo
 	echo "stock stores nothing: its figure is delivery to connected subscribers (rows *, notify), or from a"
 	echo "persistent session in memory (drain)."
@@ -372,6 +504,7 @@ main() {
 	trap clean_up EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
+	ulimit -n "$(ulimit -Hn)" 2>/dev/null # as many connections as DEVICES
 	mkdir "$work/results"
 	build_all
 	for ((round = 1; round <= rounds; round++)); do

@@ -1,8 +1,8 @@
 /* The ingest queue when the world fails it: the n-th system call or allocation, a full disk, kill -9. After each the
  * same question: are exactly the records there whose append returned TL_OK, in order (Q1), and none that failed (Q2)?
  *
- * Needs the linker to wrap, with -Wl,--wrap=<name>: pwritev pread fdatasync fsync ftruncate openat unlinkat malloc
- * calloc realloc. */
+ * Needs the linker to wrap, with -Wl,--wrap=<name>: pwritev pread posix_fallocate mmap fdatasync fsync ftruncate openat
+ * unlinkat malloc calloc realloc. */
 #include "ingest_queue.h"
 
 #include <dirent.h>
@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -49,6 +50,10 @@ ssize_t __real_pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int count, off_t offset);
 ssize_t __real_pread(int fd, void *out, size_t len, off_t offset);
 ssize_t __wrap_pread(int fd, void *out, size_t len, off_t offset);
+int __real_posix_fallocate(int fd, off_t offset, off_t len);
+int __wrap_posix_fallocate(int fd, off_t offset, off_t len);
+void *__real_mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset);
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 int __real_ftruncate(int fd, off_t size);
@@ -85,6 +90,21 @@ ssize_t __wrap_pread(int fd, void *out, size_t len, off_t offset)
 		return __real_pread(fd, out, len, offset);
 	/* A short read is no fault, but has to be put up with. */
 	return inject.fault == FAULT_SHORT ? __real_pread(fd, out, len > 1 ? len / 2 : len, offset) : -1;
+}
+
+/* Short of space, it may have taken what there was. */
+int __wrap_posix_fallocate(int fd, off_t offset, off_t len)
+{
+	if (!fails())
+		return __real_posix_fallocate(fd, offset, len);
+	if (inject.fault == FAULT_SHORT && len > 1)
+		return __real_posix_fallocate(fd, offset, len / 2) ? EIO : ENOSPC;
+	return errno;
+}
+
+void *__wrap_mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
+{
+	return fails() ? MAP_FAILED : __real_mmap(at, len, protection, flags, fd, offset);
 }
 
 /* No power is lost here, so nothing need really be synced. */
@@ -386,10 +406,11 @@ static void test_failed_write_leaves_nothing(void **state)
 	m->options = (struct tl_ingest_queue_options){m->dir, 1 << 20, 1 << 20, false};
 	model_open(m, 0);
 	assert_int_equal(model_append(m), TL_OK);
+	assert_int_equal(model_append(m), TL_OK);
 	uint64_t end = tl_ingest_queue_end(m->queue);
-	append_failing(m, FAULT_SHORT, 0, TL_NO_SPACE);
+	append_failing(m, FAULT_SHORT, 0, TL_NO_SPACE); /* one that is written */
 	assert_int_equal(segment_size(m, 0), 32 + (off_t)end);
-	inject.width = 2; /* the cut fails too */
+	inject.width = 3; /* one that is copied: both attempts to reserve room for it, and the cut */
 	inject.calls = 0;
 	inject.armed = true;
 	assert_int_equal(model_append(m), TL_NO_SPACE);

@@ -93,6 +93,19 @@ ssize_t pwritev64(int fd, const struct iovec *iov, int count, off_t offset)
 	return REAL(pwritev64)(fd, iov, count, offset);
 }
 
+/* Room that is reserved for writing, and an error that is returned. */
+int posix_fallocate(int fd, off_t offset, off_t len)
+{
+	int fate = meet(fd, "write");
+	return fate ? fate : REAL(posix_fallocate)(fd, offset, len);
+}
+
+int posix_fallocate64(int fd, off64_t offset, off64_t len)
+{
+	int fate = meet(fd, "write");
+	return fate ? fate : REAL(posix_fallocate64)(fd, offset, len);
+}
+
 int fdatasync(int fd)
 {
 	MEET(fd, "sync");

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -491,9 +492,57 @@ static void test_format(void **state)
 	assert_int_equal(position, 5000);
 	segment_path(f, 5000, path);
 	int fd = open(path, O_RDONLY);
-	assert_int_equal(read(fd, bytes, sizeof bytes), sizeof expected);
+	assert_int_equal(read(fd, bytes, sizeof bytes), sizeof bytes);
 	close(fd);
 	assert_memory_equal(bytes, expected, sizeof expected);
+	for (size_t i = sizeof expected; i < sizeof bytes; i++)
+		assert_int_equal(bytes[i], 0); /* reserved */
+	close_queue(f);
+	assert_int_equal(file_size(path), sizeof expected);
+}
+
+/* What a killed process had reserved is no record, and is cut off; whatever length of it is left. */
+static void test_reserved_room(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	for (off_t room = 1; room < 300000; room = room * 3 + 1) {
+		refill(f, 18);
+		unsigned start = segment_start(f, 17);
+		off_t end = HEADER + (off_t)(f->positions[18] - f->positions[start]);
+		segment_path(f, f->positions[start], path);
+		assert_int_equal(file_size(path), end);
+		assert_int_equal(truncate(path, end + room), 0);
+		assert_int_equal(open_at(f, 0), 0);
+		assert_int_equal(file_size(path), end);
+		append_many(f, 20);
+		expect_records(f, 0, 0, 38);
+	}
+}
+
+/* A copy into what is no longer there fails, and the process lives. */
+static void test_fault_of_a_copy(void **state)
+{
+	struct fixture *f = *state;
+	struct sigaction before, after;
+	char record[1000] = {1}, path[128];
+	const struct tl_slice part = tl_slice(record, sizeof record);
+	uint64_t position;
+	sigaction(SIGBUS, NULL, &before);
+	f->options.segment_bytes = 1 << 20;
+	open_at(f, 0);
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(tl_ingest_queue_append(f->queue, &part, 1, &position), TL_OK);
+	uint64_t end = tl_ingest_queue_end(f->queue);
+	segment_path(f, 0, path);
+	assert_int_equal(truncate(path, HEADER), 0);
+	assert_int_equal(tl_ingest_queue_append(f->queue, &part, 1, &position), TL_IO);
+	assert_int_equal(tl_ingest_queue_end(f->queue), end);
+	assert_int_equal(tl_ingest_queue_append(f->queue, &part, 1, &position), TL_OK);
+	assert_int_equal(position, end);
+	close_queue(f);
+	sigaction(SIGBUS, NULL, &after);
+	assert_ptr_equal((void *)(uintptr_t)before.sa_handler, (void *)(uintptr_t)after.sa_handler);
 }
 
 /* A crash while a segment was made: any part of its header, or garbage of that size. */
@@ -817,6 +866,8 @@ int main(void)
 		TEST(test_damage_under_the_running_queue),
 		TEST(test_newer_version_is_left_alone),
 		TEST(test_format),
+		TEST(test_reserved_room),
+		TEST(test_fault_of_a_copy),
 		TEST(test_creation_cut_short),
 		TEST(test_damaged_header_of_the_last_segment),
 		TEST(test_foreign_files),
