@@ -1,21 +1,28 @@
 /* `hello`: who the server takes the device for, where its inbox ends, and what the server's limits are. */
 #include "requests.h"
 
-#include "timeline.h"
+#include "expiry.h"
 
 const struct tl_param tl_hello_params[] = {{.key = NULL}};
 
-static enum tl_err inbox_bounds(const struct tl_database *database, struct tl_slice user, struct tl_bounds *bounds_out)
+/* The inbox's bounds, its floor as it is now. */
+static enum tl_err inbox_bounds(const struct tl_reading *reading, const struct tl_call *call,
+                                struct tl_bounds *bounds_out)
 {
+	struct tl_engine *engine = reading->database->engine;
+	struct tl_snapshot *snapshot;
 	uint64_t no;
-	enum tl_err err = tl_user_no(database->engine, NULL, user, &no);
-	if (err == TL_NOT_FOUND) {
-		*bounds_out = (struct tl_bounds){0, 0};
-		return TL_OK;
-	}
+	enum tl_err err = tl_snapshot_new(engine, &snapshot);
 	if (err != TL_OK)
 		return err;
-	return tl_timeline_bounds(database->engine, NULL, NULL, tl_partition(TL_PART_INBOX, no), bounds_out, NULL, NULL);
+	*bounds_out = (struct tl_bounds){0, 0};
+	err = tl_user_no(engine, snapshot, call->user, &no);
+	if (err == TL_OK)
+		err = tl_timeline_bounds(engine, snapshot, NULL, tl_partition(TL_PART_INBOX, no), bounds_out, NULL, NULL);
+	if (err == TL_OK)
+		err = tl_inbox_floor(engine, snapshot, no, bounds_out, reading->limits, call->now, &bounds_out->floor);
+	tl_snapshot_free(snapshot);
+	return err == TL_NOT_FOUND ? TL_OK : err;
 }
 
 static void answer_limits(struct tl_answer *answer, const struct tl_limits *limits)
@@ -29,6 +36,10 @@ static void answer_limits(struct tl_answer *answer, const struct tl_limits *limi
 		{"dedup_window_ms", limits->dedup_window_ms},
 		{"recall_window_ms", limits->recall_window_ms},
 		{"edit_window_ms", limits->edit_window_ms},
+		{"inbox_ttl_ms", limits->inbox_ttl_ms},
+		{"inbox_max", limits->inbox_max},
+		{"retention_ms", limits->retention_ms},
+		{"device_ttl_ms", limits->device_ttl_ms},
 		{"max_members", limits->max_members},
 		{"max_conversations", limits->max_conversations},
 		{"max_request", TL_REQUEST_MAX_BYTES},
@@ -51,7 +62,7 @@ static void answer_limits(struct tl_answer *answer, const struct tl_limits *limi
 enum tl_err tl_hello(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
 	struct tl_bounds bounds;
-	enum tl_err err = inbox_bounds(reading->database, call->user, &bounds);
+	enum tl_err err = inbox_bounds(reading, call, &bounds);
 	if (err != TL_OK)
 		return err;
 	tl_answer_str(answer, "user", call->user);

@@ -4,7 +4,7 @@
  */
 #include "requests.h"
 
-#include "timeline.h"
+#include "expiry.h"
 #include "visibility.h"
 
 #include <stdlib.h>
@@ -23,6 +23,7 @@ struct page {
 	struct tl_snapshot *snapshot;
 	struct tl_iter *inbox_iter, *store_iter;
 	const struct tl_call *call;
+	const struct tl_limits *limits;
 	struct tl_answer *answer;
 	struct tl_pack *out; /* the answer's fields */
 	uint64_t limit;
@@ -36,6 +37,8 @@ struct page {
 	bool there; /* the cursor is at an entry */
 	struct tl_conversation_record conversation;
 	char *conversation_bytes;
+	uint64_t retention_ms;
+	uint64_t floor; /* of the store timeline, as stored */
 	uint64_t user_no;
 	uint64_t cleared;  /* what the user has deleted in this conversation: all up to here … */
 	bool deleted_some; /* … and perhaps single entries */
@@ -49,13 +52,15 @@ static void page_fini(struct page *page)
 	tl_snapshot_free(page->snapshot);
 }
 
-static enum tl_err page_init(struct page *page, struct tl_engine *engine, const struct tl_call *call,
+static enum tl_err page_init(struct page *page, const struct tl_reading *reading, const struct tl_call *call,
                              struct tl_answer *answer)
 {
+	struct tl_engine *engine = reading->database->engine;
 	const struct tl_partition nowhere = tl_partition(TL_PART_META, 0);
 	const struct tl_arg *limit = &call->args[ARG_LIMIT];
 	*page = (struct page){.engine = engine,
 	                      .call = call,
+	                      .limits = reading->limits,
 	                      .answer = answer,
 	                      .out = &answer->fields,
 	                      .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT};
@@ -93,16 +98,22 @@ static enum tl_err change_conversation(struct page *page, uint64_t no)
 	enum tl_err err =
 		tl_conversation_read(page->engine, page->snapshot, no, &page->conversation, &page->conversation_bytes);
 	if (err == TL_OK)
-		err = read_deletions(page, no);
+		err = tl_timeline_floor(page->engine, page->snapshot, tl_partition(TL_PART_STORE, no), &page->floor);
 	if (err == TL_OK)
-		page->conversation_no = no;
-	return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+		err = read_deletions(page, no);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+	page->conversation_no = no;
+	page->retention_ms = tl_retention_ms(&page->conversation, page->limits);
+	return TL_OK;
 }
 
-/* Moves the store's cursor to the message. TL_NOT_FOUND if it is not there any more. */
+/* Moves the store's cursor to the message. TL_NOT_FOUND if it has expired. */
 static enum tl_err find_message(struct page *page, const struct tl_inbox_entry *entry,
                                 struct tl_store_record *record_out)
 {
+	if (entry->cseq <= page->floor)
+		return TL_NOT_FOUND;
 	if (page->there && page->store.seq + 1 == entry->cseq)
 		page->there = tl_cursor_next(&page->store);
 	else if (!page->there || page->store.seq != entry->cseq)
@@ -112,7 +123,9 @@ static enum tl_err find_message(struct page *page, const struct tl_inbox_entry *
 		enum tl_err err = tl_iter_error(page->store_iter);
 		return err == TL_OK ? TL_NOT_FOUND : err;
 	}
-	return tl_store_record_unpack(page->store.entry, record_out) ? TL_OK : TL_CORRUPT;
+	if (!tl_store_record_unpack(page->store.entry, record_out))
+		return TL_CORRUPT;
+	return tl_expired(tl_message_ts(record_out->message), page->retention_ms, page->call->now) ? TL_NOT_FOUND : TL_OK;
 }
 
 static enum tl_err is_deleted(const struct page *page, const struct tl_inbox_entry *entry, bool *deleted_out)
@@ -216,8 +229,6 @@ static enum tl_err position(const struct tl_reading *reading, const struct tl_ca
 		*after_out = floor;
 		return TL_OK;
 	}
-	if (err == TL_OK && *after_out < floor)
-		*after_out = floor;
 	return err;
 }
 
@@ -250,6 +261,8 @@ static enum tl_err answer_page(const struct tl_reading *reading, const struct tl
 	enum tl_err err = tl_timeline_bounds(page->engine, page->snapshot, page->inbox_iter,
 	                                     tl_partition(TL_PART_INBOX, user_no), &bounds, NULL, NULL);
 	if (err == TL_OK)
+		err = tl_inbox_floor(page->engine, page->snapshot, user_no, &bounds, page->limits, call->now, &bounds.floor);
+	if (err == TL_OK)
 		err = position(reading, call, user_no, bounds.floor, &after);
 	if (err != TL_OK)
 		return err;
@@ -281,7 +294,7 @@ enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call
 		return TL_OK;
 	}
 	if (err == TL_OK)
-		err = page_init(&page, reading->database->engine, call, answer);
+		err = page_init(&page, reading, call, answer);
 	if (err != TL_OK)
 		return err;
 	err = answer_page(reading, call, answer, &page, user_no);

@@ -15,7 +15,7 @@ const struct tl_param tl_update_params[] = {
 	[ARG_POST] = {.key = "post", .type = TL_PARAM_CHOICE, .choices = tl_posts},
 	[ARG_ORDER] = {.key = "order", .type = TL_PARAM_CHOICE, .choices = tl_orders},
 	[ARG_FANOUT] = {.key = "fanout", .type = TL_PARAM_CHOICE, .choices = tl_fanouts},
-	[ARG_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION},
+	[ARG_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION, .min = TL_RETENTION_MIN_MS},
 	{.key = NULL},
 };
 

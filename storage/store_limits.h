@@ -13,6 +13,10 @@ struct tl_limits {
 	uint64_t edit_window_ms;
 	uint64_t max_members;       /* of a conversation */
 	uint64_t max_conversations; /* of a user, direct chats too, before create and join are refused */
+	uint64_t inbox_ttl_ms;      /* how long an inbox entry lives; 0: for ever */
+	uint64_t inbox_max;         /* entries of an inbox; 0: any number */
+	uint64_t retention_ms;      /* how long messages live where the conversation does not say; 0: for ever */
+	uint64_t device_ttl_ms;     /* how long an absent device's checkpoint lives; 0: for ever */
 };
 
 #endif

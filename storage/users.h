@@ -11,6 +11,7 @@ struct tl_user {
 	uint64_t no;
 	uint64_t inbox_head; /* sequence number of the last inbox entry */
 	uint64_t position;   /* queue position of that entry */
+	uint64_t inbox_ts;   /* ms: its time */
 	UT_hash_handle by_no;
 	UT_hash_handle by_uid;
 	bool used;   /* since the last trim */
