@@ -139,7 +139,7 @@ static void answer_latest(struct reading *reading)
 	struct tl_inbox inbox;
 	tl_pack_init(&payload);
 	tl_notify_topic(notify, reading->route.codec, reading->user, topic, sizeof topic);
-	if (tl_store_inbox(reading->plugin->store, reading->user, &inbox) == TL_OK) {
+	if (tl_store_inbox(reading->plugin->store, reading->user, tl_now_ms(), &inbox) == TL_OK) {
 		tl_notify_lightweight(notify, reading->route.codec, inbox.latest, &payload);
 		tl_inbox_free(&inbox);
 	}

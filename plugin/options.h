@@ -24,6 +24,10 @@ struct tl_options {
 	uint64_t recall_window;     /* ms */
 	uint64_t edit_window;       /* ms */
 	uint64_t write_fanout_max;  /* members */
+	uint64_t inbox_ttl;         /* ms */
+	uint64_t inbox_max;         /* entries */
+	uint64_t retention;         /* ms */
+	uint64_t device_ttl;        /* ms */
 	uint64_t max_members;
 	uint64_t max_conversations;
 	uint64_t queue_max;         /* bytes */

@@ -14,7 +14,7 @@ struct loading {
 static bool load(struct tl_plugin *plugin, struct tl_slice user, bool last)
 {
 	struct tl_inbox inbox;
-	if (tl_store_inbox(plugin->store, user, &inbox) != TL_OK) {
+	if (tl_store_inbox(plugin->store, user, tl_now_ms(), &inbox) != TL_OK) {
 		tl_notify_loaded(plugin->notify, user, NULL, true);
 		return false;
 	}

@@ -1,6 +1,7 @@
 #include "backlog.h"
 
 #include "conversations.h"
+#include "expiry.h"
 
 #include <stdlib.h>
 
@@ -10,6 +11,7 @@ static enum tl_err add(struct tl_inbox *inbox, size_t *room, struct tl_slice key
 	if (!tl_pair_key_parse(key, &backlog.conversation_no, &backlog.since) ||
 	    !tl_backlog_record_unpack(value, &backlog.record))
 		return TL_CORRUPT;
+	backlog.stored_pulled = backlog.record.pulled;
 	if (inbox->count == *room) {
 		size_t more = *room ? *room * 2 : 4;
 		struct tl_backlog *grown = realloc(inbox->backlogs, more * sizeof *grown);
@@ -41,24 +43,93 @@ static enum tl_err find_end(struct tl_engine *engine, const struct tl_snapshot *
 	if (err != TL_OK)
 		return err;
 	uint64_t until = backlog->record.until;
+	backlog->floor = store.floor;
 	backlog->head = store.head;
 	backlog->last = until > 0 && until < store.head ? until : store.head;
 	return TL_OK;
 }
 
+static void skip(struct tl_inbox *inbox, struct tl_backlog *backlog, uint64_t count)
+{
+	backlog->record.pulled += count;
+	inbox->head += count;
+	inbox->floor = inbox->head;
+}
+
+/* B1: nothing that is shown stands before it. */
+static enum tl_err skip_expired(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                const struct tl_limits *limits, uint64_t now, struct tl_inbox *inbox)
+{
+	for (size_t i = 0; i < inbox->count; i++) {
+		struct tl_backlog *backlog = &inbox->backlogs[i];
+		uint64_t pulled = backlog->record.pulled, expired;
+		const struct tl_bounds pending = {pulled > backlog->floor ? pulled : backlog->floor, backlog->last};
+		if (tl_backlog_pending(backlog) == 0)
+			continue;
+		expired = pending.floor;
+		if (pending.floor < pending.head) {
+			enum tl_err err = tl_store_floor(engine, snapshot, backlog->conversation_no, &pending,
+			                                 limits->inbox_ttl_ms, now, &expired);
+			if (err != TL_OK)
+				return err;
+		}
+		skip(inbox, backlog, (expired < backlog->last ? expired : backlog->last) - pulled);
+	}
+	return TL_OK;
+}
+
+static struct tl_backlog *longest(struct tl_inbox *inbox)
+{
+	struct tl_backlog *longest = &inbox->backlogs[0];
+	for (size_t i = 1; i < inbox->count; i++)
+		if (tl_backlog_pending(&inbox->backlogs[i]) > tl_backlog_pending(longest))
+			longest = &inbox->backlogs[i];
+	return longest;
+}
+
+/* B1: the noisiest conversation gives way first, but half of what it has at a time, so that a second one comes in too. */
+static void skip_excess(struct tl_inbox *inbox, uint64_t excess)
+{
+	while (excess > 0) {
+		struct tl_backlog *backlog = longest(inbox);
+		uint64_t count = (tl_backlog_pending(backlog) + 1) / 2;
+		count = count < excess ? count : excess;
+		skip(inbox, backlog, count);
+		excess -= count;
+	}
+}
+
+static enum tl_err set_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
+                             const struct tl_limits *limits, uint64_t now, struct tl_inbox *inbox)
+{
+	enum tl_err err = tl_inbox_floor(engine, snapshot, user_no, &inbox->bounds, limits, now, &inbox->floor);
+	if (err == TL_OK && inbox->floor == inbox->bounds.head)
+		err = skip_expired(engine, snapshot, limits, now, inbox);
+	if (err != TL_OK || limits->inbox_max == 0 || inbox->latest <= limits->inbox_max)
+		return err;
+	uint64_t floor = inbox->latest - limits->inbox_max;
+	if (floor > inbox->head)
+		skip_excess(inbox, floor - inbox->head);
+	if (floor > inbox->floor)
+		inbox->floor = floor;
+	return TL_OK;
+}
+
 enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
-                          uint64_t user_no, struct tl_inbox *inbox_out)
+                          uint64_t user_no, const struct tl_limits *limits, uint64_t now, struct tl_inbox *inbox_out)
 {
 	struct tl_inbox inbox = {0};
 	enum tl_err err = tl_timeline_bounds(engine, snapshot, iter, tl_partition(TL_PART_INBOX, user_no), &inbox.bounds,
 	                                     NULL, NULL);
 	if (err == TL_OK)
 		err = read_backlogs(iter, user_no, &inbox);
-	inbox.latest = inbox.bounds.head;
+	inbox.head = inbox.latest = inbox.bounds.head;
 	for (size_t i = 0; i < inbox.count && err == TL_OK; i++) {
 		err = find_end(engine, snapshot, iter, &inbox.backlogs[i]);
 		inbox.latest += tl_backlog_pending(&inbox.backlogs[i]);
 	}
+	if (err == TL_OK)
+		err = set_floor(engine, snapshot, user_no, limits, now, &inbox);
 	if (err != TL_OK) {
 		free(inbox.backlogs);
 		return err;
@@ -80,7 +151,8 @@ static enum tl_err read_quiet(struct tl_engine *engine, const struct tl_snapshot
 	return err;
 }
 
-static enum tl_err read_consistently(struct tl_engine *engine, uint64_t user_no, struct tl_inbox *inbox_out)
+static enum tl_err read_consistently(struct tl_engine *engine, uint64_t user_no, const struct tl_limits *limits,
+                                     uint64_t now, struct tl_inbox *inbox_out)
 {
 	struct tl_snapshot *snapshot;
 	struct tl_iter *iter;
@@ -89,7 +161,7 @@ static enum tl_err read_consistently(struct tl_engine *engine, uint64_t user_no,
 		return err;
 	err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_META, 0), true, &iter);
 	if (err == TL_OK) {
-		err = tl_inbox_read(engine, snapshot, iter, user_no, inbox_out);
+		err = tl_inbox_read(engine, snapshot, iter, user_no, limits, now, inbox_out);
 		if (err == TL_OK && (err = read_quiet(engine, snapshot, user_no, inbox_out)) != TL_OK)
 			tl_inbox_free(inbox_out);
 		tl_iter_free(iter);
@@ -98,7 +170,8 @@ static enum tl_err read_consistently(struct tl_engine *engine, uint64_t user_no,
 	return err;
 }
 
-enum tl_err tl_inbox_of(struct tl_engine *engine, struct tl_slice user, struct tl_inbox *inbox_out)
+enum tl_err tl_inbox_of(struct tl_engine *engine, const struct tl_limits *limits, uint64_t now, struct tl_slice user,
+                        struct tl_inbox *inbox_out)
 {
 	uint64_t no;
 	enum tl_err err = tl_user_no(engine, NULL, user, &no);
@@ -106,7 +179,7 @@ enum tl_err tl_inbox_of(struct tl_engine *engine, struct tl_slice user, struct t
 		*inbox_out = (struct tl_inbox){0};
 		return TL_OK;
 	}
-	return err == TL_OK ? read_consistently(engine, no, inbox_out) : err;
+	return err == TL_OK ? read_consistently(engine, no, limits, now, inbox_out) : err;
 }
 
 void tl_inbox_free(struct tl_inbox *inbox)

@@ -1,39 +1,50 @@
 /* A user's inbox as devices see it: what is in it, and what has yet to enter it from conversations with fan-out on read.
  *
- *       floor          head                     latest
- *         │   entries    │   backlogs, by acceptance  │
- *         └──────────────┴────────────────────────────┘
+ *       floor        bounds.head      head                      latest
+ *         │   entries    │   skipped    │   backlogs, by acceptance  │
+ *         └──────────────┴──────────────┴────────────────────────────┘
+ *
+ *   (B1) What has expired before it could enter an inbox that is otherwise empty, and what `inbox_max` leaves no room
+ *        for, gets its place in the sequence but is never written: the inbox begins behind it.
+ *   (B2) What has expired while something before it in the inbox has not, enters it, and is shown as expired.
  *
  * Read from one view of the database; any thread. */
 #ifndef TL_BACKLOG_H
 #define TL_BACKLOG_H
 
 #include "database.h"
+#include "store_limits.h"
 #include "timeline.h"
 
 /* One conversation's part. */
 struct tl_backlog {
 	uint64_t conversation_no;
 	uint64_t since; /* cseq at which it began */
-	struct tl_backlog_record record;
-	uint64_t head;  /* of the conversation */
+	struct tl_backlog_record record; /* `pulled` without what is skipped */
+	uint64_t stored_pulled;          /* as in the database */
+	uint64_t floor; /* of the conversation's store timeline */
+	uint64_t head;  /* likewise */
 	uint64_t last;  /* the last cseq that the user gets so far */
 	bool quiet;     /* the user has muted the conversation; only tl_inbox_of says so */
 };
 
 struct tl_inbox {
-	struct tl_bounds bounds; /* of the inbox timeline */
+	struct tl_bounds bounds; /* of the inbox timeline in the database */
+	uint64_t floor;          /* up to which nothing is shown any more */
+	uint64_t head;           /* with what is skipped */
 	uint64_t latest;         /* with all that has yet to enter it */
 	struct tl_backlog *backlogs;
 	size_t count;
 };
 
-/* Reads it. `iter` is any iterator on `snapshot`, moved by this. */
+/* Reads it, as of `now`, ms. `iter` is any iterator on `snapshot`, moved by this. */
 TL_MUST_USE enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                      struct tl_iter *iter, uint64_t user_no, struct tl_inbox *inbox_out);
+                                      struct tl_iter *iter, uint64_t user_no, const struct tl_limits *limits,
+                                      uint64_t now, struct tl_inbox *inbox_out);
 
 /* As tl_inbox_read, on the present state, for a user by name; of one who is unknown, an empty one. */
-TL_MUST_USE enum tl_err tl_inbox_of(struct tl_engine *engine, struct tl_slice user, struct tl_inbox *inbox_out);
+TL_MUST_USE enum tl_err tl_inbox_of(struct tl_engine *engine, const struct tl_limits *limits, uint64_t now,
+                                    struct tl_slice user, struct tl_inbox *inbox_out);
 
 void tl_inbox_free(struct tl_inbox *inbox);
 

@@ -227,6 +227,31 @@ bool tl_message_edit_target(struct tl_slice message, uint64_t *cseq_out)
 	       tl_reader_uint(&value, cseq_out);
 }
 
+bool tl_message_expire(struct tl_pack *pack, struct tl_slice message)
+{
+	if (!has_ts(message))
+		return false;
+	tl_pack_map(pack, 2);
+	tl_pack_cstr(pack, "ts");
+	tl_pack_uint64_fixed(pack, tl_message_ts(message));
+	tl_pack_cstr(pack, "gone");
+	tl_pack_cstr(pack, "expired");
+	return !pack->failed;
+}
+
+bool tl_message_is_event(struct tl_slice message)
+{
+	struct tl_reader event;
+	return tl_msgpack_find(message, "event", &event);
+}
+
+uint64_t tl_message_order(struct tl_slice message)
+{
+	struct tl_reader value;
+	uint64_t order;
+	return tl_msgpack_find(message, "order", &value) && tl_reader_uint(&value, &order) ? order : 0;
+}
+
 bool tl_message_strip_event(struct tl_pack *pack, struct tl_slice message)
 {
 	static const char *const event_key[] = {"event", NULL}, *const body_key[] = {"body", NULL};

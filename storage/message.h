@@ -69,6 +69,15 @@ bool tl_message_edit_target(struct tl_slice message, uint64_t *cseq_out);
 /* Packs a kept event anew without the `body` in its event. False if it is damaged or no event. */
 bool tl_message_strip_event(struct tl_pack *pack, struct tl_slice message);
 
+/* Packs what is left of a kept message that has expired: its time, and `gone`. False if it is damaged. */
+bool tl_message_expire(struct tl_pack *pack, struct tl_slice message);
+
+/* Whether a kept message is an event, which is not counted as a message. */
+bool tl_message_is_event(struct tl_slice message);
+
+/* The custom order key of a kept message, 0 if it has none. */
+uint64_t tl_message_order(struct tl_slice message);
+
 /* A string of a kept message, empty if there is none of that key. */
 struct tl_slice tl_message_str(struct tl_slice message, const char *key);
 

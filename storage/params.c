@@ -138,8 +138,9 @@ static enum tl_err parse_text(const struct tl_param *param, struct tl_reader *re
 	case TL_PARAM_CHOICE:
 		return parse_choice(param, arg, why);
 	case TL_PARAM_DURATION:
-		return arg->bytes.len <= DURATION_MAX && tl_duration_parse(arg->bytes, &arg->uint) ? TL_OK
-		                                                 : wrong(why, param, "must be a duration such as \"90d\"");
+		if (arg->bytes.len > DURATION_MAX || !tl_duration_parse(arg->bytes, &arg->uint))
+			return wrong(why, param, "must be a duration such as \"90d\"");
+		return arg->uint == 0 || arg->uint >= param->min ? TL_OK : wrong(why, param, "is too short");
 	default:
 		if (arg->bytes.len < param->min || arg->bytes.len > param->max || has_control(arg->bytes))
 			return tl_fail(why, TL_BAD_REQUEST,

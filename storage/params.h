@@ -20,7 +20,7 @@ enum tl_param_type {
 	TL_PARAM_UID,      /* a user's id */
 	TL_PARAM_UIDS,     /* an array of at most max user ids */
 	TL_PARAM_CHOICE,   /* one of `choices` */
-	TL_PARAM_DURATION, /* a string such as "90d" */
+	TL_PARAM_DURATION, /* a string such as "90d": "0", or at least min ms */
 };
 
 struct tl_param {

@@ -136,12 +136,11 @@ static enum tl_err take_in(struct intake *intake)
 {
 	struct tl_inbox *inbox = &intake->inbox;
 	struct tl_cursor cursor;
-	uint64_t *pulled = tl_arena_alloc(&intake->txn->arena, (inbox->count + 1) * sizeof *pulled);
-	enum tl_err err = pulled ? TL_OK : TL_NO_MEMORY;
-	for (size_t i = 0; i < inbox->count && err == TL_OK; i++) {
-		pulled[i] = inbox->backlogs[i].record.pulled;
+	enum tl_err err = TL_OK;
+	if (inbox->head > inbox->bounds.head)
+		tl_transaction_skip(intake->txn, intake->user, inbox->head);
+	for (size_t i = 0; i < inbox->count && err == TL_OK; i++)
 		err = look_at(intake, i, &cursor);
-	}
 	while (err == TL_OK && inbox->count > 0 && wants_more(intake)) {
 		uint64_t before;
 		size_t i = first_of(intake, &before);
@@ -150,17 +149,18 @@ static enum tl_err take_in(struct intake *intake)
 		err = take_run(intake, i, before);
 	}
 	for (size_t i = 0; i < inbox->count && err == TL_OK; i++)
-		if (inbox->backlogs[i].record.pulled > pulled[i])
+		if (inbox->backlogs[i].record.pulled > inbox->backlogs[i].stored_pulled)
 			err = put_progress(intake, &inbox->backlogs[i]);
 	return err;
 }
 
-static enum tl_err begin(struct intake *intake)
+static enum tl_err begin(struct intake *intake, uint64_t now)
 {
 	struct tl_iter *iter;
 	enum tl_err err = tl_transaction_iter(intake->txn, &iter);
 	if (err == TL_OK)
-		err = tl_inbox_read(intake->txn->database->engine, NULL, iter, intake->user->no, &intake->inbox);
+		err = tl_inbox_read(intake->txn->database->engine, NULL, iter, intake->user->no, intake->txn->limits, now,
+		                    &intake->inbox);
 	if (err != TL_OK)
 		return err;
 	intake->next = tl_arena_alloc(&intake->txn->arena, (intake->inbox.count + 1) * sizeof *intake->next);
@@ -169,10 +169,10 @@ static enum tl_err begin(struct intake *intake)
 	return tl_iter_new(intake->txn->database->engine, NULL, tl_partition(TL_PART_META, 0), true, &intake->iter);
 }
 
-static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, uint64_t upto)
+static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, const struct tl_pull *pull)
 {
-	struct intake intake = {.txn = txn, .user = user, .upto = upto};
-	enum tl_err err = begin(&intake);
+	struct intake intake = {.txn = txn, .user = user, .upto = pull->upto};
+	enum tl_err err = begin(&intake, pull->now);
 	if (err == TL_OK) {
 		user->pulled_in = txn->serial;
 		err = take_in(&intake);
@@ -188,7 +188,7 @@ static enum tl_err apply(struct tl_chore *chore, struct tl_transaction *txn)
 	struct tl_user *user;
 	pull->err = tl_transaction_find_user(txn, pull->user, &user);
 	if (pull->err == TL_OK && user && user->pulled_in != txn->serial)
-		pull->err = pull_for(txn, user, pull->upto);
+		pull->err = pull_for(txn, user, pull);
 	/* What is damaged stays so: whoever waits is told, and everybody else is stored. */
 	return pull->err == TL_CORRUPT ? TL_OK : pull->err;
 }

@@ -69,7 +69,7 @@ bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *recor
 struct tl_inbox_entry {
 	uint64_t conversation_no; /* 0: about no conversation */
 	uint64_t cseq;            /* 0: the event is in `message` and nowhere else */
-	uint64_t ts;              /* ms, of the message: tells when the entry expires */
+	uint64_t ts;              /* ms, of the message, or of the entry before if later: tells when the entry expires */
 	uint64_t position;        /* in the ingest queue; tells on replay that the entry is here already */
 	struct tl_slice message;  /* with cseq 0: as kept in a store timeline */
 };

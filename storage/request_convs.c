@@ -6,10 +6,10 @@
  *
  * A cursor is the last place of the page before: "<ts>.<conversation number>".
  */
+#include "expiry.h"
 #include "msgpack_reader.h"
 #include "ordered_int.h"
 #include "requests.h"
-#include "timeline.h"
 #include "visibility.h"
 
 #include <inttypes.h>
@@ -35,6 +35,8 @@ struct listing {
 	struct tl_engine *engine;
 	struct tl_snapshot *snapshot;
 	struct tl_iter *iter;
+	const struct tl_limits *limits;
+	uint64_t now; /* ms */
 	struct tl_slice user;
 	uint64_t user_no;
 	struct activity *all;
@@ -48,14 +50,15 @@ static void listing_fini(struct listing *l)
 	tl_snapshot_free(l->snapshot);
 }
 
-static enum tl_err listing_init(struct listing *l, struct tl_engine *engine, struct tl_slice user)
+static enum tl_err listing_init(struct listing *l, const struct tl_reading *reading, const struct tl_call *call)
 {
-	*l = (struct listing){.engine = engine, .user = user};
+	struct tl_engine *engine = reading->database->engine;
+	*l = (struct listing){.engine = engine, .limits = reading->limits, .now = call->now, .user = call->user};
 	enum tl_err err = tl_snapshot_new(engine, &l->snapshot);
 	if (err == TL_OK)
 		err = tl_iter_new(engine, l->snapshot, tl_partition(TL_PART_META, 0), true, &l->iter);
 	if (err == TL_OK)
-		err = tl_user_no(engine, l->snapshot, user, &l->user_no);
+		err = tl_user_no(engine, l->snapshot, l->user, &l->user_no);
 	if (err != TL_OK)
 		listing_fini(l);
 	return err;
@@ -192,6 +195,7 @@ static enum tl_err pack_last(struct tl_pack *out, const struct tl_visibility *v,
 static enum tl_err pack_head(struct tl_pack *out, const struct tl_visibility *v, uint32_t *pairs)
 {
 	struct tl_store_record record;
+	uint64_t unread = 0;
 	char *bytes;
 	size_t len;
 	enum tl_err err = tl_timeline_get(v->engine, v->snapshot, tl_partition(TL_PART_STORE, v->conversation_no),
@@ -203,11 +207,13 @@ static enum tl_err pack_head(struct tl_pack *out, const struct tl_visibility *v,
 		free(bytes);
 		return TL_CORRUPT;
 	}
+	err = there ? tl_store_unread(v->engine, v->snapshot, v->conversation_no, v->conversation_floor, record.running,
+	                              &v->member, &unread)
+	            : TL_OK;
 	tl_pack_cstr(out, "unread");
-	tl_pack_uint(out, there ? record.running - v->member.seen_running : 0);
+	tl_pack_uint(out, unread);
 	++*pairs;
-	err = TL_OK;
-	if (there && tl_visible(v, v->last)) {
+	if (err == TL_OK && there && tl_visible(v, v->last)) {
 		tl_pack_cstr(out, "last");
 		err = pack_last(out, v, tl_slice(bytes, len));
 		++*pairs;
@@ -253,7 +259,7 @@ static enum tl_err add(struct tl_pack *out, const struct listing *l, uint64_t no
 	enum tl_err err = tl_conversation_read(l->engine, l->snapshot, no, &record, &bytes);
 	if (err != TL_OK)
 		return err;
-	err = tl_visibility_open(l->engine, l->snapshot, record.cid, l->user, &v);
+	err = tl_visibility_open(l->engine, l->snapshot, l->limits, l->now, record.cid, l->user, &v);
 	free(bytes);
 	if (err != TL_OK)
 		return err;
@@ -298,7 +304,7 @@ static enum tl_err answer_page(struct listing *l, const struct tl_call *call, st
 enum tl_err tl_convs(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
 	struct listing l;
-	enum tl_err err = listing_init(&l, reading->database->engine, call->user);
+	enum tl_err err = listing_init(&l, reading, call);
 	if (err == TL_NOT_FOUND) {
 		tl_pack_cstr(&answer->fields, "convs");
 		tl_pack_array(&answer->fields, 0);

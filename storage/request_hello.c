@@ -18,6 +18,10 @@ static void answer_limits(struct tl_answer *answer, const struct tl_limits *limi
 		{"recall_window_ms", limits->recall_window_ms},
 		{"edit_window_ms", limits->edit_window_ms},
 		{"write_fanout_max", limits->write_fanout_max},
+		{"inbox_ttl_ms", limits->inbox_ttl_ms},
+		{"inbox_max", limits->inbox_max},
+		{"retention_ms", limits->retention_ms},
+		{"device_ttl_ms", limits->device_ttl_ms},
 		{"max_members", limits->max_members},
 		{"max_conversations", limits->max_conversations},
 		{"message_rate", limits->message_rate},
@@ -44,14 +48,14 @@ static void answer_limits(struct tl_answer *answer, const struct tl_limits *limi
 enum tl_err tl_hello(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
 	struct tl_inbox inbox;
-	enum tl_err err = tl_inbox_of(reading->database->engine, call->user, &inbox);
+	enum tl_err err = tl_inbox_of(reading->database->engine, reading->limits, call->now, call->user, &inbox);
 	if (err != TL_OK)
 		return err;
 	tl_answer_str(answer, "user", call->user);
 	tl_answer_str(answer, "device", call->device);
 	tl_answer_str(answer, "epoch", tl_slice_str(reading->database->epoch));
 	tl_answer_uint(answer, "latest", inbox.latest);
-	tl_answer_uint(answer, "floor", inbox.bounds.floor);
+	tl_answer_uint(answer, "floor", inbox.floor);
 	tl_answer_str(answer, "server", tl_slice_str(reading->limits->server));
 	answer_limits(answer, reading->limits);
 	tl_inbox_free(&inbox);

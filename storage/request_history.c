@@ -323,7 +323,8 @@ enum tl_err tl_history(const struct tl_reading *reading, const struct tl_call *c
 	enum tl_err err = tl_snapshot_new(reading->database->engine, &snapshot);
 	if (err != TL_OK)
 		return err;
-	err = tl_visibility_open(reading->database->engine, snapshot, call->args[ARG_CONV].bytes, call->user, &visibility);
+	err = tl_visibility_open(reading->database->engine, snapshot, reading->limits, call->now,
+	                         call->args[ARG_CONV].bytes, call->user, &visibility);
 	if (err == TL_OK) {
 		err = answer_page(&visibility, call, answer);
 		tl_visibility_close(&visibility);
@@ -366,7 +367,8 @@ enum tl_err tl_get(const struct tl_reading *reading, const struct tl_call *call,
 	enum tl_err err = tl_snapshot_new(reading->database->engine, &snapshot);
 	if (err != TL_OK)
 		return err;
-	err = tl_visibility_open(reading->database->engine, snapshot, call->args[GET_CONV].bytes, call->user, &visibility);
+	err = tl_visibility_open(reading->database->engine, snapshot, reading->limits, call->now,
+	                         call->args[GET_CONV].bytes, call->user, &visibility);
 	if (err == TL_OK) {
 		err = answer_message(&visibility, call->args[GET_CSEQ].uint, answer);
 		tl_visibility_close(&visibility);

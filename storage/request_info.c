@@ -47,7 +47,7 @@ static enum tl_err answer_member(const struct tl_reading *reading, const struct 
 	enum tl_err err = tl_snapshot_new(engine, &snapshot);
 	if (err != TL_OK)
 		return err;
-	err = tl_visibility_open(engine, snapshot, call->args[0].bytes, call->user, &v);
+	err = tl_visibility_open(engine, snapshot, reading->limits, call->now, call->args[0].bytes, call->user, &v);
 	if (err == TL_OK) {
 		err = v.present ? function(&v, call, answer) : TL_NOT_MEMBER;
 		tl_visibility_close(&v);

@@ -43,7 +43,7 @@ static enum tl_err find_target(struct tl_transaction *txn, const struct tl_call 
 	if (err == TL_OK && !target->actor.member)
 		return TL_NOT_MEMBER;
 	if (err == TL_OK)
-		err = tl_visibility_open(txn->database->engine, NULL, cid, call->user, &visibility);
+		err = tl_visibility_open(txn->database->engine, NULL, txn->limits, call->now, cid, call->user, &visibility);
 	if (err != TL_OK)
 		return err;
 	bool visible = tl_visible(&visibility, cseq);

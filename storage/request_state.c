@@ -2,8 +2,8 @@
  * do, by an event in the user's own inbox. What changes nothing makes no event. */
 #include "actor.h"
 #include "event.h"
+#include "expiry.h"
 #include "msgpack_reader.h"
-#include "timeline.h"
 #include "visibility.h"
 
 /* A member, of a direct chat too. */
@@ -19,23 +19,41 @@ static enum tl_err require_member(struct tl_transaction *txn, const struct tl_ca
 static enum tl_err running_at(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t cseq,
                               uint64_t *running_out)
 {
-	struct tl_cursor cursor;
-	struct tl_store_record record;
-	struct tl_iter *iter;
+	struct tl_engine *engine = txn->database->engine;
+	uint64_t floor;
 	*running_out = conversation->running;
 	if (cseq >= conversation->head)
 		return TL_OK;
+	enum tl_err err = tl_timeline_floor(engine, NULL, tl_partition(TL_PART_STORE, conversation->no), &floor);
+	if (err == TL_OK)
+		err = tl_store_running(engine, NULL, conversation->no, cseq > floor ? cseq : floor, running_out);
+	if (err == TL_NOT_FOUND)
+		return tl_batch_count(txn->batch) > 0 ? TL_CONFLICT : TL_CORRUPT;
+	return err;
+}
+
+/* How many messages the member has not seen, of those that have not expired. What is in the batch at hand has not. */
+static enum tl_err count_unread(struct tl_transaction *txn, const struct tl_call *call, const struct tl_actor *actor,
+                                uint64_t *unread_out)
+{
+	const struct tl_conversation *conversation = actor->conversation;
+	struct tl_engine *engine = txn->database->engine;
+	struct tl_bounds bounds;
+	struct tl_iter *iter;
+	uint64_t floor;
+	*unread_out = 0;
+	if (actor->member->record.seen >= conversation->head)
+		return TL_OK;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
-	if (err != TL_OK)
-		return err;
-	if (!tl_cursor_seek(&cursor, iter, tl_partition(TL_PART_STORE, conversation->no), cseq)) {
-		err = tl_iter_error(iter);
-		return err == TL_OK && tl_batch_count(txn->batch) > 0 ? TL_CONFLICT : err;
-	}
-	if (!tl_store_record_unpack(cursor.entry, &record))
-		return TL_CORRUPT;
-	*running_out = cursor.seq == cseq ? record.running : record.running - 1;
-	return TL_OK;
+	if (err == TL_OK)
+		err = tl_timeline_bounds(engine, NULL, iter, tl_partition(TL_PART_STORE, conversation->no), &bounds, NULL,
+		                         NULL);
+	if (err == TL_OK)
+		err = tl_store_floor(engine, NULL, conversation->no, &bounds,
+		                     tl_retention_ms(&conversation->record, txn->limits), call->now, &floor);
+	return err == TL_OK ? tl_store_unread(engine, NULL, conversation->no, floor, conversation->running,
+	                                      &actor->member->record, unread_out)
+	                    : err;
 }
 
 /* Nothing up to cseq counts as unread any more. */
@@ -80,7 +98,7 @@ static enum tl_err move_read(struct tl_transaction *txn, const struct tl_call *c
 
 enum tl_err tl_read(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
 {
-	uint64_t cseq = call->args[READ_CSEQ].uint;
+	uint64_t cseq = call->args[READ_CSEQ].uint, unread;
 	struct tl_actor actor;
 	enum tl_err err = require_member(txn, call, call->args[READ_CONV].bytes, &actor);
 	if (err != TL_OK)
@@ -90,7 +108,9 @@ enum tl_err tl_read(struct tl_transaction *txn, const struct tl_call *call, stru
 	if (cseq > actor.member->record.read)
 		err = move_read(txn, call, &actor, cseq);
 	if (err == TL_OK)
-		tl_answer_uint(answer, "unread", actor.conversation->running - actor.member->record.seen_running);
+		err = count_unread(txn, call, &actor, &unread);
+	if (err == TL_OK)
+		tl_answer_uint(answer, "unread", unread);
 	return err;
 }
 

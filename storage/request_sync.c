@@ -5,6 +5,7 @@
 #include "requests.h"
 
 #include "backlog.h"
+#include "expiry.h"
 #include "visibility.h"
 
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct page {
 	struct tl_snapshot *snapshot;
 	struct tl_iter *inbox_iter, *store_iter;
 	const struct tl_call *call;
+	const struct tl_limits *limits;
 	struct tl_answer *answer;
 	struct tl_pack *out; /* the answer's fields */
 	uint64_t limit;
@@ -36,6 +38,8 @@ struct page {
 	bool there; /* the cursor is at an entry */
 	struct tl_conversation_record conversation;
 	char *conversation_bytes;
+	uint64_t retention_ms;
+	uint64_t floor; /* of the store timeline, as stored */
 	uint64_t user_no;
 	uint64_t cleared;  /* what the user has deleted in this conversation: all up to here … */
 	bool deleted_some; /* … and perhaps single entries */
@@ -49,13 +53,15 @@ static void page_fini(struct page *page)
 	tl_snapshot_free(page->snapshot);
 }
 
-static enum tl_err page_init(struct page *page, struct tl_engine *engine, const struct tl_call *call,
+static enum tl_err page_init(struct page *page, const struct tl_reading *reading, const struct tl_call *call,
                              struct tl_answer *answer)
 {
+	struct tl_engine *engine = reading->database->engine;
 	const struct tl_partition nowhere = tl_partition(TL_PART_META, 0);
 	const struct tl_arg *limit = &call->args[ARG_LIMIT];
 	*page = (struct page){.engine = engine,
 	                      .call = call,
+	                      .limits = reading->limits,
 	                      .answer = answer,
 	                      .out = &answer->fields,
 	                      .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT};
@@ -93,16 +99,22 @@ static enum tl_err change_conversation(struct page *page, uint64_t no)
 	enum tl_err err =
 		tl_conversation_read(page->engine, page->snapshot, no, &page->conversation, &page->conversation_bytes);
 	if (err == TL_OK)
-		err = read_deletions(page, no);
+		err = tl_timeline_floor(page->engine, page->snapshot, tl_partition(TL_PART_STORE, no), &page->floor);
 	if (err == TL_OK)
-		page->conversation_no = no;
-	return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+		err = read_deletions(page, no);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+	page->conversation_no = no;
+	page->retention_ms = tl_retention_ms(&page->conversation, page->limits);
+	return TL_OK;
 }
 
-/* Moves the store's cursor to the message. TL_NOT_FOUND if it is not there any more. */
+/* Moves the store's cursor to the message. TL_NOT_FOUND if it has expired. */
 static enum tl_err find_message(struct page *page, const struct tl_inbox_entry *entry,
                                 struct tl_store_record *record_out)
 {
+	if (entry->cseq <= page->floor)
+		return TL_NOT_FOUND;
 	if (page->there && page->store.seq + 1 == entry->cseq)
 		page->there = tl_cursor_next(&page->store);
 	else if (!page->there || page->store.seq != entry->cseq)
@@ -112,7 +124,12 @@ static enum tl_err find_message(struct page *page, const struct tl_inbox_entry *
 		enum tl_err err = tl_iter_error(page->store_iter);
 		return err == TL_OK ? TL_NOT_FOUND : err;
 	}
-	return tl_store_record_unpack(page->store.entry, record_out) ? TL_OK : TL_CORRUPT;
+	if (!tl_store_record_unpack(page->store.entry, record_out))
+		return TL_CORRUPT;
+	uint64_t ts = tl_message_ts(record_out->message), now = page->call->now;
+	/* An inbox's entries expire in order; one that came in late is expired by itself (backlog.h B2). */
+	bool expired = tl_expired(ts, page->retention_ms, now) || tl_expired(ts, page->limits->inbox_ttl_ms, now);
+	return expired ? TL_NOT_FOUND : TL_OK;
 }
 
 static enum tl_err is_deleted(const struct page *page, const struct tl_inbox_entry *entry, bool *deleted_out)
@@ -129,8 +146,8 @@ static enum tl_err show_edit(struct page *page, uint64_t seq, const struct tl_in
                              struct tl_slice message)
 {
 	struct tl_visibility visibility;
-	enum tl_err err = tl_visibility_open_dissolved(page->engine, page->snapshot, page->conversation.cid,
-	                                               page->call->user, &visibility);
+	enum tl_err err = tl_visibility_open_dissolved(page->engine, page->snapshot, page->limits, page->call->now,
+	                                               page->conversation.cid, page->call->user, &visibility);
 	if (err != TL_OK)
 		return err == TL_NOT_MEMBER ? TL_CORRUPT : err; /* whoever got the entry was a member */
 	err = tl_visibility_show(&visibility, seq, entry->cseq, message, page->out);
@@ -233,8 +250,6 @@ static enum tl_err position(const struct tl_reading *reading, const struct tl_ca
 		*after_out = floor;
 		return TL_OK;
 	}
-	if (err == TL_OK && *after_out < floor)
-		*after_out = floor;
 	return err;
 }
 
@@ -243,7 +258,7 @@ static void answer_position(const struct tl_reading *reading, struct tl_answer *
 {
 	tl_answer_uint(answer, "next", next);
 	tl_answer_uint(answer, "latest", inbox->latest);
-	tl_answer_uint(answer, "floor", inbox->bounds.floor);
+	tl_answer_uint(answer, "floor", inbox->floor);
 	tl_answer_bool(answer, "more", next < inbox->latest);
 	tl_answer_str(answer, "epoch", tl_slice_str(reading->database->epoch));
 }
@@ -254,7 +269,7 @@ static void answer_nothing(const struct tl_reading *reading, struct tl_answer *a
 	tl_pack_cstr(&answer->fields, "messages");
 	tl_pack_array(&answer->fields, 0);
 	answer->field_count++;
-	answer_position(reading, answer, inbox, inbox->bounds.floor);
+	answer_position(reading, answer, inbox, inbox->floor);
 	if (reset)
 		tl_answer_bool(answer, "reset", true);
 }
@@ -270,7 +285,7 @@ static bool is_missing(const struct page *page, const struct tl_inbox *inbox, ui
 static enum tl_err answer_page(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer,
                                struct page *page, uint64_t user_no, const struct tl_inbox *inbox)
 {
-	uint64_t after, floor = inbox->bounds.floor;
+	uint64_t after, floor = inbox->floor;
 	enum tl_err err = position(reading, call, user_no, floor, &after);
 	if (err != TL_OK)
 		return err;
@@ -305,10 +320,10 @@ enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call
 		return TL_OK;
 	}
 	if (err == TL_OK)
-		err = page_init(&page, reading->database->engine, call, answer);
+		err = page_init(&page, reading, call, answer);
 	if (err != TL_OK)
 		return err;
-	err = tl_inbox_read(page.engine, page.snapshot, page.inbox_iter, user_no, &inbox);
+	err = tl_inbox_read(page.engine, page.snapshot, page.inbox_iter, user_no, reading->limits, call->now, &inbox);
 	if (err == TL_OK) {
 		err = answer_page(reading, call, answer, &page, user_no, &inbox);
 		tl_inbox_free(&inbox);

@@ -19,6 +19,7 @@ enum {
 	TL_PAGE_BYTES = 256 * 1024,     /* and bytes, if there is more than one message */
 	TL_REQUEST_PARAMS_MAX = 16,     /* arguments of a request at most */
 	TL_NAME_MAX = 256,              /* bytes of a conversation's name */
+	TL_RETENTION_MIN_MS = 1000,     /* of a conversation, unless it is for ever */
 	TL_REQUEST_MAX_BYTES = 65536,   /* a request's payload, but for a body */
 	TL_REQUEST_MAX_DEPTH = 8,       /* how deep a request may be nested */
 };

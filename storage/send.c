@@ -1,7 +1,6 @@
 #include "send.h"
 
 #include "id.h"
-#include "msgpack_reader.h"
 
 enum tl_err tl_send_allowed(const struct tl_conversation_record *record, const struct tl_member_record *member,
                             struct tl_slice user)
@@ -115,14 +114,6 @@ static struct tl_slice message_id(struct tl_slice message)
 	return tl_message_str(message, "id");
 }
 
-/* The message's order key, 0 if it has none. */
-static uint64_t message_order(struct tl_slice message)
-{
-	struct tl_reader value;
-	uint64_t order;
-	return tl_msgpack_find(message, "order", &value) && tl_reader_uint(&value, &order) ? order : 0;
-}
-
 static enum tl_err tell(struct tl_transaction *txn, const struct tl_ingest_record *record, struct tl_slice cid,
                         enum tl_err result, const struct tl_dedup_record *stored, bool dup)
 {
@@ -183,7 +174,7 @@ enum tl_err tl_send_apply(struct tl_transaction *txn, const struct tl_ingest_rec
 
 	enum tl_err err = resolve(txn, cid, record->user, &place);
 	if (err == TL_OK && place.conversation->record.order == TL_ORDER_CUSTOM)
-		err = (order = message_order(record->payload)) > 0 ? TL_OK : TL_BAD_REQUEST;
+		err = (order = tl_message_order(record->payload)) > 0 ? TL_OK : TL_BAD_REQUEST;
 	if (tl_err_is_refusal(err))
 		return tell(txn, record, cid, err, NULL, false);
 	if (err != TL_OK)

@@ -297,9 +297,9 @@ static void stop_waiting(struct tl_pull *pull)
 	pthread_mutex_unlock(&waiting->lock);
 }
 
-static enum tl_err fill_up(struct tl_store *store, struct tl_slice user, uint64_t upto)
+static enum tl_err fill_up(struct tl_store *store, struct tl_slice user, uint64_t upto, uint64_t now)
 {
-	struct waiting waiting = {.pull = {.user = user, .upto = upto, .ready = stop_waiting}};
+	struct waiting waiting = {.pull = {.user = user, .upto = upto, .now = now, .ready = stop_waiting}};
 	pthread_mutex_init(&waiting.lock, NULL);
 	pthread_cond_init(&waiting.changed, NULL);
 	submit_pull(store, &waiting.pull);
@@ -327,7 +327,7 @@ enum tl_err tl_store_read(struct tl_store *store, const struct tl_request *reque
 	const struct tl_reading from = reading(store);
 	enum tl_err err = tl_request_read(request, &from, call, answer);
 	while (err == TL_AGAIN)
-		if ((err = fill_up(store, call.user, answer->pull_upto)) == TL_OK)
+		if ((err = fill_up(store, call.user, answer->pull_upto, call.now)) == TL_OK)
 			err = tl_request_read(request, &from, call, answer);
 	return err;
 }
@@ -343,13 +343,14 @@ enum tl_err tl_store_try_read(struct tl_store *store, const struct tl_request *r
 		return err;
 	pull->user = call.user;
 	pull->upto = answer->pull_upto;
+	pull->now = call.now;
 	submit_pull(store, pull);
 	return TL_AGAIN;
 }
 
-enum tl_err tl_store_inbox(struct tl_store *store, struct tl_slice user, struct tl_inbox *inbox_out)
+enum tl_err tl_store_inbox(struct tl_store *store, struct tl_slice user, uint64_t now, struct tl_inbox *inbox_out)
 {
-	return tl_inbox_of(store->database.engine, user, inbox_out);
+	return tl_inbox_of(store->database.engine, &store->options.limits, now, user, inbox_out);
 }
 
 const char *tl_store_epoch(const struct tl_store *store)

@@ -80,8 +80,9 @@ TL_MUST_USE enum tl_err tl_store_read(struct tl_store *store, const struct tl_re
 TL_MUST_USE enum tl_err tl_store_try_read(struct tl_store *store, const struct tl_request *request, struct tl_call call,
                                           struct tl_answer *answer, struct tl_pull *pull);
 
-/* A user's inbox, with what has yet to enter it; to be freed with tl_inbox_free. */
-TL_MUST_USE enum tl_err tl_store_inbox(struct tl_store *store, struct tl_slice user, struct tl_inbox *inbox_out);
+/* A user's inbox as of `now`, ms, with what has yet to enter it; to be freed with tl_inbox_free. */
+TL_MUST_USE enum tl_err tl_store_inbox(struct tl_store *store, struct tl_slice user, uint64_t now,
+                                       struct tl_inbox *inbox_out);
 
 /* The name of this life of the data directory. */
 const char *tl_store_epoch(const struct tl_store *store);

@@ -17,6 +17,10 @@ struct tl_limits {
 	uint64_t message_rate;  /* of a user, a second; 0: no limit … */
 	uint64_t message_burst; /* … and how many at once */
 	uint64_t request_rate, request_burst; /* likewise for requests */
+	uint64_t inbox_ttl_ms;      /* how long an inbox entry lives; 0: for ever */
+	uint64_t inbox_max;         /* entries of an inbox; 0: any number */
+	uint64_t retention_ms;      /* how long messages live where the conversation does not say; 0: for ever */
+	uint64_t device_ttl_ms;     /* how long an absent device's checkpoint lives; 0: for ever */
 };
 
 #endif

@@ -1,6 +1,7 @@
 #include "timeline.h"
 
 #include "msgpack_reader.h"
+#include "msgpack_writer.h"
 #include "ordered_int.h"
 
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static bool seq_of(struct tl_slice key, uint64_t *seq_out)
 	return tl_ordered_int_read(key.ptr, key.len, seq_out);
 }
 
-static enum tl_err read_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+enum tl_err tl_timeline_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                               struct tl_partition timeline, uint64_t *floor_out)
 {
 	char *value;
@@ -84,7 +85,7 @@ enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapsho
 		return err;
 	err = read_head(iter ? iter : made, &bounds.head, last_out ? &last : NULL, &last_len);
 	if (err == TL_OK)
-		err = read_floor(engine, snapshot, timeline, &bounds.floor);
+		err = tl_timeline_floor(engine, snapshot, timeline, &bounds.floor);
 	tl_iter_free(made);
 	if (err != TL_OK) {
 		free(last);
@@ -98,6 +99,17 @@ enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapsho
 		*last_len_out = last_len;
 	}
 	return TL_OK;
+}
+
+void tl_timeline_put_floor(struct tl_batch *batch, struct tl_partition timeline, uint64_t floor)
+{
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_pack_uint(&pack, floor);
+	if (pack.failed)
+		tl_batch_fail(batch);
+	tl_batch_put(batch, timeline, floor_key, tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
 }
 
 void tl_timeline_put(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry)

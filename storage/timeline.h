@@ -7,7 +7,8 @@
  * all of them, its floor once something has been dropped.
  *
  *   (T1) Sequence numbers start at 1; append uses head + 1, so there is no gap above the floor.
- *   (T2) head never decreases: with every entry dropped it is the floor.
+ *   (T2) head never decreases. The last entry stays on disk even where the floor has reached it: it says where the
+ *        timeline ends, at once. Nobody is shown it any more.
  *   (T3) Reads never look below the floor, where deleted keys would make them slow.
  *
  * A timeline has one writer at a time, who caches its bounds; any thread may read.
@@ -28,6 +29,13 @@ struct tl_bounds {
 TL_MUST_USE enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                            struct tl_iter *iter, struct tl_partition timeline,
                                            struct tl_bounds *bounds_out, char **last_out, size_t *last_len_out);
+
+/* Reads the floor alone: one get. */
+TL_MUST_USE enum tl_err tl_timeline_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                          struct tl_partition timeline, uint64_t *floor_out);
+
+/* Puts the floor into the batch. It may only rise. */
+void tl_timeline_put_floor(struct tl_batch *batch, struct tl_partition timeline, uint64_t floor);
 
 /* Puts the entry `seq` into the batch: head + 1 to append, a present one to replace it. */
 void tl_timeline_put(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry);

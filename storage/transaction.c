@@ -360,17 +360,31 @@ static void put_store(struct tl_transaction *txn, struct tl_conversation *conver
 	put_order(txn, conversation, append->order);
 }
 
-/* Room for what is told has been made before. */
-static void put_inbox(struct tl_transaction *txn, struct tl_user *user, struct tl_slice entry, uint32_t delivery,
-                      bool quiet)
+/* Puts a packed entry of that time. Room for what is told has been made before. */
+static void put_inbox(struct tl_transaction *txn, struct tl_user *user, struct tl_slice entry, uint64_t ts,
+                      uint32_t delivery, bool quiet)
 {
 	if (txn->replaying && user->position >= txn->position)
 		return;
 	user->inbox_head++;
 	user->position = txn->position;
+	user->inbox_ts = ts;
 	tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head, entry);
 	txn->appends[txn->append_count++] = (struct tl_inbox_append){
 		.uid = tl_slice(user->uid, user->uid_len), .seq = user->inbox_head, .delivery = delivery, .quiet = quiet};
+}
+
+/* Puts an entry into an inbox whose last one has a later time: it takes that time, so that times never decrease. */
+static void put_inbox_late(struct tl_transaction *txn, struct tl_user *user, struct tl_inbox_entry entry,
+                           uint32_t delivery, bool quiet)
+{
+	struct tl_pack pack;
+	entry.ts = user->inbox_ts;
+	tl_pack_init(&pack);
+	tl_inbox_entry_pack(&pack, &entry);
+	tl_pack_check(&pack, txn->batch);
+	put_inbox(txn, user, tl_pack_bytes(&pack), entry.ts, delivery, quiet);
+	tl_pack_fini(&pack);
 }
 
 /* The same reference goes to every member; on read, to none. */
@@ -382,9 +396,15 @@ static void put_inboxes(struct tl_transaction *txn, const struct tl_conversation
 	tl_pack_clear(&txn->pack);
 	tl_inbox_entry_pack(&txn->pack, entry);
 	tl_pack_check(&txn->pack, txn->batch);
-	for (size_t i = 0; i < conversation->member_count; i++)
-		if (users[i])
-			put_inbox(txn, users[i], tl_pack_bytes(&txn->pack), delivery, conversation->members[i].record.mute);
+	for (size_t i = 0; i < conversation->member_count; i++) {
+		bool quiet = conversation->members[i].record.mute;
+		if (!users[i])
+			continue;
+		if (users[i]->inbox_ts > entry->ts)
+			put_inbox_late(txn, users[i], *entry, delivery, quiet);
+		else
+			put_inbox(txn, users[i], tl_pack_bytes(&txn->pack), entry->ts, delivery, quiet);
+	}
 }
 
 static enum tl_err room_to_tell(struct tl_transaction *txn, size_t members)
@@ -471,7 +491,7 @@ enum tl_err tl_transaction_append_private(struct tl_transaction *txn, struct tl_
 	if (err != TL_OK)
 		return err;
 	struct tl_inbox_entry entry = {.conversation_no = conversation ? conversation->no : 0,
-	                               .ts = tl_message_ts(kept),
+	                               .ts = tl_message_ts(kept) > user->inbox_ts ? tl_message_ts(kept) : user->inbox_ts,
 	                               .position = txn->position,
 	                               .message = kept};
 	tl_pack_clear(&txn->pack);
@@ -479,22 +499,32 @@ enum tl_err tl_transaction_append_private(struct tl_transaction *txn, struct tl_
 	if (txn->pack.failed)
 		return TL_NO_MEMORY;
 	const struct tl_delivery delivery = {.cid = cid, .message = kept};
-	put_inbox(txn, user, tl_pack_bytes(&txn->pack), tell_delivery(txn, &delivery), false);
+	put_inbox(txn, user, tl_pack_bytes(&txn->pack), entry.ts, tell_delivery(txn, &delivery), false);
 	return TL_OK;
 }
 
 void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *user, uint64_t conversation_no,
                                   uint64_t cseq, uint64_t ts)
 {
-	const struct tl_inbox_entry entry = {
-		.conversation_no = conversation_no, .cseq = cseq, .ts = ts, .position = txn->position};
+	const struct tl_inbox_entry entry = {.conversation_no = conversation_no,
+	                                     .cseq = cseq,
+	                                     .ts = ts > user->inbox_ts ? ts : user->inbox_ts,
+	                                     .position = txn->position};
 	tl_pack_clear(&txn->pack);
 	tl_inbox_entry_pack(&txn->pack, &entry);
 	tl_pack_check(&txn->pack, txn->batch);
 	user->inbox_head++;
+	user->inbox_ts = entry.ts;
 	user->position = txn->position;
 	tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head, tl_pack_bytes(&txn->pack));
 	txn->pulled_count++;
+}
+
+void tl_transaction_skip(struct tl_transaction *txn, struct tl_user *user, uint64_t head)
+{
+	user->inbox_head = head;
+	user->position = txn->position;
+	tl_timeline_put_floor(txn->batch, tl_partition(TL_PART_INBOX, user->no), head);
 }
 
 static enum tl_err tell_backlog(struct tl_transaction *txn, const struct tl_user *user,

@@ -76,10 +76,12 @@ static enum tl_err load_inbox(struct tl_users *users, struct tl_iter *iter, stru
 	if (err != TL_OK)
 		return err;
 	user->inbox_head = bounds.head;
-	if (last && tl_inbox_entry_unpack(tl_slice(last, last_len), &entry))
+	if (last && tl_inbox_entry_unpack(tl_slice(last, last_len), &entry)) {
 		user->position = entry.position;
-	else if (last)
+		user->inbox_ts = entry.ts;
+	} else if (last) {
 		err = TL_CORRUPT;
+	}
 	free(last);
 	return err;
 }

@@ -11,6 +11,7 @@ struct tl_user {
 	uint64_t no;
 	uint64_t inbox_head; /* sequence number of the last inbox entry */
 	uint64_t position;   /* queue position of that entry */
+	uint64_t inbox_ts;   /* ms: its time */
 	uint64_t pulled_in;  /* serial of the batch in which entries were last taken in (pull.h) */
 	uint64_t groups;          /* how many groups and channels the user is in */
 	uint64_t groups_position; /* queue position of what changed that last */

@@ -1,7 +1,7 @@
 #include "visibility.h"
 
+#include "expiry.h"
 #include "message.h"
-#include "timeline.h"
 
 #include <stdlib.h>
 
@@ -32,9 +32,22 @@ static void set_bounds(struct tl_visibility *v)
 	v->last = v->present ? v->conversation_head : former->count > 0 ? former->periods[former->count - 1].to : 0;
 }
 
-static enum tl_err load(struct tl_visibility *v, struct tl_slice cid, struct tl_slice user, bool dissolved_too)
+/* Where the store timeline ends, and where what has not expired of it begins. */
+static enum tl_err read_bounds(struct tl_visibility *v, const struct tl_limits *limits, uint64_t now)
 {
 	struct tl_bounds bounds;
+	enum tl_err err = tl_timeline_bounds(v->engine, v->snapshot, NULL, tl_partition(TL_PART_STORE, v->conversation_no),
+	                                     &bounds, NULL, NULL);
+	if (err != TL_OK)
+		return err;
+	v->conversation_head = bounds.head;
+	return tl_store_floor(v->engine, v->snapshot, v->conversation_no, &bounds,
+	                      tl_retention_ms(&v->conversation, limits), now, &v->conversation_floor);
+}
+
+static enum tl_err load(struct tl_visibility *v, const struct tl_limits *limits, uint64_t now, struct tl_slice cid,
+                        struct tl_slice user, bool dissolved_too)
+{
 	enum tl_err err = tl_conversation_no(v->engine, v->snapshot, cid, &v->conversation_no);
 	if (err == TL_OK)
 		err = tl_user_no(v->engine, v->snapshot, user, &v->user_no);
@@ -46,38 +59,35 @@ static enum tl_err load(struct tl_visibility *v, struct tl_slice cid, struct tl_
 	if (err == TL_NOT_FOUND || (err == TL_OK && v->conversation.dissolved && !dissolved_too))
 		return TL_NOT_MEMBER;
 	if (err == TL_OK)
-		err = tl_timeline_bounds(v->engine, v->snapshot, NULL, tl_partition(TL_PART_STORE, v->conversation_no),
-		                         &bounds, NULL, NULL);
+		err = read_bounds(v, limits, now);
 	if (err != TL_OK)
 		return err;
-	v->conversation_head = bounds.head;
 	set_bounds(v);
-	if (v->first <= bounds.floor)
-		v->first = bounds.floor + 1;
+	if (v->first <= v->conversation_floor)
+		v->first = v->conversation_floor + 1;
 	return TL_OK;
 }
 
-static enum tl_err open_visibility(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
-                                   struct tl_slice user, bool dissolved_too, struct tl_visibility *visibility_out)
+enum tl_err tl_visibility_open(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                               const struct tl_limits *limits, uint64_t now, struct tl_slice cid, struct tl_slice user,
+                               struct tl_visibility *visibility_out)
 {
 	*visibility_out = (struct tl_visibility){.engine = engine, .snapshot = snapshot};
-	enum tl_err err = load(visibility_out, cid, user, dissolved_too);
+	enum tl_err err = load(visibility_out, limits, now, cid, user, false);
 	if (err != TL_OK)
 		tl_visibility_close(visibility_out);
 	return err;
 }
 
-enum tl_err tl_visibility_open(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
-                               struct tl_slice user, struct tl_visibility *visibility_out)
-{
-	return open_visibility(engine, snapshot, cid, user, false, visibility_out);
-}
-
 enum tl_err tl_visibility_open_dissolved(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                         struct tl_slice cid, struct tl_slice user,
-                                         struct tl_visibility *visibility_out)
+                                         const struct tl_limits *limits, uint64_t now, struct tl_slice cid,
+                                         struct tl_slice user, struct tl_visibility *visibility_out)
 {
-	return open_visibility(engine, snapshot, cid, user, true, visibility_out);
+	*visibility_out = (struct tl_visibility){.engine = engine, .snapshot = snapshot};
+	enum tl_err err = load(visibility_out, limits, now, cid, user, true);
+	if (err != TL_OK)
+		tl_visibility_close(visibility_out);
+	return err;
 }
 
 void tl_visibility_close(struct tl_visibility *visibility)

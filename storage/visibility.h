@@ -1,9 +1,10 @@
-/* What of a conversation a user may see: by joining and leaving, several times over, and by what the user has deleted for
- * himself. Every request that shows messages asks here. Any thread, on one snapshot. */
+/* What of a conversation a user may see: by joining and leaving, several times over, by what the user has deleted for
+ * himself, and by what has expired. Every request that shows messages asks here. Any thread, on one snapshot. */
 #ifndef TL_VISIBILITY_H
 #define TL_VISIBILITY_H
 
 #include "conversations.h"
+#include "store_limits.h"
 
 struct tl_visibility {
 	struct tl_engine *engine;
@@ -17,17 +18,18 @@ struct tl_visibility {
 	struct tl_former_record former; /* what was before the present membership */
 	uint64_t first, last;           /* cseq: nothing outside is visible, but there may be holes inside */
 	uint64_t conversation_head;     /* cseq of the last entry, whoever may see it */
+	uint64_t conversation_floor;    /* cseq of the last entry that has expired */
 };
 
-/* Reads it. TL_NOT_MEMBER where the user is and was no member, or there is no such conversation, or it is dissolved. */
+/* Reads it, as of `now`, ms. TL_NOT_MEMBER where the user is and was no member, or there is no such conversation, or it is dissolved. */
 TL_MUST_USE enum tl_err tl_visibility_open(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                           struct tl_slice cid, struct tl_slice user,
-                                           struct tl_visibility *visibility_out);
+                                           const struct tl_limits *limits, uint64_t now, struct tl_slice cid,
+                                           struct tl_slice user, struct tl_visibility *visibility_out);
 
 /* As tl_visibility_open, also where the conversation is dissolved: what lies in the inboxes stays. */
 TL_MUST_USE enum tl_err tl_visibility_open_dissolved(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                                     struct tl_slice cid, struct tl_slice user,
-                                                     struct tl_visibility *visibility_out);
+                                                     const struct tl_limits *limits, uint64_t now, struct tl_slice cid,
+                                                     struct tl_slice user, struct tl_visibility *visibility_out);
 void tl_visibility_close(struct tl_visibility *visibility);
 
 /* Whether the user may see the place of this entry. */

@@ -1,8 +1,8 @@
 /* One batch in the making: appending, deduplication, what is told; on a real database, without the writer. */
 #include "transaction.h"
 
+#include "expiry.h"
 #include "temp_dir.h"
-#include "timeline.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -150,6 +150,31 @@ static void test_times_never_decrease(void **state)
 	assert_int_equal(ts, 501);
 }
 
+/* An inbox whose last entry has a later time than the message gives the entry that time; the message keeps its own. */
+static void test_inbox_times_never_decrease(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_user *alice;
+	uint64_t ts;
+	append_at(f, 1, false, "a", 500, &ts);
+	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("alice"), &alice), TL_OK);
+	alice->inbox_ts = 900; /* by another conversation */
+	append_at(f, 2, false, "b", 600, &ts);
+	assert_int_equal(ts, 600);
+	commit(f);
+	const uint64_t alice_no = alice->no, expected[][2] = {{500, 900}, {500, 600}};
+	for (uint64_t seq = 1; seq <= 2; seq++)
+		for (uint64_t no = 1; no <= 2; no++) {
+			assert_int_equal(tl_inbox_entry_ts(f->db.engine, NULL, no, seq, &ts), TL_OK);
+			assert_int_equal(ts, expected[no != alice_no][seq - 1]);
+		}
+	forget(f);
+	append_at(f, 3, false, "c", 700, &ts);
+	commit(f);
+	assert_int_equal(tl_inbox_entry_ts(f->db.engine, NULL, alice_no, 3, &ts), TL_OK);
+	assert_int_equal(ts, 900);
+}
+
 static void test_dedup(void **state)
 {
 	struct fixture *f = *state;
@@ -248,7 +273,7 @@ static void test_outcomes_are_copied(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_append), TEST(test_times_never_decrease), TEST(test_dedup), TEST(test_dedup_of_a_later_use),
+		TEST(test_append), TEST(test_times_never_decrease), TEST(test_inbox_times_never_decrease), TEST(test_dedup), TEST(test_dedup_of_a_later_use),
 		TEST(test_replay), TEST(test_replayed_time),        TEST(test_outcomes_are_copied),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

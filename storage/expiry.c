@@ -1,0 +1,174 @@
+#include "expiry.h"
+
+#include "message.h"
+#include "params.h"
+
+#include <stdlib.h>
+
+/* One timeline as of a view, and how its entries tell their time. */
+struct timeline {
+	struct tl_engine *engine;
+	const struct tl_snapshot *snapshot;
+	struct tl_partition partition;
+	bool (*ts_of)(struct tl_slice entry, uint64_t *ts_out);
+};
+
+bool tl_expired(uint64_t ts, uint64_t ttl_ms, uint64_t now)
+{
+	return ttl_ms > 0 && now >= ts && now - ts >= ttl_ms;
+}
+
+uint64_t tl_retention_ms(const struct tl_conversation_record *record, const struct tl_limits *limits)
+{
+	uint64_t retention_ms;
+	if (record->retention.len == 0)
+		return limits->retention_ms;
+	return tl_duration_parse(record->retention, &retention_ms) ? retention_ms : 0;
+}
+
+static bool inbox_ts(struct tl_slice bytes, uint64_t *ts_out)
+{
+	struct tl_inbox_entry entry;
+	if (!tl_inbox_entry_unpack(bytes, &entry))
+		return false;
+	*ts_out = entry.ts;
+	return true;
+}
+
+static bool store_ts(struct tl_slice bytes, uint64_t *ts_out)
+{
+	struct tl_store_record record;
+	if (!tl_store_record_unpack(bytes, &record))
+		return false;
+	*ts_out = tl_message_ts(record.message);
+	return true;
+}
+
+static struct timeline inbox(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no)
+{
+	return (struct timeline){engine, snapshot, tl_partition(TL_PART_INBOX, user_no), inbox_ts};
+}
+
+static struct timeline store(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no)
+{
+	return (struct timeline){engine, snapshot, tl_partition(TL_PART_STORE, conversation_no), store_ts};
+}
+
+static enum tl_err ts_at(const struct timeline *timeline, uint64_t seq, uint64_t *ts_out)
+{
+	char *bytes;
+	size_t len;
+	enum tl_err err = tl_timeline_get(timeline->engine, timeline->snapshot, timeline->partition, seq, &bytes, &len);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+	bool ok = timeline->ts_of(tl_slice(bytes, len), ts_out);
+	free(bytes);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+enum tl_err tl_inbox_entry_ts(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
+                              uint64_t seq, uint64_t *ts_out)
+{
+	const struct timeline timeline = inbox(engine, snapshot, user_no);
+	return ts_at(&timeline, seq, ts_out);
+}
+
+enum tl_err tl_store_entry_ts(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no,
+                              uint64_t seq, uint64_t *ts_out)
+{
+	const struct timeline timeline = store(engine, snapshot, conversation_no);
+	return ts_at(&timeline, seq, ts_out);
+}
+
+/* The last expired entry of (floor, head], or `floor`. Steps that double find an expired and an unexpired one, halving
+ * what is between finds the place: the cost grows with the logarithm of what has expired, not of what is there. */
+static enum tl_err last_expired(const struct timeline *timeline, uint64_t floor, uint64_t head, uint64_t ttl_ms,
+                                uint64_t now, uint64_t *floor_out)
+{
+	uint64_t low = floor, high = head + 1; /* low is expired, or the floor; high is not, or there is none */
+	uint64_t step = 1, ts;
+	bool doubling = true;
+	while (ttl_ms > 0 && high - low > 1) {
+		uint64_t at = doubling && step < high - low ? low + step : low + (high - low) / 2;
+		enum tl_err err = ts_at(timeline, at, &ts);
+		if (err != TL_OK)
+			return err;
+		if (tl_expired(ts, ttl_ms, now)) {
+			low = at;
+			step *= 2;
+		} else {
+			high = at;
+			doubling = false;
+		}
+	}
+	*floor_out = low;
+	return TL_OK;
+}
+
+enum tl_err tl_inbox_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
+                           const struct tl_bounds *bounds, const struct tl_limits *limits, uint64_t now,
+                           uint64_t *floor_out)
+{
+	const struct timeline timeline = inbox(engine, snapshot, user_no);
+	uint64_t floor = bounds->floor;
+	if (limits->inbox_max > 0 && bounds->head > limits->inbox_max && bounds->head - limits->inbox_max > floor)
+		floor = bounds->head - limits->inbox_max;
+	return last_expired(&timeline, floor, bounds->head, limits->inbox_ttl_ms, now, floor_out);
+}
+
+enum tl_err tl_store_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no,
+                           const struct tl_bounds *bounds, uint64_t retention_ms, uint64_t now, uint64_t *floor_out)
+{
+	const struct timeline timeline = store(engine, snapshot, conversation_no);
+	return last_expired(&timeline, bounds->floor, bounds->head, retention_ms, now, floor_out);
+}
+
+/* The running number of an entry, and whether it counts in it itself. */
+static enum tl_err read_running(const struct timeline *timeline, uint64_t cseq, uint64_t *running_out,
+                                bool *counts_out)
+{
+	struct tl_store_record record;
+	char *bytes;
+	size_t len;
+	enum tl_err err = tl_timeline_get(timeline->engine, timeline->snapshot, timeline->partition, cseq, &bytes, &len);
+	if (err != TL_OK)
+		return err;
+	bool ok = tl_store_record_unpack(tl_slice(bytes, len), &record);
+	if (ok) {
+		*running_out = record.running;
+		*counts_out = !tl_message_is_event(record.message);
+	}
+	free(bytes);
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+enum tl_err tl_store_running(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no,
+                             uint64_t cseq, uint64_t *running_out)
+{
+	const struct timeline timeline = store(engine, snapshot, conversation_no);
+	bool counts;
+	enum tl_err err = read_running(&timeline, cseq, running_out, &counts);
+	if (err != TL_NOT_FOUND || cseq == UINT64_MAX)
+		return err;
+	/* The floor's own entry has been dropped: the next one tells what was before it. */
+	err = read_running(&timeline, cseq + 1, running_out, &counts);
+	if (err == TL_OK && counts)
+		--*running_out;
+	return err;
+}
+
+enum tl_err tl_store_unread(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no,
+                            uint64_t floor, uint64_t running, const struct tl_member_record *member,
+                            uint64_t *unread_out)
+{
+	uint64_t from = member->seen_running, at_floor;
+	if (member->seen < floor) {
+		enum tl_err err = tl_store_running(engine, snapshot, conversation_no, floor, &at_floor);
+		if (err != TL_OK)
+			return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+		if (at_floor > from)
+			from = at_floor;
+	}
+	*unread_out = running > from ? running - from : 0;
+	return TL_OK;
+}
