@@ -12,19 +12,20 @@ def row(*outcomes):
 
 
 EVERYONE_IN = row(OK, OK, OK, OK, NM, NM)
+EVERYONE_EVER = row(OK, OK, OK, OK, OK, NM)
 ADMINS = row(OK, OK, NA, NA, NM, NM)
 OWNER = row(OK, NA, NA, NA, NM, NM)
 
 # op, what to ask beside `conv` ({target} is another member, {outsider} nobody), who may
 REQUESTS = (
-    ("history", {}, row(OK, OK, OK, OK, OK, NM)),
-    ("get", {"cseq": 1}, row(OK, OK, OK, OK, OK, NM)),
+    ("history", {}, EVERYONE_EVER),
+    ("get", {"cseq": 1}, EVERYONE_EVER),
     ("info", {}, EVERYONE_IN),
     ("members", {}, EVERYONE_IN),
     ("read", {"cseq": 1}, EVERYONE_IN),
     ("set", {"mute": True}, EVERYONE_IN),
-    ("delete", {"cseqs": [1]}, EVERYONE_IN),
-    ("delete", {"all": True}, EVERYONE_IN),
+    ("delete", {"cseqs": [1]}, EVERYONE_EVER),
+    ("delete", {"all": True}, EVERYONE_EVER),
     ("update", {"name": "New"}, ADMINS),
     ("add", {"users": ["{outsider}"]}, ADMINS),
     ("remove", {"users": ["{target}"]}, ADMINS),
@@ -33,7 +34,7 @@ REQUESTS = (
     ("role", {"user": "{target}", "role": "owner"}, OWNER),
     ("dissolve", {}, OWNER),
     ("join", {}, EVERYONE_IN),
-    ("leave", {}, row(OK, OK, OK, OK, OK, NM)),
+    ("leave", {}, EVERYONE_EVER),
     ("recall", {"cseq": "{target's}"}, ADMINS),
     ("edit", {"cseq": "{target's}", "body": "x"}, row(NA, NA, NA, NA, NM, NM)),
 )
