@@ -225,6 +225,20 @@ class Ownership(TimelineTest):
         self.assertEqual(self.b.ok("info", {"conv": conv})["owner"], self.b.user)
         self.b.ok("dissolve", {"conv": conv})
 
+    def test_of_those_who_came_together_to_the_one_known_longest(self):
+        """Whatever the order in which they are named."""
+        early, late = self.uids("z", "a")
+        for user in (early, late):
+            self.client(user).send_ok(f"user/{self.a.user}", "here I am")
+        for users in ([early, late], [late, early]):
+            for create in (True, False):
+                owner = self.client(self.uid("owner"))
+                conv = self.group(owner, *users if create else ())
+                if not create:
+                    owner.ok("add", {"conv": conv, "users": users})
+                owner.ok("leave", {"conv": conv})
+                self.assertEqual(self.client(early).ok("info", {"conv": conv})["owner"], early)
+
     def test_former_owner_comes_back_as_a_member(self):
         conv = self.group(self.a, self.b.user, join="open")
         self.a.ok("leave", {"conv": conv})
