@@ -302,6 +302,8 @@ static void *run(void *arg)
 		if (tl_ingest_queue_wait(writer->queue, writer->committed, IDLE_MS) ||
 		    tl_checkpoints_pending(writer->checkpoints))
 			step(writer);
+	if (tl_checkpoints_pending(writer->checkpoints))
+		step(writer); /* noted since the last batch, when the stop came while it was being made */
 	return NULL;
 }
 
