@@ -615,8 +615,8 @@ static void add_period(struct tl_former_record *former, uint64_t from, uint64_t 
 	former->periods[former->count++] = (struct tl_period){from, to};
 }
 
-static void put_former(struct tl_batch *batch, const struct tl_conversation *conversation, uint64_t user_no,
-                       const struct tl_former_record *former)
+void tl_conversation_put_former(const struct tl_conversation *conversation, struct tl_batch *batch, uint64_t user_no,
+                                const struct tl_former_record *former)
 {
 	struct member_key key;
 	struct tl_pack pack;
@@ -626,6 +626,11 @@ static void put_former(struct tl_batch *batch, const struct tl_conversation *con
 	tl_batch_put(batch, tl_partition(TL_PART_FORMER, conversation->no), member_key(&key, user_no),
 	             tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
+}
+
+static void delete_member(struct tl_batch *batch, const struct tl_conversation *conversation, uint64_t user_no)
+{
+	struct member_key key;
 	tl_batch_delete(batch, tl_partition(TL_PART_MEMBERS, conversation->no), member_key(&key, user_no));
 	tl_batch_delete(batch, tl_partition(TL_PART_USER_CONVERSATIONS, user_no), member_key(&key, conversation->no));
 }
@@ -641,7 +646,8 @@ static enum tl_err remove_member(struct tl_engine *engine, struct tl_batch *batc
 	former.cleared = member->record.cleared;
 	former.deleted_some = member->record.deleted_some;
 	add_period(&former, member->record.since, last);
-	put_former(batch, conversation, member->user_no, &former);
+	tl_conversation_put_former(conversation, batch, member->user_no, &former);
+	delete_member(batch, conversation, member->user_no);
 	member->gone = true;
 	return TL_OK;
 }

@@ -92,6 +92,10 @@ TL_MUST_USE enum tl_err tl_conversation_change(struct tl_conversation *conversat
 void tl_conversation_put_member(const struct tl_conversation *conversation, struct tl_batch *batch,
                                 const struct tl_member *member);
 
+/* Puts what a former member may still see into the batch. */
+void tl_conversation_put_former(const struct tl_conversation *conversation, struct tl_batch *batch, uint64_t user_no,
+                                const struct tl_former_record *former);
+
 /* Adds users who are no members, each once, from cseq `since` on. What they had deleted in an earlier membership stays
  * deleted. The database is read, so the batch must not hold an earlier leaving. */
 TL_MUST_USE enum tl_err tl_conversations_add(struct tl_conversations *conversations, struct tl_batch *batch,

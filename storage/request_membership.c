@@ -231,7 +231,7 @@ static bool is_senior(const struct tl_member *a, const struct tl_member *b)
 	bool a_admin = a->record.role == TL_ROLE_ADMIN, b_admin = b->record.role == TL_ROLE_ADMIN;
 	if (a_admin != b_admin)
 		return a_admin;
-	return a->record.since < b->record.since; /* of equals the one with the lower number, who comes first */
+	return a->record.since < b->record.since; /* of equals the lower number, known longest, who comes first */
 }
 
 struct succession {

@@ -1,10 +1,8 @@
-/* `read`, `set`, `delete`: what a user does for himself. Nobody else learns of it, but all of the user's devices
- * do, by an event in the user's own inbox. What changes nothing makes no event. */
+/* `read`, `set`: where a member stands. Nobody else learns of it, but all of the user's devices do, by an event in the user's
+ * own inbox. What changes nothing makes no event. */
 #include "actor.h"
 #include "event.h"
 #include "expiry.h"
-#include "msgpack_reader.h"
-#include "visibility.h"
 
 /* A member, of a direct chat too. */
 static enum tl_err require_member(struct tl_transaction *txn, const struct tl_call *call, struct tl_slice cid,
@@ -157,93 +155,4 @@ enum tl_err tl_set(struct tl_transaction *txn, const struct tl_call *call, struc
 		return err;
 	}
 	return tl_event_append_private(&event, txn, actor.user, actor.conversation);
-}
-
-/* --- delete --- */
-
-enum { DELETE_CONV, DELETE_CSEQS, DELETE_ALL };
-enum { CSEQS_MAX = 1000 };
-
-const struct tl_param tl_delete_params[] = {
-	[DELETE_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
-	[DELETE_CSEQS] = {.key = "cseqs", .type = TL_PARAM_UINTS, .max = CSEQS_MAX},
-	[DELETE_ALL] = {.key = "all", .type = TL_PARAM_BOOL},
-	{.key = NULL},
-};
-
-/* Marks those that are there and not deleted yet; *count_out and `kept` say which. */
-static enum tl_err mark_deleted(struct tl_transaction *txn, const struct tl_actor *actor, const struct tl_arg *cseqs,
-                                struct tl_pack *kept, uint32_t *count_out)
-{
-	struct tl_reader reader = tl_reader(cseqs->bytes);
-	uint64_t cseq;
-	*count_out = 0;
-	while (tl_reader_uint(&reader, &cseq)) {
-		struct tl_pair_key key;
-		bool deleted;
-		if (cseq > actor->conversation->head || cseq <= actor->member->record.cleared)
-			continue;
-		enum tl_err err = tl_deleted_by(txn->database->engine, NULL, actor->user->no, actor->conversation->no, cseq,
-		                                &deleted);
-		if (err != TL_OK)
-			return err;
-		if (deleted)
-			continue;
-		tl_batch_put(txn->batch, tl_partition(TL_PART_DELETED, actor->user->no),
-		             tl_pair_key(&key, actor->conversation->no, cseq), tl_slice("", 0));
-		tl_pack_uint(kept, cseq);
-		++*count_out;
-	}
-	return kept->failed ? TL_NO_MEMORY : TL_OK;
-}
-
-static enum tl_err delete_some(struct tl_transaction *txn, const struct tl_call *call, const struct tl_actor *actor)
-{
-	struct tl_event event;
-	struct tl_pack kept;
-	uint32_t count;
-	tl_pack_init(&kept);
-	enum tl_err err = mark_deleted(txn, actor, &call->args[DELETE_CSEQS], &kept, &count);
-	if (err == TL_OK && count > 0) {
-		actor->member->record.deleted_some = true;
-		err = tl_transaction_member_changed(txn, actor->conversation, actor->member);
-		tl_event_begin(&event, call, "delete");
-		tl_event_array(&event, "cseqs", count, tl_pack_bytes(&kept));
-		if (err == TL_OK)
-			err = tl_event_append_private(&event, txn, actor->user, actor->conversation);
-		else
-			tl_event_drop(&event);
-	}
-	tl_pack_fini(&kept);
-	return err;
-}
-
-static enum tl_err delete_all(struct tl_transaction *txn, const struct tl_call *call, const struct tl_actor *actor)
-{
-	struct tl_event event;
-	uint64_t head = actor->conversation->head;
-	if (actor->member->record.cleared == head)
-		return TL_OK;
-	enum tl_err err = has_seen(txn, actor, head);
-	if (err != TL_OK)
-		return err;
-	actor->member->record.cleared = head;
-	if ((err = tl_transaction_member_changed(txn, actor->conversation, actor->member)) != TL_OK)
-		return err;
-	tl_event_begin(&event, call, "delete");
-	tl_event_bool(&event, "all", true);
-	tl_event_uint(&event, "cseq", head);
-	return tl_event_append_private(&event, txn, actor->user, actor->conversation);
-}
-
-enum tl_err tl_delete(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
-{
-	struct tl_actor actor;
-	bool all = call->args[DELETE_ALL].uint != 0;
-	if (all == call->args[DELETE_CSEQS].given)
-		return tl_fail(&answer->why, TL_BAD_REQUEST, "either 'cseqs' or 'all':true must be given");
-	enum tl_err err = require_member(txn, call, call->args[DELETE_CONV].bytes, &actor);
-	if (err != TL_OK)
-		return err;
-	return all ? delete_all(txn, call, &actor) : delete_some(txn, call, &actor);
 }

@@ -125,7 +125,7 @@ TL_CHANGE(add);
 TL_CHANGE(remove);
 TL_CHANGE(read);      /* request_state.c */
 TL_CHANGE(set);
-TL_CHANGE(delete);
+TL_CHANGE(delete);    /* request_delete.c */
 TL_CHANGE(block);     /* request_block.c */
 TL_CHANGE(recall);    /* request_recall.c */
 TL_CHANGE(edit);

@@ -356,5 +356,111 @@ class Delete(ChangeTest):
         self.assertEqual(self.get(self.b, cseq)["body"], "x")
 
 
+class DeleteAfterLeaving(ChangeTest):
+    """Those who have left clear away what they still see, and nothing else."""
+
+    def setUp(self):
+        super().setUp()
+        self.one, self.two = self.say(self.a, "one"), self.say(self.b, "two")
+
+    def out(self, how="leave"):
+        if how == "leave":
+            self.b.ok("leave", {"conv": self.conv})
+        else:
+            self.a.ok("remove", {"conv": self.conv, "users": [self.bob]})
+        self.later = self.say(self.a, "later")
+
+    def seen(self, client=None):
+        """What there is to see: by history, and by sync."""
+        client = client or self.b
+        history = client.ok("history", {"conv": self.conv, "after": 0, "limit": 1000})["messages"]
+        inbox = [m for m in client.sync_all() if m.get("cseq") and m["conv"] == self.conv]
+        show = lambda messages: [(m["cseq"], m.get("gone") or m.get("body") or m["event"]["kind"]) for m in messages]
+        return show(history), show(inbox)
+
+    def test_some(self):
+        for how in ("leave", "remove"):
+            with self.subTest(how=how):
+                self.setUp()
+                self.out(how)
+                self.assertEqual(self.b.ok("delete", {"conv": self.conv, "cseqs": [self.one, self.later, 100]}),
+                                 {"op": "delete", "ok": True})
+                entry = self.b.sync_all()[-1]
+                self.assertEqual((entry["conv"], entry["event"]),
+                                 (self.conv, {"kind": "delete", "by": self.bob, "cseqs": [self.one]}))
+                shown = [(1, "create"), (self.one, "deleted"), (self.two, "two"), (self.later - 1, how)]
+                for client in (self.b, self.client(self.bob)):
+                    self.assertEqual(self.seen(client), (shown, shown))
+                    self.assertEqual(self.get(client, self.one)["gone"], "deleted")
+                self.assertEqual(self.get(self.a, self.one)["body"], "one")
+                self.assertEqual(self.b.error("get", {"conv": self.conv, "cseq": self.later}), "no_such_message")
+
+    def test_all(self):
+        self.out()
+        self.b.ok("delete", {"conv": self.conv, "all": True})
+        self.assertEqual(self.b.sync_all()[-1]["event"],
+                         {"kind": "delete", "by": self.bob, "all": True, "cseq": self.later - 1})
+        gone = [(cseq, "deleted") for cseq in (1, self.one, self.two, self.later - 1)]
+        for client in (self.b, self.client(self.bob)):
+            self.assertEqual(self.seen(client), ([], gone))
+        self.assertEqual(self.get(self.a, self.two)["body"], "two")
+
+    def test_twice(self):
+        self.out()
+        for request in ({"cseqs": [self.one, self.two]}, {"all": True}):
+            self.b.ok("delete", dict(request, conv=self.conv))
+            latest, seen = self.b.ok("hello")["latest"], self.seen()
+            self.b.ok("delete", dict(request, conv=self.conv))
+            self.assertEqual((self.b.ok("hello")["latest"], self.seen()), (latest, seen))
+
+    def test_stays_so_after_coming_back(self):
+        """And what came in between is there, where newcomers see it."""
+        for deletion, left in (({"cseqs": [self.one]}, ["deleted", "two"]), ({"all": True}, [])):
+            with self.subTest(deletion=deletion):
+                self.setUp()
+                self.out()
+                self.b.ok("delete", dict(deletion, conv=self.conv))
+                self.a.ok("add", {"conv": self.conv, "users": [self.bob]})
+                last = self.say(self.a, "last")
+                history = [shown for cseq, shown in self.seen()[0] if shown not in ("create", "leave", "add")]
+                self.assertEqual(history, left + ["later", "last"])
+                self.b.ok("delete", {"conv": self.conv, "cseqs": [last]})
+                self.assertEqual(self.get(self.b, last)["gone"], "deleted")
+
+    def test_of_several_memberships(self):
+        self.conv = self.group(self.a, self.bob, history="joined", join="open")
+        first = self.say(self.a, "first")
+        self.b.ok("leave", {"conv": self.conv})
+        between = self.say(self.a, "between")
+        self.b.ok("join", {"conv": self.conv})
+        second = self.say(self.a, "second")
+        self.b.ok("delete", {"conv": self.conv, "cseqs": [first]})
+        self.b.ok("leave", {"conv": self.conv})
+        self.b.ok("delete", {"conv": self.conv, "cseqs": [second]})
+        shown = dict(self.seen()[0])
+        self.assertEqual((shown[first], shown[second], between in shown), ("deleted", "deleted", False))
+        self.assertEqual(dict(self.seen()[1])[second], "deleted")
+
+    def test_over_a_restart(self):
+        self.out()
+        self.b.ok("delete", {"conv": self.conv, "cseqs": [self.one]})
+        seen = self.seen()
+        for client in (self.a, self.b, self.c):
+            client.close()
+        self.broker.restart(kill=True)
+        self.assertEqual(self.seen(self.client(self.bob)), seen)
+
+    def test_nothing_else(self):
+        self.out()
+        for op, request in (("read", {"cseq": self.two}), ("set", {"pin": True}), ("info", {}), ("recall", {"cseq": self.two}),
+                            ("edit", {"cseq": self.two, "body": "x"})):
+            self.assertEqual(self.b.error(op, dict(request, conv=self.conv)), "not_member")
+        for request in ({"cseqs": [self.one]}, {"all": True}):
+            self.assertEqual(self.client(self.uid("dave")).error("delete", dict(request, conv=self.conv)), "not_member")
+            self.assertEqual(self.b.error("delete", dict(request, conv="nowhere")), "not_member")
+        self.a.ok("dissolve", {"conv": self.conv})
+        self.assertEqual(self.b.error("delete", {"conv": self.conv, "all": True}), "not_member")
+
+
 if __name__ == "__main__":
     unittest.main()

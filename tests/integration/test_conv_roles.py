@@ -12,19 +12,20 @@ def row(*outcomes):
 
 
 EVERYONE_IN = row(OK, OK, OK, OK, NM, NM)
+EVERYONE_EVER = row(OK, OK, OK, OK, OK, NM)
 ADMINS = row(OK, OK, NA, NA, NM, NM)
 OWNER = row(OK, NA, NA, NA, NM, NM)
 
 # op, what to ask beside `conv` ({target} is another member, {outsider} nobody), who may
 REQUESTS = (
-    ("history", {}, row(OK, OK, OK, OK, OK, NM)),
-    ("get", {"cseq": 1}, row(OK, OK, OK, OK, OK, NM)),
+    ("history", {}, EVERYONE_EVER),
+    ("get", {"cseq": 1}, EVERYONE_EVER),
     ("info", {}, EVERYONE_IN),
     ("members", {}, EVERYONE_IN),
     ("read", {"cseq": 1}, EVERYONE_IN),
     ("set", {"mute": True}, EVERYONE_IN),
-    ("delete", {"cseqs": [1]}, EVERYONE_IN),
-    ("delete", {"all": True}, EVERYONE_IN),
+    ("delete", {"cseqs": [1]}, EVERYONE_EVER),
+    ("delete", {"all": True}, EVERYONE_EVER),
     ("update", {"name": "New"}, ADMINS),
     ("add", {"users": ["{outsider}"]}, ADMINS),
     ("remove", {"users": ["{target}"]}, ADMINS),
@@ -33,7 +34,7 @@ REQUESTS = (
     ("role", {"user": "{target}", "role": "owner"}, OWNER),
     ("dissolve", {}, OWNER),
     ("join", {}, EVERYONE_IN),
-    ("leave", {}, row(OK, OK, OK, OK, OK, NM)),
+    ("leave", {}, EVERYONE_EVER),
     ("recall", {"cseq": "{target's}"}, ADMINS),
     ("edit", {"cseq": "{target's}", "body": "x"}, row(NA, NA, NA, NA, NM, NM)),
 )
@@ -223,6 +224,20 @@ class Ownership(TimelineTest):
         self.d.ok("leave", {"conv": conv})
         self.assertEqual(self.b.ok("info", {"conv": conv})["owner"], self.b.user)
         self.b.ok("dissolve", {"conv": conv})
+
+    def test_of_those_who_came_together_to_the_one_known_longest(self):
+        """Whatever the order in which they are named."""
+        early, late = self.uids("z", "a")
+        for user in (early, late):
+            self.client(user).send_ok(f"user/{self.a.user}", "here I am")
+        for users in ([early, late], [late, early]):
+            for create in (True, False):
+                owner = self.client(self.uid("owner"))
+                conv = self.group(owner, *users if create else ())
+                if not create:
+                    owner.ok("add", {"conv": conv, "users": users})
+                owner.ok("leave", {"conv": conv})
+                self.assertEqual(self.client(early).ok("info", {"conv": conv})["owner"], early)
 
     def test_former_owner_comes_back_as_a_member(self):
         conv = self.group(self.a, self.b.user, join="open")
