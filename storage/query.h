@@ -17,6 +17,7 @@
 enum {
 	TL_QUERY_BYTES_MAX = 1024,     /* of q */
 	TL_QUERY_TERMS_MAX = 32,       /* words, emoji, and runs of characters written without spaces, in q */
+	TL_QUERY_TOKENS_MAX = 512,     /* words, emoji, and characters written without spaces, in q as it is folded */
 	TL_QUERY_INDEX_TERMS_MAX = 64, /* what the index is asked at most */
 	TL_HIGHLIGHTS_MAX = 64,        /* ranges told of one body */
 };
@@ -24,7 +25,8 @@ enum {
 struct tl_query;
 
 /* Parses q; the query is the caller's to free. TL_BAD_REQUEST, and `why` (may be NULL) says it: q is longer than TL_QUERY_BYTES_MAX,
- * is not valid UTF-8, or has more than TL_QUERY_TERMS_MAX terms. TL_NO_MEMORY. Any thread. */
+ * is not valid UTF-8, or has more than TL_QUERY_TERMS_MAX terms or
+ * TL_QUERY_TOKENS_MAX tokens. TL_NO_MEMORY. Any thread. */
 TL_MUST_USE enum tl_err tl_query_parse(struct tl_slice q, struct tl_query **query_out, struct tl_why *why);
 
 /* NULL is allowed. */

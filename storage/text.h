@@ -31,10 +31,10 @@ struct tl_token {
 };
 
 /* Takes a body apart: plain text, or where the content type says JSON (or is empty and the body is a JSON object or
- * array) the string values in it. JSON that is not well-formed or nested too deeply is plain text. A body that is not
- * valid UTF-8 or has 2 GiB or more has no tokens. What the last call handed out is no longer valid. The time is linear
- * in body.len; the memory at most about 32 times that and 256 KiB, of which what is beyond 4 MiB is given back by the
- * next call that needs less. TL_NO_MEMORY (then there are no tokens). */
+ * array) the string values in it. JSON that is not well-formed or nested deeper than 64 is plain text. A body that is not
+ * valid UTF-8 or has 256 MiB or more has no tokens. What the last call handed out is no longer valid. The time is linear
+ * in body.len; the memory at most about 40 times that, which is given back by the next call for a much smaller body if it
+ * is more than 4 MiB. TL_NO_MEMORY (then there are no tokens). */
 TL_MUST_USE enum tl_err tl_text_analyse(struct tl_text *text, struct tl_slice body, struct tl_slice ctype);
 
 /* The tokens of the body analysed last, in its order; valid until the next call of tl_text_analyse. */
