@@ -12,6 +12,8 @@ struct tl_user {
 	uint64_t inbox_head; /* sequence number of the last inbox entry */
 	uint64_t position;   /* queue position of that entry */
 	uint64_t inbox_ts;   /* ms: its time */
+	uint64_t inbox_floor;
+	uint64_t marked;     /* when the inbox is looked at next, by the last marker; 0: not known */
 	UT_hash_handle by_no;
 	UT_hash_handle by_uid;
 	bool used;   /* since the last trim */

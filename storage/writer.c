@@ -112,8 +112,10 @@ static enum tl_err apply_next(struct tl_writer *writer, uint64_t *next)
 	err = apply(writer, position, record);
 	if (err == TL_CORRUPT)
 		writer->damaged_at = position;
-	if (err == TL_CONFLICT)
+	if (err == TL_CONFLICT) {
+		writer->chores_wait = writer->batch_records == 0;
 		err = TL_END;
+	}
 	if (err != TL_OK)
 		return err;
 	*next = after;
@@ -126,7 +128,9 @@ static enum tl_err apply_next(struct tl_writer *writer, uint64_t *next)
 /* At most half a batch, so that messages do not wait behind chores. */
 static enum tl_err apply_chores(struct tl_writer *writer)
 {
-	if (writer->chores_wait)
+	bool wait = writer->chores_wait;
+	writer->chores_wait = false;
+	if (wait)
 		return TL_OK;
 	tl_transaction_chores(&writer->txn, writer->committed);
 	return tl_chores_apply(writer->chores, &writer->txn, writer->options.batch_keys / 2);
@@ -143,7 +147,6 @@ static enum tl_err fill(struct tl_writer *writer, uint64_t *end_out)
 		err = apply_next(writer, &next);
 	if (err != TL_OK && err != TL_END)
 		return err;
-	writer->chores_wait = err == TL_END && writer->batch_records == 0 && tl_batch_count(writer->txn.batch) > 0;
 	*end_out = next;
 	return TL_OK;
 }
@@ -189,6 +192,7 @@ static void publish(struct tl_writer *writer, uint64_t end)
 		writer->options.events.committed(writer->options.events.ctx, &commit);
 	count(&writer->messages, commit.delivery_count);
 	count(&writer->inbox_entries, commit.append_count);
+	tl_due_tell(&writer->txn.due);
 	tl_chores_committed(writer->chores);
 	writer->committed = end;
 	tl_ingest_queue_release(writer->queue, end);
@@ -346,6 +350,7 @@ static enum tl_err init(struct tl_writer *writer)
 	if (writer->catching_up)
 		atomic_fetch_add(&writer->versions->pending, 1);
 	writer->txn.limits = writer->options.limits;
+	writer->txn.due.board = writer->options.due;
 	return start_thread(writer);
 }
 
