@@ -119,11 +119,18 @@ TL_MUST_USE enum tl_err tl_engine_commit(struct tl_engine *engine, struct tl_bat
 
 /* --- upkeep, never on the broker or writer thread --- */
 
-/* Deletes every key k of the partition with from <= k < to (to.len 0: to the end) in unsynced batches of bounded size;
- * up to `limit` keys, *deleted_out says how many. Not atomic. */
+/* How a range is dropped, and what has been dropped so far. */
+struct tl_drop {
+	uint64_t limit;                      /* keys at most */
+	bool (*go_on)(void *ctx);            /* asked after each batch, may wait; false: no more. NULL: always */
+	void *ctx;
+	uint64_t keys, bytes;                /* added up: what was dropped, bytes of keys and values */
+};
+
+/* Deletes every key k of the partition with from <= k < to (to.len 0: to the end) in unsynced batches of bounded size.
+ * Not atomic. TL_CLOSED: go_on said no. */
 TL_MUST_USE enum tl_err tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition,
-                                             struct tl_slice from, struct tl_slice to, uint64_t limit,
-                                             uint64_t *deleted_out);
+                                             struct tl_slice from, struct tl_slice to, struct tl_drop *drop);
 
 /* About how many bytes on disk [from, to) takes (to.len 0: to the end of the partition). */
 uint64_t tl_engine_size(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,

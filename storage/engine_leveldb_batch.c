@@ -207,17 +207,18 @@ enum tl_err tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, b
 /* --- dropping ranges --- */
 
 /* A drop under way: each step deletes from `next` on, and moves it. */
-struct drop {
+struct dropping {
 	struct tl_engine *engine;
 	struct tl_partition partition;
 	struct tl_slice next; /* the caller's `from` at first, then `next_copy` */
 	struct tl_slice to;
 	char *next_copy;
 	struct tl_batch *batch; /* of the step at hand */
+	uint64_t bytes;         /* that it drops */
 	bool finished;          /* the range is empty */
 };
 
-static enum tl_err remember_next(struct drop *drop, struct tl_slice key)
+static enum tl_err remember_next(struct dropping *drop, struct tl_slice key)
 {
 	char *copy = malloc(key.len ? key.len : 1);
 	if (!copy)
@@ -233,18 +234,20 @@ static enum tl_err remember_next(struct drop *drop, struct tl_slice key)
 /* Deletes up to `limit` keys in one batch. The iterator lives for one step only: an old one would keep LevelDB from
  * freeing what it deletes, and reopen waiting. It goes on where the step before ended, because everything ahead of
  * that is tombstones to wade through. */
-static enum tl_err drop_step(struct drop *drop, uint64_t limit)
+static enum tl_err drop_step(struct dropping *drop, uint64_t limit)
 {
 	struct tl_iter *iter;
 	enum tl_err err = tl_iter_new(drop->engine, NULL, drop->partition, false, &iter);
 	if (err)
 		return err;
 	tl_batch_clear(drop->batch);
+	drop->bytes = 0;
 	bool more = tl_iter_seek(iter, drop->next);
 	for (; more && !drop->batch->no_memory && drop->batch->count < limit; more = tl_iter_next(iter)) {
 		if (drop->to.len && tl_slice_compare(tl_iter_key(iter), drop->to) >= 0)
 			break;
 		tl_batch_delete(drop->batch, drop->partition, tl_iter_key(iter));
+		drop->bytes += tl_iter_key(iter).len + tl_iter_value(iter).len;
 	}
 	err = drop->batch->no_memory ? TL_NO_MEMORY : tl_iter_error(iter);
 	drop->finished = !more || drop->batch->count < limit;
@@ -257,22 +260,33 @@ static enum tl_err drop_step(struct drop *drop, uint64_t limit)
 	return err;
 }
 
-enum tl_err tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
-                                 struct tl_slice to, uint64_t limit, uint64_t *deleted_out)
+static enum tl_err drop_all(struct dropping *dropping, struct tl_drop *drop)
 {
-	struct drop drop = {.engine = engine, .partition = partition, .next = from, .to = to};
-	enum tl_err err = tl_batch_new(engine, &drop.batch);
+	uint64_t deleted = 0;
+	while (!dropping->finished && deleted < drop->limit) {
+		uint64_t left = drop->limit - deleted;
+		enum tl_err err = drop_step(dropping, left < DROP_KEYS ? left : DROP_KEYS);
+		if (err)
+			return err;
+		uint64_t count = dropping->batch->count;
+		deleted += count;
+		drop->keys += count;
+		drop->bytes += dropping->bytes + count * TL_DB_PREFIX_MAX;
+		if (!dropping->finished && drop->go_on && !drop->go_on(drop->ctx))
+			return TL_CLOSED;
+	}
+	return TL_OK;
+}
+
+enum tl_err tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
+                                 struct tl_slice to, struct tl_drop *drop)
+{
+	struct dropping dropping = {.engine = engine, .partition = partition, .next = from, .to = to};
+	enum tl_err err = tl_batch_new(engine, &dropping.batch);
 	if (err)
 		return err;
-	uint64_t deleted = 0;
-	while (!err && !drop.finished && deleted < limit) {
-		uint64_t left = limit - deleted;
-		err = drop_step(&drop, left < DROP_KEYS ? left : DROP_KEYS);
-		deleted += drop.batch->count;
-	}
-	tl_batch_free(drop.batch);
-	free(drop.next_copy);
-	if (!err)
-		*deleted_out = deleted;
+	err = drop_all(&dropping, drop);
+	tl_batch_free(dropping.batch);
+	free(dropping.next_copy);
 	return err;
 }

@@ -29,6 +29,7 @@ enum tl_partition_kind {
 	TL_PART_DELETED = 'x',            /* the messages that one user has deleted for himself */
 	TL_PART_BLOCKED = 'b',            /* whom one user has blocked */
 	TL_PART_STORE = 's',              /* one conversation's store timeline */
+	TL_PART_DUE = 'e',                /* which timelines have to be looked at when; numbered by tl_due_kind */
 	TL_PART_DEDUP = 'd',              /* one conversation's message ids of late */
 };
 
@@ -44,6 +45,12 @@ static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint
 #define TL_META_WATERMARK "watermark"                 /* uint: queue position up to which everything is applied */
 #define TL_META_NEXT_USER "next_user"                 /* uint: number for the next new user */
 #define TL_META_NEXT_CONVERSATION "next_conversation" /* uint: number for the next new conversation */
+#define TL_META_INBOX_TTL "inbox_ttl"                 /* uint: the option as of the last start, ms; so are the next three */
+#define TL_META_INBOX_MAX "inbox_max"
+#define TL_META_RETENTION "retention"
+#define TL_META_DEVICE_TTL "device_ttl"
+#define TL_META_WALK_USERS "walk_users"               /* uint: number of the user with whom to go on; 0: done */
+#define TL_META_WALK_CONVERSATIONS "walk_conversations" /* uint: likewise */
 
 /* Has the batch fail where what is about to be put into it could not be packed for want of memory. */
 static inline void tl_pack_check(const struct tl_pack *pack, struct tl_batch *batch)
@@ -167,8 +174,8 @@ struct tl_backlog_record {
 void tl_backlog_record_pack(struct tl_pack *pack, const struct tl_backlog_record *record);
 bool tl_backlog_record_unpack(struct tl_slice bytes, struct tl_backlog_record *record_out);
 
-/* A key of two numbers, for TL_PART_CUSTOM_ORDER (order key, cseq), TL_PART_DELETED (conversation, cseq) and
- * TL_PART_BACKLOG. */
+/* A key of two numbers, for TL_PART_CUSTOM_ORDER (order key, cseq), TL_PART_DELETED (conversation, cseq), TL_PART_BACKLOG
+ * (conversation, cseq) and TL_PART_DUE (time, number). */
 struct tl_pair_key {
 	unsigned char bytes[18];
 	size_t len;

@@ -21,11 +21,14 @@ static enum tl_err change_settings(struct tl_transaction *txn, const struct tl_c
 	struct tl_event event;
 	if (!changed)
 		return TL_OK;
+	bool retention = !tl_slice_equal(record.retention, conversation->record.retention);
 	tl_event_begin(&event, call, "update");
 	tl_settings_tell(&event, &call->args[ARG_SETTINGS], changed);
 	enum tl_err err = tl_event_append(&event, txn, conversation);
 	if (err == TL_OK)
 		err = tl_transaction_regrouped(txn, conversation->record.cid);
+	if (err == TL_OK && retention)
+		tl_transaction_retention_changed(txn, conversation);
 	return err == TL_OK ? tl_conversation_change(conversation, txn->batch, &record) : err;
 }
 

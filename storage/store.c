@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -28,9 +29,11 @@ struct tl_store {
 	struct tl_ingest_queue *queue;
 	struct tl_checkpoints checkpoints;
 	struct tl_chores chores;
+	struct tl_due_board due;
 	struct tl_membership_versions versions;
 	struct tl_membership *membership; /* front thread's */
 	struct tl_writer *writer;
+	struct tl_upkeep *upkeep;
 	struct tl_disk_space disk;   /* front thread's */
 	bool refusing;               /* front thread's: the last submission was refused */
 	struct tl_pack pack;         /* front thread's scratch */
@@ -114,6 +117,7 @@ static enum tl_err open_writer(struct tl_store *store, struct tl_why *why)
 	const struct tl_writer_options options = {
 		.sync = store->options.durability != TL_DURABILITY_OS,
 		.limits = &store->options.limits,
+		.due = &store->due,
 		.batch_keys = BATCH_KEYS,
 		.batch_bytes = BATCH_BYTES,
 		.cached_users = store->options.cached_users,
@@ -126,18 +130,40 @@ static enum tl_err open_writer(struct tl_store *store, struct tl_why *why)
 	return err == TL_OK ? TL_OK : tl_fail(why, err, "the writer cannot start: %s", tl_err_text(err));
 }
 
+static uint64_t system_now(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static enum tl_err make_upkeep(struct tl_store *store, struct tl_why *why)
+{
+	const struct tl_upkeep_options options = {
+		.limits = &store->options.limits,
+		.now = store->options.now ? store->options.now : system_now,
+		.events = store->options.events,
+	};
+	enum tl_err err = tl_upkeep_new(&store->database, &store->chores, store->queue, &store->due, &options,
+	                                &store->upkeep);
+	return err == TL_OK ? TL_OK : tl_fail(why, err, "the options cannot be noted: %s", tl_err_text(err));
+}
+
 static enum tl_err open_parts(struct tl_store *store, struct tl_why *why)
 {
+	tl_due_board_init(&store->due);
 	enum tl_err err = tl_checkpoints_init(&store->checkpoints);
 	if (err == TL_OK)
 		err = tl_chores_init(&store->chores);
 	if (err != TL_OK)
 		return err;
 	if ((err = check_directory(store->options.dir, why)) != TL_OK || (err = open_database(store, why)) != TL_OK ||
-	    (err = open_queue(store, why)) != TL_OK)
+	    (err = open_queue(store, why)) != TL_OK || (err = make_upkeep(store, why)) != TL_OK)
 		return err;
 	err = tl_membership_new(&store->versions, &store->database, STANDINGS, &store->membership);
-	return err == TL_OK ? open_writer(store, why) : err;
+	if (err == TL_OK)
+		err = open_writer(store, why);
+	return err == TL_OK ? tl_upkeep_start(store->upkeep) : err;
 }
 
 enum tl_err tl_store_open(const struct tl_store_options *options, struct tl_store **store_out, struct tl_why *why)
@@ -163,8 +189,10 @@ void tl_store_close(struct tl_store *store)
 {
 	if (!store)
 		return;
+	tl_upkeep_stop(store->upkeep);
 	tl_writer_close(store->writer);
 	tl_chores_fini(&store->chores);
+	tl_upkeep_free(store->upkeep);
 	tl_membership_free(store->membership);
 	tl_ingest_queue_close(store->queue);
 	tl_database_close(&store->database);
@@ -362,6 +390,7 @@ struct tl_store_stats tl_store_stats(const struct tl_store *store)
 {
 	return (struct tl_store_stats){
 		.writer = tl_writer_stats(store->writer),
+		.upkeep = tl_upkeep_stats(store->upkeep),
 		.queue_bytes = tl_ingest_queue_backlog_bytes(store->queue),
 	};
 }

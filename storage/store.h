@@ -3,6 +3,7 @@
  *
  *     front thread (the broker's):  tl_store_send, tl_store_change ──► ingest queue ──► writer thread ──► events
  *     any thread:                   tl_store_read, tl_store_inbox ──►  snapshot reads
+ *     of its own:                   upkeep, which lets go what has expired
  */
 #ifndef TL_STORE_H
 #define TL_STORE_H
@@ -12,6 +13,7 @@
 #include "message.h"
 #include "pull.h"
 #include "requests.h"
+#include "upkeep.h"
 #include "writer.h"
 
 enum tl_durability {
@@ -29,6 +31,7 @@ struct tl_store_options {
 	uint64_t cached_users;
 	uint64_t cached_conversations;
 	struct tl_limits limits;
+	uint64_t (*now)(void); /* ms since the epoch, any thread; NULL: the system's clock */
 	struct tl_store_events events;
 };
 
@@ -89,6 +92,7 @@ const char *tl_store_epoch(const struct tl_store *store);
 
 struct tl_store_stats {
 	struct tl_writer_stats writer;
+	struct tl_upkeep_stats upkeep;
 	uint64_t queue_bytes; /* waiting in the queue */
 };
 struct tl_store_stats tl_store_stats(const struct tl_store *store);

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+/* An inbox is cut when it is longer than inbox_max by this part of it. */
+enum { TL_INBOX_SLACK = 8 };
+
 struct tl_limits {
 	const char *server; /* name and version */
 	uint64_t max_body;  /* bytes */

@@ -1,7 +1,7 @@
 #include "transaction.h"
 
+#include "expiry.h"
 #include "fanout.h"
-#include "timeline.h"
 
 #include <stdlib.h>
 
@@ -32,6 +32,7 @@ enum tl_err tl_transaction_init(struct tl_transaction *txn, struct tl_database *
 	tl_users_init(&txn->users, database);
 	tl_conversations_init(&txn->conversations, database);
 	tl_pack_init(&txn->pack);
+	tl_due_clear(&txn->due);
 	return TL_OK;
 }
 
@@ -63,6 +64,7 @@ void tl_transaction_clear(struct tl_transaction *txn)
 	tl_transaction_release(txn);
 	HASH_CLEAR(hh, txn->dedup);
 	tl_arena_clear(&txn->arena);
+	tl_due_clear(&txn->due);
 	txn->outcome_count = txn->delivery_count = txn->append_count = txn->backlog_count = 0;
 	txn->pulled_count = 0;
 	txn->serial++;
@@ -360,15 +362,56 @@ static void put_store(struct tl_transaction *txn, struct tl_conversation *conver
 	put_order(txn, conversation, append->order);
 }
 
+/* An inbox that is longer than it may be is looked at every so many entries. */
+static bool is_overdue(const struct tl_user *user, uint64_t inbox_max)
+{
+	return inbox_max > 0 && user->inbox_head > inbox_max &&
+	       (user->inbox_head - inbox_max) % (inbox_max / TL_INBOX_SLACK + 1) == 0;
+}
+
+static void mark_inbox(struct tl_transaction *txn, struct tl_user *user, uint64_t ts)
+{
+	if (ts != txn->due_ts) {
+		txn->due_ts = ts;
+		txn->due_time = tl_due_time(ts, txn->limits->inbox_ttl_ms);
+	}
+	tl_due_mark(&txn->due, txn->batch, TL_DUE_INBOX, txn->due_time, user->no, &user->marked);
+	if (is_overdue(user, txn->limits->inbox_max))
+		tl_due_put(&txn->due, txn->batch, TL_DUE_INBOX, tl_due_now(ts), user->no);
+}
+
+static void mark_store(struct tl_transaction *txn, struct tl_conversation *conversation, uint64_t ts)
+{
+	uint64_t retention_ms = tl_retention_ms(&conversation->record, txn->limits);
+	tl_due_mark(&txn->due, txn->batch, TL_DUE_STORE, tl_due_time(ts, retention_ms), conversation->no,
+	            &conversation->marked);
+}
+
+void tl_transaction_retention_changed(struct tl_transaction *txn, struct tl_conversation *conversation)
+{
+	tl_due_put(&txn->due, txn->batch, TL_DUE_STORE, tl_due_now(conversation->ts), conversation->no);
+}
+
+void tl_transaction_raise_inbox_floor(struct tl_transaction *txn, struct tl_user *user, uint64_t floor)
+{
+	if (floor <= user->inbox_floor)
+		return;
+	user->inbox_floor = floor;
+	tl_timeline_put_floor(txn->batch, tl_partition(TL_PART_INBOX, user->no), floor);
+}
+
 /* Puts a packed entry of that time. Room for what is told has been made before. */
 static void put_inbox(struct tl_transaction *txn, struct tl_user *user, struct tl_slice entry, uint64_t ts,
                       uint32_t delivery, bool quiet)
 {
-	if (txn->replaying && user->position >= txn->position)
+	if (txn->replaying && user->position >= txn->position) {
+		mark_inbox(txn, user, ts); /* its marker may not be there */
 		return;
+	}
 	user->inbox_head++;
 	user->position = txn->position;
 	user->inbox_ts = ts;
+	mark_inbox(txn, user, ts);
 	tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head, entry);
 	txn->appends[txn->append_count++] = (struct tl_inbox_append){
 		.uid = tl_slice(user->uid, user->uid_len), .seq = user->inbox_head, .delivery = delivery, .quiet = quiet};
@@ -464,6 +507,7 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 		return TL_CORRUPT;
 	if (!applied)
 		put_store(txn, conversation, append, ts);
+	mark_store(txn, conversation, ts);
 	uint64_t cseq = applied ? applied : conversation->head;
 	*pending = (struct tl_dedup_pending){.record = {.cseq = cseq, .ts = ts}};
 	remember_id(txn, conversation, append, pending);
@@ -516,15 +560,18 @@ void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *us
 	user->inbox_head++;
 	user->inbox_ts = entry.ts;
 	user->position = txn->position;
+	mark_inbox(txn, user, entry.ts);
 	tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head, tl_pack_bytes(&txn->pack));
 	txn->pulled_count++;
 }
 
 void tl_transaction_skip(struct tl_transaction *txn, struct tl_user *user, uint64_t head)
 {
+	if (user->inbox_head > user->inbox_floor)
+		tl_due_drop(&txn->due, txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_floor, true);
 	user->inbox_head = head;
 	user->position = txn->position;
-	tl_timeline_put_floor(txn->batch, tl_partition(TL_PART_INBOX, user->no), head);
+	tl_transaction_raise_inbox_floor(txn, user, head);
 }
 
 static enum tl_err tell_backlog(struct tl_transaction *txn, const struct tl_user *user,

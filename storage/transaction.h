@@ -21,6 +21,7 @@
 #include "arena.h"
 #include "commit.h"
 #include "conversations.h"
+#include "due.h"
 #include "message.h"
 #include "store_limits.h"
 #include "users.h"
@@ -40,6 +41,8 @@ struct tl_transaction {
 	struct tl_dedup_pending *dedup; /* ids used in this batch */
 	struct tl_changed_member *changed; /* members whose records are to be put */
 	size_t changed_count, changed_room;
+	struct tl_due due; /* markers in the batch */
+	uint64_t due_ts, due_time; /* when inbox entries of that time are due: computed once for all members */
 
 	/* what is told once the batch is committed */
 	struct tl_outcome *outcomes;
@@ -138,6 +141,12 @@ TL_MUST_USE enum tl_err tl_transaction_put_backlog(struct tl_transaction *txn, c
 TL_MUST_USE enum tl_err tl_transaction_tell_sound(struct tl_transaction *txn, const struct tl_user *user,
                                                   const struct tl_conversation *conversation,
                                                   const struct tl_member *member);
+
+/* Has upkeep look at a conversation soon: how long its messages live has changed. */
+void tl_transaction_retention_changed(struct tl_transaction *txn, struct tl_conversation *conversation);
+
+/* Puts an inbox's floor if that raises it. */
+void tl_transaction_raise_inbox_floor(struct tl_transaction *txn, struct tl_user *user, uint64_t floor);
 
 /* Notes that who is in a conversation, or what they may do there, changes with this batch. */
 TL_MUST_USE enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice cid);

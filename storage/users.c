@@ -76,6 +76,7 @@ static enum tl_err load_inbox(struct tl_users *users, struct tl_iter *iter, stru
 	if (err != TL_OK)
 		return err;
 	user->inbox_head = bounds.head;
+	user->inbox_floor = bounds.floor;
 	if (last && tl_inbox_entry_unpack(tl_slice(last, last_len), &entry)) {
 		user->position = entry.position;
 		user->inbox_ts = entry.ts;

@@ -15,6 +15,8 @@ struct tl_user {
 	uint64_t pulled_in;  /* serial of the batch in which entries were last taken in (pull.h) */
 	uint64_t groups;          /* how many groups and channels the user is in */
 	uint64_t groups_position; /* queue position of what changed that last */
+	uint64_t inbox_floor;
+	uint64_t marked;     /* when the inbox is looked at next, by the last marker; 0: not known */
 	UT_hash_handle by_no;
 	UT_hash_handle by_uid;
 	bool used;   /* since the last trim */

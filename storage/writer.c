@@ -192,6 +192,7 @@ static void publish(struct tl_writer *writer, uint64_t end)
 		writer->options.events.committed(writer->options.events.ctx, &commit);
 	count(&writer->messages, commit.delivery_count);
 	count(&writer->inbox_entries, commit.append_count + commit.pulled_count);
+	tl_due_tell(&writer->txn.due);
 	tl_chores_committed(writer->chores);
 	writer->committed = end;
 	tl_ingest_queue_release(writer->queue, end);
@@ -358,6 +359,7 @@ static enum tl_err init(struct tl_writer *writer)
 	if (writer->catching_up)
 		atomic_fetch_add(&writer->versions->pending, 1);
 	writer->txn.limits = writer->options.limits;
+	writer->txn.due.board = writer->options.due;
 	return start_thread(writer);
 }
 

@@ -30,6 +30,7 @@ struct tl_store_events {
 struct tl_writer_options {
 	bool sync;                  /* commits are synced */
 	const struct tl_limits *limits; /* borrowed */
+	struct tl_due_board *due;       /* borrowed */
 	uint64_t batch_keys;        /* a batch is committed when it has this many puts */
 	uint64_t batch_bytes;       /* or about this many bytes */
 	uint64_t cached_users;      /* upper bounds of what is cached between batches */

@@ -685,12 +685,12 @@ static void expect_out_of_order(struct tl_engine *engine)
 {
 	struct tl_snapshot *snapshot = NULL;
 	struct tl_iter *iter = NULL;
-	uint64_t deleted;
+	struct tl_drop dropped = {.limit = 10};
 	assert_int_equal(get_error(engine, NULL, home, "a"), TL_IO);
 	assert_int_equal(tl_snapshot_new(engine, &snapshot), TL_IO);
 	assert_int_equal(tl_iter_new(engine, NULL, home, true, &iter), TL_IO);
 	assert_int_equal(put(engine, home, str("a"), str("2")), TL_IO);
-	assert_int_equal(tl_engine_drop_range(engine, home, str(""), str(""), 10, &deleted), TL_IO);
+	assert_int_equal(tl_engine_drop_range(engine, home, str(""), str(""), &dropped), TL_IO);
 	assert_int_equal(tl_engine_size(engine, home, str(""), str("")), 0);
 	tl_engine_compact(engine, home, str(""), str(""));
 }
@@ -893,9 +893,30 @@ static void test_reopen_under_load(void **state)
 
 static uint64_t drop(struct tl_engine *engine, const char *from, const char *to, uint64_t limit)
 {
-	uint64_t deleted = UINT64_MAX;
-	assert_int_equal(tl_engine_drop_range(engine, home, str(from), str(to), limit, &deleted), TL_OK);
-	return deleted;
+	struct tl_drop dropped = {.limit = limit};
+	assert_int_equal(tl_engine_drop_range(engine, home, str(from), str(to), &dropped), TL_OK);
+	assert_true(dropped.bytes >= 5 * dropped.keys);
+	return dropped.keys;
+}
+
+static bool count_down(void *ctx)
+{
+	return --*(unsigned *)ctx > 0;
+}
+
+/* It is asked after each batch whether to go on. */
+static void test_drop_is_stopped(void **state)
+{
+	struct fixture *f = *state;
+	unsigned batches = 2;
+	struct tl_drop dropped = {.limit = UINT64_MAX, .go_on = count_down, .ctx = &batches};
+	put_numbered(f->engine, home, 3500);
+	assert_int_equal(tl_engine_drop_range(f->engine, home, str(""), str(""), &dropped), TL_CLOSED);
+	assert_int_equal(dropped.keys, 2000);
+	batches = 100;
+	assert_int_equal(tl_engine_drop_range(f->engine, home, str(""), str(""), &dropped), TL_OK);
+	assert_int_equal(dropped.keys, 3500);
+	assert_int_equal(count_items(f->engine, home), 0);
 }
 
 static void test_drop_range(void **state)
@@ -979,6 +1000,7 @@ int main(int argc, char **argv)
 		TEST(test_reopen_does_not_deadlock_with_a_reader_that_reads_on),
 		TEST(test_reopen_under_load),
 		TEST(test_drop_range),
+		TEST(test_drop_is_stopped),
 		TEST(test_size_and_compact),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -200,7 +200,8 @@ static uint64_t plain_running(uint64_t cseq)
 static void test_running(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t running, deleted;
+	struct tl_drop drop = {.limit = UINT64_MAX};
+	uint64_t running;
 	fill_conversation(f);
 	for (uint64_t cseq = 0; cseq <= 9; cseq++) {
 		assert_int_equal(tl_store_running(f->engine, NULL, CONVERSATION, cseq, &running), TL_OK);
@@ -211,7 +212,7 @@ static void test_running(void **state)
 	for (uint64_t floor = 1; floor < 9; floor++) {
 		unsigned char key[2] = {1, (unsigned char)(floor + 1)};
 		assert_int_equal(tl_engine_drop_range(f->engine, tl_partition(TL_PART_STORE, CONVERSATION), tl_slice("\1", 1),
-		                                      tl_slice(key, 2), 100, &deleted),
+		                                      tl_slice(key, 2), &drop),
 		                 TL_OK);
 		assert_int_equal(tl_store_running(f->engine, NULL, CONVERSATION, floor, &running), TL_OK);
 		assert_int_equal(running, plain_running(floor));

@@ -1,0 +1,458 @@
+/* A sweep, step by step on a real database: what is on disk afterwards, a crash after each step, a commit that fails or is
+ * made twice, and what is appended meanwhile. The writer is the test itself. Cites (S1)–(S4) of storage/sweep.h. */
+#include "sweep.h"
+
+#include "expiry.h"
+#include "ordered_int.h"
+#include "temp_dir.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { TTL = 10000, RETENTION = 5000 };
+#define MESSAGES UINT64_C(30)
+
+struct fixture {
+	struct temp_dir dir;
+	struct tl_database db;
+	struct tl_limits limits;
+	struct tl_transaction txn;
+	struct tl_due_board board;
+	struct tl_conversation *group; /* of alice and bob; valid until the caches are cleared */
+	struct tl_sweep sweep;
+	uint64_t position, alice, bob, conversation_no;
+};
+
+static void find_or_make_group(struct fixture *f)
+{
+	const struct tl_conversation_record record = {.cid = {"team", 4}, .kind = TL_GROUP, .owner = {"alice", 5},
+	                                              .order = TL_ORDER_CUSTOM, .member_count = 2};
+	struct tl_user *alice, *bob;
+	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("alice"), &alice), TL_OK);
+	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
+	f->alice = alice->no, f->bob = bob->no;
+	if (tl_transaction_conversation(&f->txn, record.cid, &f->group) != TL_OK) {
+		const struct tl_member members[] = {{.user_no = alice->no, .record = {.since = 1}},
+		                                    {.user_no = bob->no, .record = {.since = 1, .deleted_some = true}}};
+		assert_int_equal(
+			tl_conversations_create(&f->txn.conversations, f->txn.batch, &record, members, 2, &f->group), TL_OK);
+	}
+	f->conversation_no = f->group->no;
+}
+
+static void open_all(struct fixture *f)
+{
+	const struct tl_engine_options options = temp_dir_engine(&f->dir);
+	struct tl_why why;
+	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
+	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
+	tl_due_board_init(&f->board);
+	f->txn.limits = &f->limits;
+	f->txn.due.board = &f->board;
+	f->sweep = (struct tl_sweep){.database = &f->db, .limits = &f->limits, .now = f->sweep.now};
+	find_or_make_group(f);
+}
+
+static void close_all(struct fixture *f)
+{
+	tl_transaction_fini(&f->txn);
+	tl_database_close(&f->db);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	if (!f || !temp_dir_make(&f->dir))
+		return -1;
+	f->limits = (struct tl_limits){.inbox_ttl_ms = TTL, .retention_ms = RETENTION, .device_ttl_ms = TTL};
+	open_all(f);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	close_all(f);
+	temp_dir_remove(&f->dir);
+	free(f);
+	return 0;
+}
+
+static void commit(struct fixture *f)
+{
+	tl_transaction_finish(&f->txn);
+	assert_int_equal(tl_engine_commit(f->db.engine, f->txn.batch, false, NULL), TL_OK);
+	tl_due_tell(&f->txn.due);
+	tl_transaction_clear(&f->txn);
+}
+
+static void crash(struct fixture *f)
+{
+	close_all(f);
+	open_all(f);
+}
+
+/* As after a commit that failed: nothing is cached. */
+static void forget(struct fixture *f)
+{
+	tl_transaction_clear(&f->txn);
+	tl_users_clear(&f->txn.users);
+	tl_conversations_clear(&f->txn.conversations);
+	find_or_make_group(f);
+}
+
+static void append(struct fixture *f, uint64_t ts)
+{
+	struct tl_message message = {.ts = ts, .id = {"m", 1}, .from = {"alice", 5}, .type = {"text", 4},
+	                             .has_order = true};
+	struct tl_pack pack;
+	uint64_t cseq, stored;
+	message.order = 100 + f->group->head * 7 % 11;
+	tl_pack_init(&pack);
+	tl_message_pack(&pack, &message);
+	const struct tl_append appended = {.message = tl_arena_copy(&f->txn.arena, tl_pack_bytes(&pack)),
+	                                   .len = tl_pack_bytes(&pack).len, .order = message.order};
+	tl_pack_fini(&pack);
+	tl_transaction_record(&f->txn, ++f->position, false);
+	assert_int_equal(tl_transaction_append(&f->txn, f->group, &appended, &cseq, &stored), TL_OK);
+}
+
+/* Messages at 1000, 2000 … */
+static void fill(struct fixture *f)
+{
+	struct tl_pair_key key;
+	for (uint64_t i = 1; i <= MESSAGES; i++)
+		append(f, i * 1000);
+	for (uint64_t cseq = 1; cseq <= MESSAGES; cseq += 2) /* bob has deleted every other one */
+		tl_batch_put(f->txn.batch, tl_partition(TL_PART_DELETED, f->bob), tl_pair_key(&key, f->conversation_no, cseq),
+		             tl_slice("", 0));
+	commit(f);
+}
+
+/* --- steps --- */
+
+static void gather(struct fixture *f)
+{
+	f->sweep.count = 0;
+	for (unsigned kind = TL_DUE_INBOX; kind < TL_DUE_KINDS; kind++) {
+		struct tl_iter *iter;
+		struct tl_sweep_item item = {.kind = (enum tl_due_kind)kind};
+		assert_int_equal(tl_iter_new(f->db.engine, NULL, tl_partition(TL_PART_DUE, kind), true, &iter), TL_OK);
+		for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there; there = tl_iter_next(iter)) {
+			assert_true(tl_pair_key_parse(tl_iter_key(iter), &item.due, &item.no));
+			if (item.due <= f->sweep.now && f->sweep.count < TL_SWEEP_ITEMS)
+				f->sweep.items[f->sweep.count++] = item;
+		}
+		tl_iter_free(iter);
+	}
+}
+
+static void step(struct fixture *f, int n)
+{
+	switch (n) {
+	case 0:
+		gather(f);
+		assert_int_equal(tl_sweep_assess(&f->sweep), TL_OK);
+		return;
+	case 1:
+		assert_int_equal(tl_sweep_raise(&f->sweep, &f->txn), TL_OK);
+		commit(f);
+		return;
+	case 2:
+		assert_int_equal(tl_sweep_drop(&f->sweep), TL_OK);
+		return;
+	default:
+		assert_int_equal(tl_sweep_settle(&f->sweep, &f->txn), TL_OK);
+		commit(f);
+	}
+}
+
+enum { STEPS = 4 };
+
+static void sweep_all(struct fixture *f, uint64_t now)
+{
+	f->sweep.now = now;
+	for (int n = 0; n < STEPS; n++)
+		step(f, n);
+}
+
+static void finish_earlier(struct fixture *f)
+{
+	assert_int_equal(tl_sweep_unfinished(&f->sweep), TL_OK);
+	if (f->sweep.count == 0)
+		return;
+	step(f, 2);
+	step(f, 3);
+	assert_int_equal(tl_sweep_unfinished(&f->sweep), TL_OK);
+	assert_int_equal(f->sweep.count, 0);
+}
+
+/* --- what is on disk --- */
+
+static unsigned count_keys(struct fixture *f, enum tl_partition_kind kind, uint64_t no)
+{
+	struct tl_iter *iter;
+	unsigned count = 0;
+	assert_int_equal(tl_iter_new(f->db.engine, NULL, tl_partition(kind, no), true, &iter), TL_OK);
+	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there; there = tl_iter_next(iter))
+		count++;
+	tl_iter_free(iter);
+	return count;
+}
+
+/* The timeline holds its floor and the entries above it, or the head alone. */
+static void assert_timeline(struct fixture *f, enum tl_partition_kind kind, uint64_t no, uint64_t floor, uint64_t head)
+{
+	struct tl_bounds bounds;
+	assert_int_equal(tl_timeline_bounds(f->db.engine, NULL, NULL, tl_partition(kind, no), &bounds, NULL, NULL), TL_OK);
+	assert_int_equal(bounds.floor, floor);
+	assert_int_equal(bounds.head, head);
+	assert_int_equal(count_keys(f, kind, no), (floor > 0) + (floor < head ? head - floor : 1));
+}
+
+static void assert_all(struct fixture *f, uint64_t inbox_floor, uint64_t store_floor, uint64_t head)
+{
+	assert_timeline(f, TL_PART_INBOX, f->alice, inbox_floor, head);
+	assert_timeline(f, TL_PART_INBOX, f->bob, inbox_floor, head);
+	assert_timeline(f, TL_PART_STORE, f->conversation_no, store_floor, head);
+	assert_int_equal(count_keys(f, TL_PART_CUSTOM_ORDER, f->conversation_no), head - store_floor);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_DROP), 0);
+}
+
+static void test_some(void **state)
+{
+	struct fixture *f = *state;
+	fill(f);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2 * MESSAGES);
+	sweep_all(f, 4500);
+	assert_all(f, 0, 0, MESSAGES);
+	sweep_all(f, 13500); /* 3000 and 8000 have expired */
+	assert_all(f, 3, 8, MESSAGES);
+	assert_int_equal(count_keys(f, TL_PART_DELETED, f->bob), MESSAGES / 2 - 4);
+	assert_int_equal(f->sweep.entries, 6);
+	assert_int_equal(f->sweep.messages, 8);
+	assert_true(f->sweep.bytes[TL_PART_INBOX] > 0 && f->sweep.bytes[TL_PART_STORE] > f->sweep.bytes[TL_PART_INBOX]);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2 * (MESSAGES - 3));
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), MESSAGES - 8);
+}
+
+/* With everything expired the head stays, without content, until it is the head no more (S3). */
+static void test_all(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_store_record record;
+	char *bytes;
+	size_t len;
+	fill(f);
+	sweep_all(f, 100000);
+	assert_all(f, MESSAGES, MESSAGES, MESSAGES);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 0);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), 0);
+	assert_int_equal(count_keys(f, TL_PART_DELETED, f->bob), 0);
+	assert_int_equal(tl_timeline_get(f->db.engine, NULL, tl_partition(TL_PART_STORE, f->conversation_no), MESSAGES,
+	                                 &bytes, &len),
+	                 TL_OK);
+	assert_true(tl_store_record_unpack(tl_slice(bytes, len), &record));
+	assert_int_equal(record.running, MESSAGES);
+	assert_int_equal(tl_message_ts(record.message), MESSAGES * 1000);
+	assert_int_equal(tl_message_str(record.message, "from").len, 0);
+	assert_true(tl_slice_equal(tl_message_str(record.message, "gone"), tl_slice_str("expired")));
+	free(bytes);
+
+	crash(f); /* the sequences go on where they were */
+	append(f, 101000);
+	commit(f);
+	assert_int_equal(f->group->head, MESSAGES + 1);
+	assert_int_equal(f->group->running, MESSAGES + 1);
+	sweep_all(f, 102000);
+	assert_int_equal(count_keys(f, TL_PART_STORE, f->conversation_no), 3); /* nothing to raise: the old head is there */
+	append(f, 103000);
+	commit(f);
+	sweep_all(f, 107000);
+	assert_timeline(f, TL_PART_STORE, f->conversation_no, MESSAGES + 1, MESSAGES + 2);
+}
+
+/* A crash after each step, at every stage of expiry (S2). */
+static void test_crash(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t now = 5000;
+	fill(f);
+	for (int after = 0; after < STEPS; after++)
+		for (int again = 0; again < 2; again++) {
+			now += 3000;
+			f->sweep.now = now;
+			for (int n = 0; n <= after; n++)
+				step(f, n);
+			crash(f);
+			if (again) { /* a second crash, after what was left had been dropped and before that was noted */
+				assert_int_equal(tl_sweep_unfinished(&f->sweep), TL_OK);
+				assert_int_equal(tl_sweep_drop(&f->sweep), TL_OK);
+				crash(f);
+			}
+			finish_earlier(f);
+			sweep_all(f, now);
+			assert_all(f, now > TTL ? (now - TTL) / 1000 : 0, (now - RETENTION) / 1000, MESSAGES);
+		}
+}
+
+/* Floors come first (S1): what is on disk below them is nobody's. */
+static void test_floor_comes_first(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_bounds bounds;
+	fill(f);
+	f->sweep.now = 15000;
+	step(f, 0);
+	assert_int_equal(tl_sweep_raise(&f->sweep, &f->txn), TL_OK);
+	assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), MESSAGES);
+	forget(f); /* the commit failed: once more */
+	assert_int_equal(tl_sweep_raise(&f->sweep, &f->txn), TL_OK);
+	commit(f);
+	assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), MESSAGES + 1);
+	assert_int_equal(
+		tl_timeline_bounds(f->db.engine, NULL, NULL, tl_partition(TL_PART_INBOX, f->alice), &bounds, NULL, NULL),
+		TL_OK);
+	assert_int_equal(bounds.floor, 5);
+	forget(f); /* the commit's outcome was unknown: once more, too */
+	assert_int_equal(tl_sweep_raise(&f->sweep, &f->txn), TL_OK);
+	commit(f);
+	step(f, 2);
+	assert_int_equal(tl_sweep_settle(&f->sweep, &f->txn), TL_OK);
+	forget(f);
+	step(f, 3);
+	step(f, 3);
+	assert_all(f, 5, 10, MESSAGES);
+}
+
+/* A floor never sinks, whatever the clock does. */
+static void test_clock_set_back(void **state)
+{
+	struct fixture *f = *state;
+	fill(f);
+	sweep_all(f, 20000);
+	sweep_all(f, 16000);
+	assert_all(f, 10, 15, MESSAGES);
+}
+
+/* What is appended while the sweep is under way is never without a marker, even if it was to have the very one that is
+ * being deleted. */
+static void test_appended_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	for (int before = 1; before < STEPS; before++) {
+		uint64_t base = (uint64_t)before * 100000;
+		append(f, base + 500);
+		commit(f);
+		f->sweep.now = base + 50000;
+		atomic_store(&f->board.looked_until, f->sweep.now);
+		for (int n = 0; n < STEPS; n++) {
+			if (n == before) {
+				append(f, base + 600); /* long in the queue: it expires in the same bucket */
+				commit(f);
+			}
+			step(f, n);
+		}
+		assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2);
+		assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), 1);
+		sweep_all(f, base + 50000);
+		assert_all(f, f->group->head, f->group->head, f->group->head);
+		assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 0);
+		assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), 0);
+	}
+	uint64_t marked_before = f->group->head;
+	append(f, 300700); /* after the sweep */
+	commit(f);
+	assert_int_equal(f->group->head, marked_before + 1);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), 1);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2);
+}
+
+/* An inbox is cut when it has grown by an eighth beyond its maximum, whenever entries expire. */
+static void test_inbox_max(void **state)
+{
+	struct fixture *f = *state;
+	f->limits.inbox_ttl_ms = f->limits.retention_ms = 0;
+	f->limits.inbox_max = 16;
+	for (uint64_t i = 0; i < 18; i++)
+		append(f, 1000 + i);
+	commit(f);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 0);
+	append(f, 2000);
+	commit(f);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2);
+	sweep_all(f, 2000);
+	assert_all(f, 3, 0, 19);
+	for (uint64_t i = 0; i < 100; i++) {
+		append(f, 3000 + i * 1000);
+		commit(f);
+		sweep_all(f, 3000 + i * 1000);
+		assert_in_range(count_keys(f, TL_PART_INBOX, f->alice), 16, 16 + 3 + 1); /* and the floor */
+	}
+}
+
+static void put_device(struct fixture *f, const char *device, uint64_t seen)
+{
+	const struct tl_device_record record = {.checkpoint = 1, .seen = seen};
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_device_record_pack(&pack, &record);
+	tl_batch_put(f->txn.batch, tl_partition(TL_PART_DEVICES, f->alice), tl_slice_str(device), tl_pack_bytes(&pack));
+	tl_due_put(&f->txn.due, f->txn.batch, TL_DUE_DEVICES, tl_due_device_time(seen, TTL), f->alice);
+	tl_pack_fini(&pack);
+}
+
+static void test_devices(void **state)
+{
+	struct fixture *f = *state;
+	put_device(f, "phone", 1000);
+	put_device(f, "laptop", 5000);
+	put_device(f, "tablet", 50000);
+	commit(f);
+	sweep_all(f, 12000);
+	assert_int_equal(count_keys(f, TL_PART_DEVICES, f->alice), 2);
+	sweep_all(f, 59000);
+	assert_int_equal(count_keys(f, TL_PART_DEVICES, f->alice), 1);
+	assert_int_equal(f->sweep.devices, 2);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_DEVICES), 1); /* the tablet's */
+	sweep_all(f, 61000);
+	assert_int_equal(count_keys(f, TL_PART_DEVICES, f->alice), 0);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_DEVICES), 0);
+}
+
+/* Damaged data, and markers of what does not exist, stop nothing (S4). */
+static void test_damage(void **state)
+{
+	struct fixture *f = *state;
+	unsigned char key[TL_ORDERED_INT_MAX];
+	fill(f);
+	tl_batch_put(f->txn.batch, tl_partition(TL_PART_INBOX, f->alice),
+	             tl_slice(key, tl_ordered_int_put(key, 1)), tl_slice("\xff", 1));
+	tl_due_put(&f->txn.due, f->txn.batch, TL_DUE_INBOX, 1000, 4711);
+	tl_due_put(&f->txn.due, f->txn.batch, TL_DUE_STORE, 1000, 4711);
+	tl_due_put(&f->txn.due, f->txn.batch, TL_DUE_DEVICES, 1000, 4711);
+	commit(f);
+	sweep_all(f, 13000);
+	assert_timeline(f, TL_PART_INBOX, f->bob, 3, MESSAGES);
+	assert_timeline(f, TL_PART_STORE, f->conversation_no, 8, MESSAGES);
+	assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), MESSAGES);
+	gather(f);
+	assert_int_equal(f->sweep.count, 0);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_some),           TEST(test_all),      TEST(test_crash),   TEST(test_floor_comes_first),
+		TEST(test_clock_set_back), TEST(test_appended_meanwhile), TEST(test_inbox_max), TEST(test_devices),
+		TEST(test_damage),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
