@@ -24,12 +24,33 @@ static enum tl_err begin_backlog(struct tl_transaction *txn, const struct tl_con
 	return tl_transaction_put_backlog(txn, user, &change);
 }
 
+/* Whether something of an earlier membership has yet to enter the user's inbox. */
+static enum tl_err has_backlog(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                               const struct tl_user *user, bool *has_out)
+{
+	struct tl_iter *iter;
+	struct tl_pair_key key;
+	uint64_t conversation_no = 0, since;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (err != TL_OK)
+		return err;
+	tl_iter_retarget(iter, tl_partition(TL_PART_BACKLOG, user->no));
+	*has_out = tl_iter_seek(iter, tl_pair_key(&key, conversation->no, 0)) &&
+	           tl_pair_key_parse(tl_iter_key(iter), &conversation_no, &since) && conversation_no == conversation->no;
+	return tl_iter_error(iter);
+}
+
 enum tl_err tl_fanout_joined(struct tl_transaction *txn, struct tl_conversation *conversation,
                              struct tl_user *const *users, size_t count)
 {
 	enum tl_err err = TL_OK;
-	for (size_t i = 0; i < count && conversation->record.on_read && err == TL_OK; i++) {
+	for (size_t i = 0; i < count && err == TL_OK; i++) {
 		struct tl_member *member;
+		bool begins = true;
+		if (!conversation->record.on_read)
+			err = has_backlog(txn, conversation, users[i], &begins);
+		if (err != TL_OK || !begins)
+			continue;
 		err = tl_conversations_member(&txn->conversations, conversation, users[i]->no, &member);
 		if (err == TL_OK && member)
 			err = begin_backlog(txn, conversation, member, users[i]);
@@ -81,21 +102,33 @@ enum tl_err tl_fanout_settle(struct tl_transaction *txn, struct tl_conversation 
 	return TL_OK;
 }
 
-static enum tl_err end_backlog(struct tl_transaction *txn, const struct tl_conversation *conversation,
-                               const struct tl_user *user, uint64_t since)
+static enum tl_err read_backlog(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                                const struct tl_user *user, uint64_t since, struct tl_backlog_record *record_out)
 {
-	struct tl_backlog_change change = {.conversation_no = conversation->no, .since = since};
 	struct tl_pair_key key;
 	char *value;
 	size_t len;
 	enum tl_err err = tl_engine_get(txn->database->engine, NULL, tl_partition(TL_PART_BACKLOG, user->no),
 	                                tl_pair_key(&key, conversation->no, since), &value, &len);
+	if (err == TL_NOT_FOUND) {
+		/* It has been begun in this very batch. */
+		*record_out = (struct tl_backlog_record){.pulled = since - 1};
+		return TL_OK;
+	}
 	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_OK : err;
-	bool ok = tl_backlog_record_unpack(tl_slice(value, len), &change.record);
+		return err;
+	bool ok = tl_backlog_record_unpack(tl_slice(value, len), record_out);
 	free(value);
-	if (!ok)
-		return TL_CORRUPT;
+	return ok ? TL_OK : TL_CORRUPT;
+}
+
+static enum tl_err end_backlog(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                               const struct tl_user *user, uint64_t since)
+{
+	struct tl_backlog_change change = {.conversation_no = conversation->no, .since = since};
+	enum tl_err err = read_backlog(txn, conversation, user, since, &change.record);
+	if (err != TL_OK)
+		return err;
 	change.record.until = conversation->head;
 	return tl_transaction_put_backlog(txn, user, &change);
 }

@@ -10,7 +10,7 @@
  *   (F2) Whoever is a member while a conversation is on read has a backlog: a record that says up to which cseq
  *        everything is in the inbox. It ends with the membership.
  *   (F3) A member with a backlog gets nothing written to the inbox directly, not even once the conversation is on write
- *        again, until all of it has been taken in. So the entries of one conversation stand in the order of cseq, and
+ *        again, or after leaving and joining again, until all of it has been taken in. So the entries of one conversation stand in the order of cseq, and
  *        changing the way costs no more than one record for each member, and nothing on the way back.
  *
  * Writer thread only. */
@@ -28,7 +28,8 @@ TL_MUST_USE enum tl_err tl_fanout_settle(struct tl_transaction *txn, struct tl_c
 /* Begins the backlog of every member who has none, from the next entry on; those who still have one go on with it. */
 TL_MUST_USE enum tl_err tl_fanout_begin_all(struct tl_transaction *txn, struct tl_conversation *conversation);
 
-/* Begins the backlog of each of these members, from the next entry on, if the conversation is on read. */
+/* Begins the backlog of each of these new members, from the next entry on, if the conversation is on read or they have
+ * one from an earlier membership. */
 TL_MUST_USE enum tl_err tl_fanout_joined(struct tl_transaction *txn, struct tl_conversation *conversation,
                                          struct tl_user *const *users, size_t count);
 
