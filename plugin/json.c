@@ -334,20 +334,37 @@ enum form { FORM_PLAIN, FORM_ESCAPED, FORM_BASE64 };
 static enum form form_of(struct tl_slice bytes)
 {
 	const unsigned char *byte = bytes.ptr;
+	size_t plain = 0;
+	while (plain < bytes.len && byte[plain] >= 0x20 && byte[plain] < 0x80 && byte[plain] != '"' && byte[plain] != '\\')
+		plain++;
+	if (plain == bytes.len)
+		return FORM_PLAIN; /* as nearly all are */
 	bool escape = false;
 	unsigned char any = 0;
-	for (size_t i = 0; i < bytes.len; i++) {
+	for (size_t i = plain; i < bytes.len; i++) {
 		escape |= byte[i] < 0x20 || byte[i] == '"' || byte[i] == '\\';
 		any |= byte[i];
 	}
-	if (any >= 0x80 && u8_check(byte, bytes.len))
+	if (any >= 0x80 && u8_check(byte + plain, bytes.len - plain))
 		return FORM_BASE64;
 	return escape ? FORM_ESCAPED : FORM_PLAIN;
 }
 
 static enum tl_err put(msgpack_sbuffer *out, const void *bytes, size_t len)
 {
-	return msgpack_sbuffer_write(out, bytes, len) ? TL_NO_MEMORY : TL_OK;
+	if (out->alloc - out->size < len)
+		return msgpack_sbuffer_write(out, bytes, len) ? TL_NO_MEMORY : TL_OK;
+	memcpy(out->data + out->size, bytes, len);
+	out->size += len;
+	return TL_OK;
+}
+
+static enum tl_err put_char(msgpack_sbuffer *out, char c)
+{
+	if (out->alloc == out->size)
+		return put(out, &c, 1);
+	out->data[out->size++] = c;
+	return TL_OK;
 }
 
 static enum tl_err put_word(msgpack_sbuffer *out, const char *word)
@@ -384,7 +401,7 @@ static enum tl_err put_base64(msgpack_sbuffer *out, struct tl_slice bytes)
 
 static enum tl_err put_string(msgpack_sbuffer *out, struct tl_slice bytes, enum form form, const char *suffix)
 {
-	enum tl_err err = put(out, "\"", 1);
+	enum tl_err err = put_char(out, '"');
 	if (err)
 		return err;
 	if (form == FORM_PLAIN)
@@ -393,9 +410,9 @@ static enum tl_err put_string(msgpack_sbuffer *out, struct tl_slice bytes, enum 
 		err = put_base64(out, bytes);
 	else
 		err = put_object_take(out, json_object_new_string_len(bytes.ptr, (int)bytes.len), 1);
-	if (!err)
+	if (!err && suffix[0])
 		err = put_word(out, suffix);
-	return err ? err : put(out, "\"", 1);
+	return err ? err : put_char(out, '"');
 }
 
 static enum tl_err put_integer(msgpack_sbuffer *out, uint64_t magnitude, bool negative)
@@ -451,7 +468,7 @@ static enum tl_err open_level(struct walker *w, const struct tl_item *item)
 	if (w->depth == DEPTH_MAX)
 		return TL_BAD_REQUEST;
 	w->levels[w->depth++] = (struct level){.left = item->count, .is_map = is_map};
-	return put(w->out, is_map ? "{" : "[", 1);
+	return put_char(w->out, is_map ? '{' : '[');
 }
 
 static enum tl_err put_value(struct walker *w, const struct tl_item *item, enum form form)
@@ -485,7 +502,7 @@ static enum tl_err put_key(struct walker *w, struct tl_slice key, const char *su
 	if (form == FORM_BASE64)
 		return TL_BAD_REQUEST;
 	enum tl_err err = put_string(w->out, key, form, suffix);
-	return err ? err : put(w->out, ":", 1);
+	return err ? err : put_char(w->out, ':');
 }
 
 /* Writes one value, with its key if it is a map's; of an array or map only the opening bracket. */
@@ -507,12 +524,12 @@ static enum tl_err walk(struct walker *w)
 		struct level *level = &w->levels[w->depth - 1];
 		if (!level->left) {
 			w->depth--;
-			err = put(w->out, level->is_map ? "}" : "]", 1);
+			err = put_char(w->out, level->is_map ? '}' : ']');
 			continue;
 		}
 		level->left--;
 		if (level->begun)
-			err = put(w->out, ",", 1);
+			err = put_char(w->out, ',');
 		level->begun = true;
 		if (!err)
 			err = put_member(w, level->is_map);

@@ -68,7 +68,8 @@ class CommandLine(TimelineTest):
                                  "-D", "publish", "user-property", "id", "m1", "-D", "publish", "user-property", "type",
                                  "note", "-D", "publish", "content-type", "text/markdown")
         self.assertEqual(result.returncode, 0, result.stderr)
-        message = self.rr(alice, "laptop", "sync", {"after": 0})["messages"][0]
+        # Acked is not yet stored, and the command does not wait for the receipt.
+        message = until(lambda: self.rr(alice, "laptop", "sync", {"after": 0})["messages"], "the message")[0]
         self.assertEqual((message["id"], message["type"], message["ctype"]), ("m1", "note", "text/markdown"))
 
     def test_receipt_with_rr(self):

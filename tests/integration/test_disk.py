@@ -315,8 +315,8 @@ class FailingDisk(FaultTest):
 
     def database_fails(self, what):
         """The queue takes messages and acks them; nobody is told of any until the database works again."""
-        # No more than the queue can take while nothing leaves it.
-        senders = self.start_senders(20000, 200)
+        # More than they can send until it fails, and no more than the queue can take while nothing leaves it.
+        senders = self.start_senders(150000, 200)
         for error in (errno.EIO, errno.ENOSPC, errno.EIO):
             self.progress(senders, 200)
             size = len(self.broker.log())
@@ -362,7 +362,7 @@ class FailingDisk(FaultTest):
 
     def test_stopped_while_failing(self):
         """SIGTERM ends the broker although nothing can be stored; what was acked is stored by the next one."""
-        senders = self.start_senders(5000, 200)
+        senders = self.start_senders(150000, 200)
         self.progress(senders, 200)
         self.broker.fail("db", "any", errno.EIO)
         until(lambda: "storing failed" in self.broker.log(), "the log to say so")
