@@ -1,5 +1,5 @@
-/* `block`: whose direct messages and signals a user refuses. With `user` it changes that, without it lists them, in the order
- * of their ids; a cursor is the last id of the page before. */
+/* `block`: whose direct messages and signals a user refuses. With `user` it changes that, without it lists them, in the
+ * order of their ids; a cursor is the last id of the page before. */
 #include "event.h"
 #include "id.h"
 

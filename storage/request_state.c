@@ -1,5 +1,5 @@
-/* `read`, `set`: where a member stands. Nobody else learns of it, but all of the user's devices do, by an event in the user's
- * own inbox. What changes nothing makes no event. */
+/* `read`, `set`: where a member stands. Nobody else learns of it, but all of the user's devices do, by an event in the
+ * user's own inbox. What changes nothing makes no event. */
 #include "actor.h"
 #include "event.h"
 #include "expiry.h"

@@ -17,7 +17,8 @@ TL_MUST_USE enum tl_err tl_roster_check_size(const struct tl_transaction *txn, u
 TL_MUST_USE enum tl_err tl_roster_check_self(const struct tl_transaction *txn, const struct tl_user *user,
                                              struct tl_why *why);
 
-/* Whether the caller can put somebody else into one more: TL_NOT_AUTHORISED (G3), TL_TOO_LARGE (G2); `why` names the user. */
+/* Whether the caller can put somebody else into one more: TL_NOT_AUTHORISED (G3), TL_TOO_LARGE (G2); `why` names the
+ * user. */
 TL_MUST_USE enum tl_err tl_roster_check_named(struct tl_transaction *txn, const struct tl_call *call,
                                               const struct tl_user *user, struct tl_why *why);
 

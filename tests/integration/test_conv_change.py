@@ -8,6 +8,7 @@ from harness import TimelineTest, until
 
 class ChangeTest(TimelineTest):
     options = {"durability": "os"}
+    conf = ("max_packet_size 20000000",)  # of Mosquitto 2.1 by default 2,000,000
 
     def setUp(self):
         super().setUp()
