@@ -1,4 +1,5 @@
-/* `devices`: the user's devices that have synced, and how far. */
+/* `devices`: the user's devices that have synced, and how far, as long as they are remembered. */
+#include "expiry.h"
 #include "requests.h"
 
 const struct tl_param tl_devices_params[] = {{.key = NULL}};
@@ -26,8 +27,9 @@ static void add_noted(void *ctx, struct tl_slice device, const struct tl_device_
 	list->count++;
 }
 
-/* Those in the database, but for the ones of which something newer has been noted. */
-static enum tl_err add_stored(const struct tl_reading *reading, uint64_t user_no, struct list *list)
+/* Those in the database, but for the ones of which something newer has been noted, or nothing for too long. */
+static enum tl_err add_stored(const struct tl_reading *reading, const struct tl_call *call, uint64_t user_no,
+                              struct list *list)
 {
 	struct tl_device_record record;
 	struct tl_iter *iter;
@@ -40,7 +42,7 @@ static enum tl_err add_stored(const struct tl_reading *reading, uint64_t user_no
 			continue;
 		if (!tl_device_record_unpack(tl_iter_value(iter), &record))
 			err = TL_CORRUPT;
-		else
+		else if (!tl_expired(record.seen, reading->limits->device_ttl_ms, call->now))
 			add_noted(list, tl_iter_key(iter), &record);
 	}
 	if (err == TL_OK)
@@ -59,7 +61,7 @@ enum tl_err tl_devices(const struct tl_reading *reading, const struct tl_call *c
 	enum tl_err err = tl_user_no(reading->database->engine, NULL, call->user, &user_no);
 	if (err == TL_OK) {
 		tl_checkpoints_each(reading->checkpoints, user_no, add_noted, &list);
-		err = add_stored(reading, user_no, &list);
+		err = add_stored(reading, call, user_no, &list);
 	}
 	tl_pack_array_end(&answer->fields, devices, list.count);
 	return err == TL_NOT_FOUND ? TL_OK : err;
