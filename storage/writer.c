@@ -237,6 +237,7 @@ static void forget_all(struct tl_writer *writer)
 	tl_transaction_clear(&writer->txn);
 	tl_users_clear(&writer->txn.users);
 	tl_conversations_clear(&writer->txn.conversations);
+	tl_dedup_clear(&writer->txn.ids);
 	writer->txn.users.numbers.next = writer->txn.users.numbers.reserved = 0;
 	writer->txn.conversations.numbers.next = writer->txn.conversations.numbers.reserved = 0;
 }

@@ -317,6 +317,37 @@ class Devices(ExpiryTest):
         self.assert_places(laptop.ok("sync")["messages"])  # from the floor
 
 
+class DedupWindow(unittest.TestCase):
+    """Message ids are remembered for as long as the option says, over restarts and other values of it."""
+
+    def test_window(self):
+        broker = Broker({"dedup_window": "3s"})
+        self.addCleanup(broker.close)
+
+        def send(mid):
+            client = Client(broker, "bob", "phone")
+            try:
+                return client.send_ok("user/bob", mid, mid=mid)
+            finally:
+                client.close()
+        first = send("a")
+        self.assertIs(send("a")["dup"], True)
+        until(lambda: not send("a")["dup"], "the id to be forgotten", LONG)
+        for window in ("7d", "1h", "7d"):
+            known = send(window)
+            broker.stop()
+            broker.options["dedup_window"] = window
+            broker.start()
+            again = send(window)
+            self.assertEqual((again["dup"], again["cseq"]), (True, known["cseq"]))
+        self.assertGreater(send("b")["cseq"], first["cseq"])
+        broker.stop()
+        broker.options["dedup_window"] = "0"
+        broker.start()
+        self.assertIs(send("b")["dup"], False)
+        self.assertIs(send("b")["dup"], False)
+
+
 class OtherOptions(unittest.TestCase):
     """A broker that is started again with other times applies them to all that is there."""
 
