@@ -1,5 +1,7 @@
 #include "checkpoints.h"
 
+#include "expiry.h"
+
 #include <stdlib.h>
 #include <uthash.h>
 
@@ -77,7 +79,7 @@ static bool find_in_memory(struct tl_checkpoints *checkpoints, const struct tl_c
 }
 
 enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_engine *engine, uint64_t user_no,
-                                struct tl_slice device, uint64_t *after_out)
+                                struct tl_slice device, uint64_t ttl_ms, uint64_t now, uint64_t *after_out)
 {
 	struct tl_device_record record;
 	char *value;
@@ -96,6 +98,8 @@ enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_en
 	free(value);
 	if (!ok)
 		return TL_CORRUPT;
+	if (tl_expired(record.seen, ttl_ms, now))
+		return TL_NOT_FOUND;
 	*after_out = record.checkpoint;
 	return TL_OK;
 }
@@ -128,17 +132,23 @@ void tl_checkpoints_each(struct tl_checkpoints *checkpoints, uint64_t user_no,
 	pthread_mutex_unlock(&checkpoints->lock);
 }
 
-static void put(struct tl_batch *batch, struct tl_pack *pack, const struct tl_checkpoint *checkpoint)
+static uint64_t user_of(const struct tl_checkpoint *checkpoint)
 {
 	uint64_t user_no;
 	memcpy(&user_no, checkpoint->key, sizeof user_no);
+	return user_no;
+}
+
+static void put(struct tl_batch *batch, struct tl_pack *pack, const struct tl_checkpoint *checkpoint)
+{
 	tl_pack_clear(pack);
 	tl_device_record_pack(pack, &checkpoint->record);
 	tl_pack_check(pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_DEVICES, user_no), device_of(checkpoint), tl_pack_bytes(pack));
+	tl_batch_put(batch, tl_partition(TL_PART_DEVICES, user_of(checkpoint)), device_of(checkpoint), tl_pack_bytes(pack));
 }
 
-void tl_checkpoints_collect(struct tl_checkpoints *checkpoints, struct tl_batch *batch)
+void tl_checkpoints_collect(struct tl_checkpoints *checkpoints, struct tl_batch *batch, struct tl_due *due,
+                            uint64_t ttl_ms)
 {
 	struct tl_checkpoint *checkpoint, *next;
 	struct tl_pack pack;
@@ -152,7 +162,11 @@ void tl_checkpoints_collect(struct tl_checkpoints *checkpoints, struct tl_batch 
 		insert(&checkpoints->in_batch, checkpoint);
 	}
 	HASH_ITER(hh, checkpoints->in_batch, checkpoint, next)
-	put(batch, &pack, checkpoint);
+	{
+		put(batch, &pack, checkpoint);
+		tl_due_put(due, batch, TL_DUE_DEVICES, tl_due_device_time(checkpoint->record.seen, ttl_ms),
+		           user_of(checkpoint));
+	}
 	pthread_mutex_unlock(&checkpoints->lock);
 	tl_pack_fini(&pack);
 }

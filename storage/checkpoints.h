@@ -7,8 +7,7 @@
 #ifndef TL_CHECKPOINTS_H
 #define TL_CHECKPOINTS_H
 
-#include "engine.h"
-#include "records.h"
+#include "due.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -29,9 +28,11 @@ void tl_checkpoints_fini(struct tl_checkpoints *checkpoints);
 void tl_checkpoints_note(struct tl_checkpoints *checkpoints, uint64_t user_no, struct tl_slice device, uint64_t after,
                          uint64_t now);
 
-/* The device's checkpoint: TL_OK or TL_NOT_FOUND. */
+/* The device's checkpoint: TL_OK, or TL_NOT_FOUND where there is none or the device has not been seen for `ttl_ms` (0: any
+ * time). `now` is in ms. */
 TL_MUST_USE enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_engine *engine,
-                                            uint64_t user_no, struct tl_slice device, uint64_t *after_out);
+                                            uint64_t user_no, struct tl_slice device, uint64_t ttl_ms, uint64_t now,
+                                            uint64_t *after_out);
 
 /* Calls `each` for every device of the user of which something is noted that is perhaps not in the database yet, in any
  * order, under the lock. */
@@ -39,8 +40,10 @@ void tl_checkpoints_each(struct tl_checkpoints *checkpoints, uint64_t user_no,
                          void (*each)(void *ctx, struct tl_slice device, const struct tl_device_record *record),
                          void *ctx);
 
-/* Puts what is pending into a batch; then `settle` with whether it was committed. Writer thread. */
-void tl_checkpoints_collect(struct tl_checkpoints *checkpoints, struct tl_batch *batch);
+/* Puts what is pending into a batch, with the markers of devices that are forgotten after `ttl_ms`; then `settle` with
+ * whether it was committed. Writer thread. */
+void tl_checkpoints_collect(struct tl_checkpoints *checkpoints, struct tl_batch *batch, struct tl_due *due,
+                            uint64_t ttl_ms);
 void tl_checkpoints_settle(struct tl_checkpoints *checkpoints, bool committed);
 
 /* Whether anything is waiting to be collected. */

@@ -102,6 +102,10 @@ static enum tl_err load(struct tl_database *db, struct tl_why *why)
 	if (format > TL_FORMAT_VERSION)
 		return tl_fail(why, TL_VERSION, "the database has format %" PRIu64 ", this program knows formats up to %d",
 		               format, TL_FORMAT_VERSION);
+	if (format < TL_FORMAT_VERSION)
+		return tl_fail(why, TL_VERSION,
+		               "the database has format %" PRIu64 " and this program needs %d: it must be made anew", format,
+		               TL_FORMAT_VERSION);
 	err = load_epoch(db);
 	if (err == TL_OK)
 		err = tl_database_read_uint(db, TL_META_SECRET, &db->secret);

@@ -15,7 +15,7 @@ struct tl_database {
 };
 
 /* Opens the engine in options->path and, in a new one, writes what every database has. TL_VERSION: the database is
- * newer than this program, nothing was touched. Others as tl_engine_open_leveldb. */
+ * newer than this program, or too old for it; nothing was touched. Others as tl_engine_open_leveldb. */
 TL_MUST_USE enum tl_err tl_database_open(const struct tl_engine_options *options, struct tl_database *database_out,
                                          struct tl_why *why);
 void tl_database_close(struct tl_database *database);

@@ -23,6 +23,7 @@ enum tl_due_kind {
 	TL_DUE_STORE = 2,
 	TL_DUE_DEVICES = 3,
 	TL_DUE_KINDS,
+	TL_DUE_IDS = TL_DUE_KINDS, /* no marker either: a bucket of message ids whose window has passed */
 };
 
 /* What the writer and upkeep tell each other. */

@@ -200,7 +200,7 @@ bool tl_pair_key_parse(struct tl_slice bytes, uint64_t *first_out, uint64_t *sec
 	       tl_ordered_int_read((const unsigned char *)bytes.ptr + len, bytes.len - len, second_out);
 }
 
-void tl_dedup_key(uint64_t secret, struct tl_slice sender, struct tl_slice id, unsigned char key_out[TL_DEDUP_KEY_BYTES])
+void tl_dedup_hash(uint64_t secret, struct tl_slice sender, struct tl_slice id, unsigned char key_out[TL_DEDUP_KEY_BYTES])
 {
 	/* Neither part can hold a NUL, so one between them keeps pairs apart. */
 	XXH3_state_t state;
@@ -245,6 +245,33 @@ void tl_backlog_record_pack(struct tl_pack *pack, const struct tl_backlog_record
 bool tl_backlog_record_unpack(struct tl_slice bytes, struct tl_backlog_record *record_out)
 {
 	return unpack_pair(bytes, &record_out->pulled, &record_out->until);
+}
+
+void tl_dedup_list_pack(struct tl_pack *pack, const struct tl_dedup_list *list)
+{
+	tl_pack_array(pack, (uint32_t)list->count);
+	for (size_t i = 0; i < list->count; i++) {
+		tl_pack_array(pack, 3);
+		tl_pack_uint(pack, list->buckets[i].no);
+		tl_pack_uint(pack, list->buckets[i].from);
+		tl_pack_uint(pack, list->buckets[i].last);
+	}
+}
+
+bool tl_dedup_list_unpack(struct tl_slice bytes, struct tl_dedup_list *list_out)
+{
+	struct tl_reader reader = tl_reader(bytes);
+	uint32_t count, fields;
+	if (!tl_reader_array(&reader, &count) || count > TL_DEDUP_BUCKETS_MAX)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		struct tl_dedup_bucket *bucket = &list_out->buckets[i];
+		if (!tl_reader_array(&reader, &fields) || fields != 3 || !tl_reader_uint(&reader, &bucket->no) ||
+		    !tl_reader_uint(&reader, &bucket->from) || !tl_reader_uint(&reader, &bucket->last))
+			return false;
+	}
+	list_out->count = count;
+	return true;
 }
 
 void tl_device_record_pack(struct tl_pack *pack, const struct tl_device_record *record)

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TL_FORMAT_VERSION = 1 };
+enum { TL_FORMAT_VERSION = 2 };
 
 enum tl_partition_kind {
 	TL_PART_META = 'm',               /* the database itself; number 0 */
@@ -30,7 +30,7 @@ enum tl_partition_kind {
 	TL_PART_BLOCKED = 'b',            /* whom one user has blocked */
 	TL_PART_STORE = 's',              /* one conversation's store timeline */
 	TL_PART_DUE = 'e',                /* which timelines have to be looked at when; numbered by tl_due_kind */
-	TL_PART_DEDUP = 'd',              /* one conversation's message ids of late */
+	TL_PART_DEDUP = 'd',              /* one bucket of message ids of late */
 };
 
 static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint64_t no)
@@ -45,6 +45,7 @@ static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint
 #define TL_META_WATERMARK "watermark"                 /* uint: queue position up to which everything is applied */
 #define TL_META_NEXT_USER "next_user"                 /* uint: number for the next new user */
 #define TL_META_NEXT_CONVERSATION "next_conversation" /* uint: number for the next new conversation */
+#define TL_META_DEDUP "dedup"                         /* the buckets of TL_PART_DEDUP */
 #define TL_META_INBOX_TTL "inbox_ttl"                 /* uint: the option as of the last start, ms; so are the next three */
 #define TL_META_INBOX_MAX "inbox_max"
 #define TL_META_RETENTION "retention"
@@ -193,11 +194,28 @@ struct tl_dedup_record {
 
 enum { TL_DEDUP_KEY_BYTES = 16 };
 
-/* The key under which the sender's message id is remembered: 128 bits of XXH3 of both, seeded with the database's
+/* What the sender's message id is remembered by: 128 bits of XXH3 of both, seeded with the database's
  * secret so that nobody can aim at somebody else's. */
-void tl_dedup_key(uint64_t secret, struct tl_slice sender, struct tl_slice id, unsigned char key_out[TL_DEDUP_KEY_BYTES]);
+void tl_dedup_hash(uint64_t secret, struct tl_slice sender, struct tl_slice id, unsigned char key_out[TL_DEDUP_KEY_BYTES]);
 void tl_dedup_record_pack(struct tl_pack *pack, const struct tl_dedup_record *record);
 bool tl_dedup_record_unpack(struct tl_slice bytes, struct tl_dedup_record *record_out);
+
+/* Ids lie in buckets by time; see dedup.h. */
+struct tl_dedup_bucket {
+	uint64_t no;
+	uint64_t from; /* ms: when it was begun */
+	uint64_t last; /* ms: of its latest id; 0: not known, it is the newest */
+};
+
+enum { TL_DEDUP_BUCKETS_MAX = 16 };
+
+struct tl_dedup_list {
+	struct tl_dedup_bucket buckets[TL_DEDUP_BUCKETS_MAX]; /* oldest first */
+	size_t count;
+};
+
+void tl_dedup_list_pack(struct tl_pack *pack, const struct tl_dedup_list *list);
+bool tl_dedup_list_unpack(struct tl_slice bytes, struct tl_dedup_list *list_out);
 
 /* --- devices --- */
 

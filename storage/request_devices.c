@@ -1,5 +1,7 @@
-/* `devices`: the user's devices that have synced, and how far, in the order of their ids. Those of which something newer has
- * been noted than what is stored are merged in. A cursor is the last id of the page before. */
+/* `devices`: the user's devices that have synced, and how far, as long as they are remembered, in the order of their ids.
+ * Those of which something newer has been noted than what is stored are merged in. A cursor is the last id of the page
+ * before. */
+#include "expiry.h"
 #include "requests.h"
 
 #include "id.h"
@@ -32,6 +34,7 @@ struct noted_list {
 struct page {
 	struct tl_pack *out;
 	uint64_t limit;
+	uint64_t now, ttl_ms; /* who has been away for too long is left out */
 	uint32_t count;
 	size_t last_len;
 	char last[TL_ID_MAX]; /* the last id on it */
@@ -100,7 +103,8 @@ static enum tl_err add_stored(struct page *page, struct tl_iter *iter)
 	struct tl_device_record record;
 	if (!tl_device_record_unpack(tl_iter_value(iter), &record))
 		return TL_CORRUPT;
-	add(page, tl_iter_key(iter), &record);
+	if (!tl_expired(record.seen, page->ttl_ms, page->now))
+		add(page, tl_iter_key(iter), &record);
 	return TL_OK;
 }
 
@@ -145,7 +149,10 @@ static enum tl_err fill(const struct tl_reading *reading, uint64_t user_no, stru
 enum tl_err tl_devices(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
 	const struct tl_arg *limit = &call->args[ARG_LIMIT], *cursor = &call->args[ARG_CURSOR];
-	struct page page = {.out = &answer->fields, .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT};
+	struct page page = {.out = &answer->fields,
+	                    .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT,
+	                    .now = call->now,
+	                    .ttl_ms = reading->limits->device_ttl_ms};
 	uint64_t user_no;
 	tl_pack_cstr(&answer->fields, "devices");
 	answer->field_count++;

@@ -245,7 +245,7 @@ static enum tl_err position(const struct tl_reading *reading, const struct tl_ca
 		return TL_OK;
 	}
 	enum tl_err err = tl_checkpoints_find(reading->checkpoints, reading->database->engine, user_no, call->device,
-	                                      after_out);
+	                                      reading->limits->device_ttl_ms, call->now, after_out);
 	if (err == TL_NOT_FOUND) {
 		*after_out = floor;
 		return TL_OK;

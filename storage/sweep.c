@@ -11,9 +11,13 @@ enum {
 	MEMBERS_MAX = 1000,  /* members, or former ones, whose own deletions in a conversation are looked after */
 };
 
-static struct tl_partition timeline_of(const struct tl_sweep_item *item)
+/* What an item is about: a timeline, or a bucket. */
+static struct tl_partition partition_of(const struct tl_sweep_item *item)
 {
-	return tl_partition(item->kind == TL_DUE_STORE ? TL_PART_STORE : TL_PART_INBOX, item->no);
+	return tl_partition(item->kind == TL_DUE_STORE ? TL_PART_STORE
+	                    : item->kind == TL_DUE_IDS ? TL_PART_DEDUP
+	                                               : TL_PART_INBOX,
+	                    item->no);
 }
 
 static bool is_timeline(const struct tl_sweep_item *item)
@@ -49,7 +53,7 @@ static void view_fini(struct view *view)
 
 static enum tl_err read_bounds(struct view *view, struct tl_sweep_item *item, struct tl_bounds *bounds)
 {
-	enum tl_err err = tl_timeline_bounds(view->sweep->database->engine, view->snapshot, view->iter, timeline_of(item),
+	enum tl_err err = tl_timeline_bounds(view->sweep->database->engine, view->snapshot, view->iter, partition_of(item),
 	                                     bounds, NULL, NULL);
 	if (err == TL_OK) {
 		item->from = item->floor = bounds->floor;
@@ -113,7 +117,7 @@ static enum tl_err assess(struct view *view, struct tl_sweep_item *item)
 	case TL_DUE_STORE:
 		return assess_store(view, item);
 	default:
-		return TL_OK; /* devices are few: they are looked at when they are dropped */
+		return TL_OK; /* devices are few: they are looked at when they are dropped; of ids all go */
 	}
 }
 
@@ -152,9 +156,9 @@ enum tl_err tl_sweep_assess(struct tl_sweep *sweep)
 
 static void delete_dropping(struct tl_batch *batch, const struct tl_sweep_item *item)
 {
-	struct tl_partition timeline = timeline_of(item);
+	struct tl_partition partition = partition_of(item);
 	struct tl_pair_key key;
-	tl_batch_delete(batch, tl_partition(TL_PART_DUE, TL_DUE_DROP), tl_pair_key(&key, timeline.kind, timeline.no));
+	tl_batch_delete(batch, tl_partition(TL_PART_DUE, TL_DUE_DROP), tl_pair_key(&key, partition.kind, partition.no));
 }
 
 static bool parse_dropping(struct tl_slice key, struct tl_slice value, struct tl_sweep_item *item)
@@ -163,8 +167,8 @@ static bool parse_dropping(struct tl_slice key, struct tl_slice value, struct tl
 	uint64_t kind;
 	if (!tl_pair_key_parse(key, &kind, &item->no) || !tl_reader_uint(&reader, &item->from))
 		return false;
-	item->kind = kind == TL_PART_STORE ? TL_DUE_STORE : TL_DUE_INBOX;
-	return kind == TL_PART_STORE || kind == TL_PART_INBOX;
+	item->kind = kind == TL_PART_STORE ? TL_DUE_STORE : kind == TL_PART_DEDUP ? TL_DUE_IDS : TL_DUE_INBOX;
+	return kind == TL_PART_STORE || kind == TL_PART_DEDUP || kind == TL_PART_INBOX;
 }
 
 /* Its floor is committed, so that is how far it is to be dropped. */
@@ -172,6 +176,8 @@ static enum tl_err resume(struct view *view, struct tl_sweep_item *item)
 {
 	uint64_t from = item->from, retention_ms;
 	struct tl_bounds bounds;
+	if (!is_timeline(item))
+		return TL_OK;
 	enum tl_err err = item->kind == TL_DUE_STORE ? read_retention(view, item, &retention_ms) : TL_OK;
 	if (err == TL_OK)
 		err = read_bounds(view, item, &bounds);
@@ -202,15 +208,16 @@ enum tl_err tl_sweep_unfinished(struct tl_sweep *sweep)
 
 /* --- raising floors, on the writer's thread --- */
 
-static bool is_raised(const struct tl_sweep_item *item)
+/* Whether there is anything to drop, once that is on record. */
+static bool is_dropped(const struct tl_sweep_item *item)
 {
-	return is_timeline(item) && item->floor > item->from;
+	return item->kind == TL_DUE_IDS || (is_timeline(item) && item->floor > item->from);
 }
 
 bool tl_sweep_raises(const struct tl_sweep *sweep)
 {
 	for (size_t i = 0; i < sweep->count; i++)
-		if (is_raised(&sweep->items[i]))
+		if (is_dropped(&sweep->items[i]))
 			return true;
 	return false;
 }
@@ -244,7 +251,7 @@ static enum tl_err put_expired(struct tl_transaction *txn, const struct tl_sweep
 	tl_store_record_pack(&txn->pack, &record);
 	tl_pack_check(&txn->pack, txn->batch);
 	if (ok)
-		tl_timeline_put(txn->batch, timeline_of(item), item->floor, tl_pack_bytes(&txn->pack));
+		tl_timeline_put(txn->batch, partition_of(item), item->floor, tl_pack_bytes(&txn->pack));
 	if (ok && order > 0)
 		tl_batch_delete(txn->batch, tl_partition(TL_PART_CUSTOM_ORDER, item->no),
 		                tl_pair_key(&key, order, item->floor));
@@ -256,7 +263,7 @@ static enum tl_err empty_head(struct tl_transaction *txn, const struct tl_sweep_
 {
 	char *bytes;
 	size_t len;
-	enum tl_err err = tl_timeline_get(txn->database->engine, NULL, timeline_of(item), item->floor, &bytes, &len);
+	enum tl_err err = tl_timeline_get(txn->database->engine, NULL, partition_of(item), item->floor, &bytes, &len);
 	if (err != TL_OK)
 		return err;
 	err = put_expired(txn, item, tl_slice(bytes, len));
@@ -268,12 +275,24 @@ static enum tl_err empty_head(struct tl_transaction *txn, const struct tl_sweep_
 static enum tl_err raise_store(struct tl_transaction *txn, const struct tl_sweep_item *item)
 {
 	uint64_t floor;
-	enum tl_err err = tl_timeline_floor(txn->database->engine, NULL, timeline_of(item), &floor);
+	enum tl_err err = tl_timeline_floor(txn->database->engine, NULL, partition_of(item), &floor);
 	if (err == TL_OK && item->floor == item->head)
 		err = empty_head(txn, item);
 	if (err == TL_OK && item->floor > floor)
-		tl_timeline_put_floor(txn->batch, timeline_of(item), item->floor);
+		tl_timeline_put_floor(txn->batch, partition_of(item), item->floor);
 	return err;
+}
+
+static enum tl_err prepare(struct tl_transaction *txn, const struct tl_sweep_item *item)
+{
+	switch (item->kind) {
+	case TL_DUE_STORE:
+		return raise_store(txn, item);
+	case TL_DUE_IDS:
+		return tl_dedup_forget(&txn->ids, txn->batch, item->no);
+	default:
+		return raise_inbox(txn, item);
+	}
 }
 
 enum tl_err tl_sweep_raise(struct tl_sweep *sweep, struct tl_transaction *txn)
@@ -281,11 +300,11 @@ enum tl_err tl_sweep_raise(struct tl_sweep *sweep, struct tl_transaction *txn)
 	enum tl_err err = TL_OK;
 	for (size_t i = 0; i < sweep->count && err == TL_OK; i++) {
 		struct tl_sweep_item *item = &sweep->items[i];
-		if (!is_raised(item))
+		if (!is_dropped(item))
 			continue;
-		err = pass_over(item, item->kind == TL_DUE_STORE ? raise_store(txn, item) : raise_inbox(txn, item));
-		if (err == TL_OK && is_raised(item))
-			tl_due_drop(&txn->due, txn->batch, timeline_of(item), item->from, false);
+		err = pass_over(item, prepare(txn, item));
+		if (err == TL_OK && is_dropped(item))
+			tl_due_drop(&txn->due, txn->batch, partition_of(item), item->from, false);
 	}
 	return err;
 }
@@ -341,10 +360,10 @@ static enum tl_err drop_order_keys(struct tl_sweep *sweep, const struct tl_sweep
 	enum tl_err err = tl_batch_new(engine, &batch);
 	while (err == TL_OK && there && cursor.seq < end_of_dropped(item)) {
 		/* An iterator of its own for each batch, so that nobody waits for a long one. */
-		if ((err = tl_iter_new(engine, NULL, timeline_of(item), false, &iter)) != TL_OK)
+		if ((err = tl_iter_new(engine, NULL, partition_of(item), false, &iter)) != TL_OK)
 			break;
 		tl_batch_clear(batch);
-		there = tl_cursor_seek(&cursor, iter, timeline_of(item), cursor.seq);
+		there = tl_cursor_seek(&cursor, iter, partition_of(item), cursor.seq);
 		err = collect_order_keys(&cursor, item, batch, &there);
 		tl_iter_free(iter);
 		sweep->bytes[TL_PART_CUSTOM_ORDER] += tl_batch_bytes(batch);
@@ -413,7 +432,7 @@ static enum tl_err drop_timeline(struct tl_sweep *sweep, const struct tl_sweep_i
 	if (err == TL_OK && item->kind == TL_DUE_STORE)
 		err = drop_deletions(sweep, item);
 	if (err == TL_OK)
-		err = drop_range(sweep, timeline_of(item), tl_slice(from, tl_ordered_int_put(from, first_dropped(item))),
+		err = drop_range(sweep, partition_of(item), tl_slice(from, tl_ordered_int_put(from, first_dropped(item))),
 		                 tl_slice(to, tl_ordered_int_put(to, end_of_dropped(item))));
 	if (err == TL_OK)
 		*(item->kind == TL_DUE_STORE ? &sweep->messages : &sweep->entries) += item->floor - item->from;
@@ -469,7 +488,9 @@ enum tl_err tl_sweep_drop(struct tl_sweep *sweep)
 		struct tl_sweep_item *item = &sweep->items[i];
 		if (item->kind == TL_DUE_DEVICES && !item->repeated)
 			err = drop_devices(sweep, item);
-		else if (is_raised(item))
+		else if (item->kind == TL_DUE_IDS)
+			err = drop_range(sweep, partition_of(item), tl_slice("", 0), tl_slice("", 0));
+		else if (is_dropped(item))
 			err = drop_timeline(sweep, item);
 		/* Damaged data: the rest of the range stays on disk, below the floor. */
 		if (err == TL_CORRUPT)
@@ -511,7 +532,7 @@ static enum tl_err mark_new_messages(struct tl_transaction *txn, const struct tl
 		return TL_OK;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 	if (err == TL_OK)
-		err = tl_timeline_bounds(txn->database->engine, NULL, iter, timeline_of(item), &bounds, NULL, NULL);
+		err = tl_timeline_bounds(txn->database->engine, NULL, iter, partition_of(item), &bounds, NULL, NULL);
 	if (err != TL_OK || bounds.head == item->head)
 		return err;
 	if ((err = tl_store_entry_ts(txn->database->engine, NULL, item->no, bounds.head, &ts)) == TL_OK)
@@ -528,7 +549,7 @@ static enum tl_err settle(struct tl_transaction *txn, const struct tl_sweep_item
 	enum tl_err err = TL_OK;
 	if (item->due > 0)
 		tl_due_delete(txn->batch, item->kind, item->due, item->no);
-	if (is_raised(item) || item->on_record)
+	if (is_dropped(item) || item->on_record)
 		delete_dropping(txn->batch, item);
 	tl_due_put(&txn->due, txn->batch, item->kind, item->next, item->no);
 	if (item->due > 0 && is_timeline(item) && !item->repeated)

@@ -18,10 +18,10 @@
 
 enum { TL_SWEEP_ITEMS = 256 };
 
-/* A timeline, or one user's devices. */
+/* A timeline, one user's devices, or a bucket of message ids. */
 struct tl_sweep_item {
 	enum tl_due_kind kind;
-	uint64_t no;    /* of the user or the conversation */
+	uint64_t no;    /* of the user, the conversation or the bucket */
 	uint64_t due;   /* its marker's time; 0: it has none */
 	uint64_t from;  /* the floor as it was: dropping begins there, because a head that stayed may lie at it */
 	uint64_t floor; /* the floor as it is to be; at most the head */
@@ -55,7 +55,7 @@ TL_MUST_USE enum tl_err tl_sweep_assess(struct tl_sweep *sweep);
 /* Fills the sweep with what was being dropped when the program ended. Upkeep's thread. */
 TL_MUST_USE enum tl_err tl_sweep_unfinished(struct tl_sweep *sweep);
 
-/* Whether any floor is to be raised. */
+/* Whether any floor is to be raised, or anything else to be settled before it is dropped. */
 bool tl_sweep_raises(const struct tl_sweep *sweep);
 
 /* Puts the floors into the transaction. Writer's thread. */

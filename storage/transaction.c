@@ -5,11 +5,6 @@
 
 #include <stdlib.h>
 
-struct tl_dedup_key {
-	uint64_t conversation_no;
-	unsigned char hash[TL_DEDUP_KEY_BYTES];
-};
-
 /* An id that was used in the batch at hand and so cannot be read from the database yet; in the arena. */
 struct tl_dedup_pending {
 	struct tl_dedup_key key;
@@ -31,6 +26,7 @@ enum tl_err tl_transaction_init(struct tl_transaction *txn, struct tl_database *
 		return err;
 	tl_users_init(&txn->users, database);
 	tl_conversations_init(&txn->conversations, database);
+	tl_dedup_init(&txn->ids, database);
 	tl_pack_init(&txn->pack);
 	tl_due_clear(&txn->due);
 	return TL_OK;
@@ -177,29 +173,19 @@ static struct tl_dedup_key dedup_key(const struct tl_transaction *txn, const str
 	struct tl_dedup_key key;
 	memset(&key, 0, sizeof key); /* it is hashed byte by byte */
 	key.conversation_no = conversation->no;
-	tl_dedup_key(txn->database->secret, sender, id, key.hash);
+	tl_dedup_hash(txn->database->secret, sender, id, key.hash);
 	return key;
 }
 
-static enum tl_err read_dedup(struct tl_transaction *txn, const struct tl_dedup_key *key,
+static enum tl_err read_dedup(struct tl_transaction *txn, const struct tl_dedup_key *key, uint64_t ts,
                               struct tl_dedup_record *record_out)
 {
 	struct tl_dedup_pending *pending;
-	char *value;
-	size_t len;
-
 	HASH_FIND(hh, txn->dedup, key, sizeof *key, pending);
-	if (pending) {
-		*record_out = pending->record;
-		return TL_OK;
-	}
-	enum tl_err err = tl_engine_get(txn->database->engine, NULL, tl_partition(TL_PART_DEDUP, key->conversation_no),
-	                                tl_slice(key->hash, sizeof key->hash), &value, &len);
-	if (err != TL_OK)
-		return err;
-	bool ok = tl_dedup_record_unpack(tl_slice(value, len), record_out);
-	free(value);
-	return ok ? TL_OK : TL_CORRUPT;
+	if (!pending)
+		return tl_dedup_find(&txn->ids, key, ts, txn->limits->dedup_window_ms, record_out);
+	*record_out = pending->record;
+	return tl_expired(record_out->ts, txn->limits->dedup_window_ms, ts) ? TL_NOT_FOUND : TL_OK;
 }
 
 /* While replaying, the id that is found may be the record's own, applied without the rest (X2). */
@@ -223,11 +209,9 @@ enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, const struct tl_
 	struct tl_dedup_key key = dedup_key(txn, conversation, sender, id);
 	struct tl_dedup_record record;
 	bool own = false;
-	enum tl_err err = txn->limits->dedup_window_ms > 0 ? read_dedup(txn, &key, &record) : TL_NOT_FOUND;
+	enum tl_err err = txn->limits->dedup_window_ms > 0 ? read_dedup(txn, &key, ts, &record) : TL_NOT_FOUND;
 	if (err != TL_OK)
 		return err;
-	if (ts > record.ts && ts - record.ts >= txn->limits->dedup_window_ms)
-		return TL_NOT_FOUND;
 	if (txn->replaying && (err = is_own(txn, conversation, record.cseq, &own)) != TL_OK)
 		return err;
 	if (own)
@@ -236,17 +220,19 @@ enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, const struct tl_
 	return TL_OK;
 }
 
-static void remember_id(struct tl_transaction *txn, const struct tl_conversation *conversation,
-                               const struct tl_append *append, struct tl_dedup_pending *pending)
+/* Whether the message's id is to be remembered. */
+static bool has_id(const struct tl_transaction *txn, const struct tl_append *append)
 {
-	if (append->dedup_id.len == 0)
+	return append->dedup_id.len > 0 && txn->limits->dedup_window_ms > 0;
+}
+
+static void remember_id(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                        const struct tl_append *append, struct tl_dedup_pending *pending)
+{
+	if (!has_id(txn, append))
 		return;
 	pending->key = dedup_key(txn, conversation, append->dedup_sender, append->dedup_id);
-	tl_pack_clear(&txn->pack);
-	tl_dedup_record_pack(&txn->pack, &pending->record);
-	tl_pack_check(&txn->pack, txn->batch);
-	tl_batch_put(txn->batch, tl_partition(TL_PART_DEDUP, conversation->no),
-	             tl_slice(pending->key.hash, sizeof pending->key.hash), tl_pack_bytes(&txn->pack));
+	tl_dedup_put(&txn->ids, txn->batch, &pending->key, &pending->record);
 	struct tl_dedup_pending *earlier; /* from before the window; it stays in the arena */
 	HASH_REPLACE(hh, txn->dedup, key, sizeof pending->key, pending, earlier);
 	(void)earlier;
@@ -496,6 +482,8 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 		err = room_to_tell(txn, conversation->member_count);
 	if (err == TL_OK)
 		err = find_applied(txn, conversation, &applied, &applied_ts);
+	if (err == TL_OK && has_id(txn, append))
+		err = tl_dedup_prepare(&txn->ids, txn->batch, ts, txn->limits->dedup_window_ms);
 	if (err != TL_OK)
 		return err;
 

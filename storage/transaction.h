@@ -21,6 +21,7 @@
 #include "arena.h"
 #include "commit.h"
 #include "conversations.h"
+#include "dedup.h"
 #include "due.h"
 #include "message.h"
 #include "store_limits.h"
@@ -31,6 +32,7 @@ struct tl_transaction {
 	struct tl_database *database;
 	struct tl_users users;
 	struct tl_conversations conversations;
+	struct tl_dedup ids; /* message ids of late */
 	const struct tl_limits *limits;
 
 	/* the batch */

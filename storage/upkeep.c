@@ -195,6 +195,18 @@ static enum tl_err gather_walk(struct tl_upkeep *upkeep)
 	return TL_OK;
 }
 
+/* Buckets of message ids whose window has passed. */
+static enum tl_err gather_buckets(struct tl_upkeep *upkeep)
+{
+	struct tl_sweep *sweep = &upkeep->sweep;
+	struct tl_dedup_list list;
+	enum tl_err err = tl_dedup_read_list(upkeep->database, &list);
+	for (size_t i = 0; err == TL_OK && i < list.count && sweep->count < TL_SWEEP_ITEMS; i++)
+		if (tl_dedup_is_over(&list.buckets[i], upkeep->options.limits->dedup_window_ms, sweep->now))
+			add(sweep, TL_DUE_IDS, list.buckets[i].no, 0);
+	return err == TL_CORRUPT ? TL_OK : err;
+}
+
 /* What was put before the place that has been reached is looked at too. */
 static void go_back(struct tl_upkeep *upkeep)
 {
@@ -221,7 +233,7 @@ static enum tl_err gather(struct tl_upkeep *upkeep)
 		err = source == TL_DUE_DROP ? gather_walk(upkeep) : gather_markers(upkeep, (enum tl_due_kind)source);
 	}
 	upkeep->turn++;
-	return err;
+	return err == TL_OK ? gather_buckets(upkeep) : err;
 }
 
 /* --- sweeping --- */
@@ -274,7 +286,7 @@ static enum tl_err sweep(struct tl_upkeep *upkeep, bool *more_out)
 {
 	struct tl_sweep *s = &upkeep->sweep;
 	enum tl_err err = gather(upkeep);
-	*more_out = s->count > 0 || s->walk_key;
+	*more_out = s->count > 0 || s->walk_key != NULL;
 	if (err != TL_OK || (s->count == 0 && !s->walk_key))
 		return err;
 	note_behind(upkeep);

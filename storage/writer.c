@@ -156,7 +156,7 @@ static enum tl_err commit(struct tl_writer *writer, uint64_t end, struct tl_why 
 {
 	struct tl_batch *batch = writer->txn.batch;
 	tl_transaction_finish(&writer->txn);
-	tl_checkpoints_collect(writer->checkpoints, batch);
+	tl_checkpoints_collect(writer->checkpoints, batch, &writer->txn.due, writer->options.limits->device_ttl_ms);
 	if (end == writer->committed && tl_batch_count(batch) == 0)
 		return TL_OK;
 	tl_database_put_uint(batch, TL_META_WATERMARK, end);
@@ -237,6 +237,7 @@ static void forget_all(struct tl_writer *writer)
 	tl_transaction_clear(&writer->txn);
 	tl_users_clear(&writer->txn.users);
 	tl_conversations_clear(&writer->txn.conversations);
+	tl_dedup_clear(&writer->txn.ids);
 	writer->txn.users.numbers.next = writer->txn.users.numbers.reserved = 0;
 	writer->txn.conversations.numbers.next = writer->txn.conversations.numbers.reserved = 0;
 }

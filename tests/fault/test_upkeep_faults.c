@@ -174,10 +174,11 @@ static void send_to(struct fixture *f, const char *to)
 {
 	const struct tl_submission from = {{"", 0}, {"alice", 5}, {"phone", 5}};
 	struct tl_message message = {.ts = fake_now(), .from = from.user, .device = from.device, .type = {"text", 4}};
-	assert_int_equal(tl_store_send(f->store, &from, true, tl_slice_str(to), tl_slice("", 0), &message,
+	char id[24];
+	snprintf(id, sizeof id, "m%u", f->sent++);
+	assert_int_equal(tl_store_send(f->store, &from, true, tl_slice_str(to), tl_slice_str(id), &message,
 	                               tl_slice_str("something to say")),
 	                 TL_OK);
-	f->sent++;
 }
 
 /* A message a second, to bob and carol in turn. */
@@ -234,6 +235,22 @@ static void check_store(struct tl_engine *engine, const struct tl_limits *limits
 	check_keys(count_keys(engine, TL_PART_STORE, no), &bounds);
 }
 
+/* Buckets of message ids are on the list or empty, and only the newest is there after its window. */
+static void check_ids(struct tl_database *db, const struct tl_limits *limits)
+{
+	struct tl_dedup_list list;
+	size_t i = 0;
+	assert_int_equal(tl_dedup_read_list(db, &list), TL_OK);
+	assert_true(list.count > 0);
+	for (uint64_t no = 1; no <= list.buckets[list.count - 1].no; no++) {
+		bool listed = list.buckets[i].no == no;
+		if (listed)
+			assert_false(tl_dedup_is_over(&list.buckets[i++], limits->dedup_window_ms, fake_now()));
+		assert_true(listed == (count_keys(db->engine, TL_PART_DEDUP, no) > 0));
+	}
+	assert_int_equal(i, list.count);
+}
+
 /* With the store closed. */
 static void check_database(struct fixture *f)
 {
@@ -246,6 +263,7 @@ static void check_database(struct fixture *f)
 	check_inbox(db.engine, &f->limits, "carol", f->sent / 2);
 	check_store(db.engine, &f->limits, "d:alice:bob", (f->sent + 1) / 2);
 	check_store(db.engine, &f->limits, "d:alice:carol", f->sent / 2);
+	check_ids(&db, &f->limits);
 	assert_int_equal(count_keys(db.engine, TL_PART_DUE, TL_DUE_DROP), 0);
 	tl_database_close(&db);
 }
@@ -271,6 +289,7 @@ static void test_expiry(void **state)
 	assert_true(tl_store_stats(f->store).upkeep.entries > 0);
 	check_disk(f);
 	send_all(f, 2);
+	wait_until_done(f);
 	check_disk(f);
 }
 

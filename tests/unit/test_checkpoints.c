@@ -18,6 +18,8 @@ struct fixture {
 	struct tl_engine *engine;
 	struct tl_batch *batch;
 	struct tl_checkpoints checkpoints;
+	struct tl_due due; /* nobody looks */
+	uint64_t ttl_ms, now;
 };
 
 static int set_up(void **state)
@@ -53,21 +55,23 @@ static void note(struct fixture *f, uint64_t user_no, const char *device, uint64
 static void assert_at(struct fixture *f, uint64_t user_no, const char *device, uint64_t expected)
 {
 	uint64_t after = UINT64_MAX;
-	assert_int_equal(tl_checkpoints_find(&f->checkpoints, f->engine, user_no, tl_slice_str(device), &after), TL_OK);
+	assert_int_equal(tl_checkpoints_find(&f->checkpoints, f->engine, user_no, tl_slice_str(device), f->ttl_ms,
+	                                     f->now, &after), TL_OK);
 	assert_int_equal(after, expected);
 }
 
 static void assert_none(struct fixture *f, uint64_t user_no, const char *device)
 {
 	uint64_t after;
-	assert_int_equal(tl_checkpoints_find(&f->checkpoints, f->engine, user_no, tl_slice_str(device), &after),
+	assert_int_equal(tl_checkpoints_find(&f->checkpoints, f->engine, user_no, tl_slice_str(device), f->ttl_ms,
+	                                     f->now, &after),
 	                 TL_NOT_FOUND);
 }
 
 static void collect(struct fixture *f, bool committed)
 {
 	tl_batch_clear(f->batch);
-	tl_checkpoints_collect(&f->checkpoints, f->batch);
+	tl_checkpoints_collect(&f->checkpoints, f->batch, &f->due, f->ttl_ms);
 	if (committed)
 		assert_int_equal(tl_engine_commit(f->engine, f->batch, false, NULL), TL_OK);
 	tl_checkpoints_settle(&f->checkpoints, committed);
@@ -116,7 +120,7 @@ static void test_found_while_in_batch(void **state)
 {
 	struct fixture *f = *state;
 	note(f, 1, "phone", 5);
-	tl_checkpoints_collect(&f->checkpoints, f->batch);
+	tl_checkpoints_collect(&f->checkpoints, f->batch, &f->due, f->ttl_ms);
 	assert_at(f, 1, "phone", 5);
 	note(f, 1, "phone", 6);
 	assert_at(f, 1, "phone", 6);
@@ -124,6 +128,22 @@ static void test_found_while_in_batch(void **state)
 	tl_checkpoints_settle(&f->checkpoints, true);
 	assert_at(f, 1, "phone", 6);
 	assert_true(tl_checkpoints_pending(&f->checkpoints));
+}
+
+/* A device that was not seen for as long as devices are remembered is as if it had never been; a marker says when. */
+static void test_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	f->ttl_ms = 8000;
+	note(f, 1, "phone", 5); /* seen at 1000 */
+	collect(f, true);
+	assert_int_equal(tl_batch_count(f->batch), 2); /* the marker */
+	f->now = 8999;
+	assert_at(f, 1, "phone", 5);
+	f->now = 9000;
+	assert_none(f, 1, "phone");
+	f->ttl_ms = 0;
+	assert_at(f, 1, "phone", 5);
 }
 
 /* What a failed batch held goes along again, unless there is something newer. */
@@ -148,7 +168,7 @@ static void test_damaged(void **state)
 	uint64_t after;
 	tl_batch_put(f->batch, tl_partition(TL_PART_DEVICES, 1), tl_slice_str("phone"), tl_slice_str("\x91"));
 	assert_int_equal(tl_engine_commit(f->engine, f->batch, false, NULL), TL_OK);
-	assert_int_equal(tl_checkpoints_find(&f->checkpoints, f->engine, 1, tl_slice_str("phone"), &after), TL_CORRUPT);
+	assert_int_equal(tl_checkpoints_find(&f->checkpoints, f->engine, 1, tl_slice_str("phone"), 0, 0, &after), TL_CORRUPT);
 }
 
 /* --- through the store --- */
@@ -231,7 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_noted),        TEST(test_written), TEST(test_found_while_in_batch),
-		TEST(test_failed_batch), TEST(test_damaged), cmocka_unit_test(test_close_keeps_them),
+		TEST(test_forgotten), TEST(test_failed_batch), TEST(test_damaged), cmocka_unit_test(test_close_keeps_them),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

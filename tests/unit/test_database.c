@@ -109,22 +109,32 @@ static void assert_meta(struct tl_engine *engine, const char *key, struct tl_sli
 	free(value);
 }
 
-static void test_newer_format(void **state)
+/* A database of another format is refused with the number in the reason, and untouched. */
+static void refuse_format(struct fixture *f, const char *packed, const char *number)
 {
-	struct fixture *f = *state;
 	struct tl_database untouched = {.epoch = "untouched"};
 	struct tl_why why = {""};
 	struct tl_engine *engine;
-	write_meta(f, TL_META_FORMAT, tl_slice_str("\x02"));
+	write_meta(f, TL_META_FORMAT, tl_slice_str(packed));
 	write_meta(f, TL_META_EPOCH, tl_slice_str("\xa5later"));
 	tl_database_close(&f->db);
 	assert_int_equal(tl_database_open(&f->options, &untouched, &why), TL_VERSION);
-	assert_true(why.text[0] != '\0');
+	assert_non_null(strstr(why.text, number));
 	assert_string_equal(untouched.epoch, "untouched");
 	assert_int_equal(tl_engine_open_leveldb(&f->options, &engine, &why), TL_OK); /* not locked any more */
-	assert_meta(engine, TL_META_FORMAT, tl_slice_str("\x02"));
+	assert_meta(engine, TL_META_FORMAT, tl_slice_str(packed));
 	assert_meta(engine, TL_META_EPOCH, tl_slice_str("\xa5later"));
 	tl_engine_close(engine);
+}
+
+static void test_newer_format(void **state)
+{
+	refuse_format(*state, "\x03", "format 3");
+}
+
+static void test_older_format(void **state)
+{
+	refuse_format(*state, "\x01", "format 1");
 }
 
 static void assert_refused(struct fixture *f, const char *key, struct tl_slice value)
@@ -218,7 +228,7 @@ static void test_numbers_over_failure(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_fresh),   TEST(test_opened_again), TEST(test_lives_differ),        TEST(test_newer_format),
+		TEST(test_fresh),   TEST(test_opened_again), TEST(test_lives_differ),        TEST(test_newer_format), TEST(test_older_format),
 		TEST(test_locked),  TEST(test_numbers),      TEST(test_numbers_over_reopen), TEST(test_damaged_format),
 		TEST(test_damaged_epoch), TEST(test_numbers_over_failure),
 	};

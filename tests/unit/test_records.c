@@ -244,8 +244,8 @@ static bool keys_equal(uint64_t secret, const char *sender, const char *id, uint
                        const char *other_sender, const char *other_id)
 {
 	unsigned char a[TL_DEDUP_KEY_BYTES], b[TL_DEDUP_KEY_BYTES];
-	tl_dedup_key(secret, tl_slice_str(sender), tl_slice_str(id), a);
-	tl_dedup_key(other_secret, tl_slice_str(other_sender), tl_slice_str(other_id), b);
+	tl_dedup_hash(secret, tl_slice_str(sender), tl_slice_str(id), a);
+	tl_dedup_hash(other_secret, tl_slice_str(other_sender), tl_slice_str(other_id), b);
 	return memcmp(a, b, sizeof a) == 0;
 }
 
