@@ -29,6 +29,7 @@ enum tl_partition_kind {
 	TL_PART_BLOCKED = 'b',            /* whom one user has blocked */
 	TL_PART_STORE = 's',              /* one conversation's store timeline */
 	TL_PART_DEDUP = 'd',              /* one conversation's message ids of late */
+	TL_PART_INDEX = 't',              /* one conversation's part of the search index */
 };
 
 static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint64_t no)
