@@ -21,6 +21,7 @@ enum {
 	ARG_ORDER,
 	ARG_FANOUT,
 	ARG_RETENTION,
+	ARG_INDEX,
 };
 
 enum { MEMBERS_MAX = 8192 }; /* of one request; those of the conversation are limited by the options */
@@ -36,6 +37,7 @@ const struct tl_param tl_create_params[] = {
 	[ARG_ORDER] = {.key = "order", .type = TL_PARAM_CHOICE, .choices = tl_orders},
 	[ARG_FANOUT] = {.key = "fanout", .type = TL_PARAM_CHOICE, .choices = tl_fanouts},
 	[ARG_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION},
+	[ARG_INDEX] = {.key = "index", .type = TL_PARAM_BOOL},
 	{.key = NULL},
 };
 
@@ -61,6 +63,7 @@ static struct tl_conversation_record describe(const struct tl_call *call, struct
 		.post = (uint8_t)args[ARG_POST].uint,
 		.order = (uint8_t)args[ARG_ORDER].uint,
 		.fanout = (uint8_t)args[ARG_FANOUT].uint,
+		.no_index = args[ARG_INDEX].given && !args[ARG_INDEX].uint,
 	};
 	if (record.kind == TL_CHANNEL && !args[ARG_POST].given)
 		record.post = TL_POST_ADMINS;
@@ -136,6 +139,8 @@ static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call
 	for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
 		if (call->args[settings[i]].given)
 			tl_event_str(&event, tl_create_params[settings[i]].key, call->args[settings[i]].bytes);
+	if (call->args[ARG_INDEX].given)
+		tl_event_bool(&event, "index", call->args[ARG_INDEX].uint);
 	return tl_event_append(&event, txn, conversation);
 }
 

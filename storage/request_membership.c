@@ -344,6 +344,7 @@ enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conve
 		tl_batch_delete(txn->batch, tl_partition(TL_PART_USER_CONVERSATIONS, conversation->members[i].user_no),
 		                number);
 	record.dissolved = true;
+	tl_transaction_mark_index(txn, conversation);
 	enum tl_err err = tl_transaction_regrouped(txn, record.cid);
 	return err == TL_OK ? tl_conversation_change(conversation, txn->batch, &record) : err;
 }

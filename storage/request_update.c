@@ -5,7 +5,7 @@
 
 /* --- update --- */
 
-enum { ARG_CONV, ARG_NAME, ARG_HISTORY, ARG_JOIN, ARG_POST, ARG_ORDER, ARG_FANOUT, ARG_RETENTION, ARG_COUNT };
+enum { ARG_CONV, ARG_NAME, ARG_HISTORY, ARG_JOIN, ARG_POST, ARG_ORDER, ARG_FANOUT, ARG_RETENTION, ARG_COUNT, ARG_INDEX = ARG_COUNT };
 
 const struct tl_param tl_update_params[] = {
 	[ARG_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
@@ -16,6 +16,7 @@ const struct tl_param tl_update_params[] = {
 	[ARG_ORDER] = {.key = "order", .type = TL_PARAM_CHOICE, .choices = tl_orders},
 	[ARG_FANOUT] = {.key = "fanout", .type = TL_PARAM_CHOICE, .choices = tl_fanouts},
 	[ARG_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION},
+	[ARG_INDEX] = {.key = "index", .type = TL_PARAM_BOOL},
 	{.key = NULL},
 };
 
@@ -35,6 +36,15 @@ static bool set_choice(uint8_t *field, const struct tl_arg *arg)
 	return true;
 }
 
+static bool set_index(struct tl_conversation_record *record, const struct tl_arg *arg, struct tl_event *event)
+{
+	if (!arg->given || record->no_index == !arg->uint)
+		return false;
+	record->no_index = !arg->uint;
+	tl_event_bool(event, "index", arg->uint);
+	return true;
+}
+
 /* Puts what was asked for into the record and what is new of it into the event. False if nothing is. */
 static bool apply_settings(struct tl_conversation_record *record, const struct tl_arg *args, struct tl_event *event)
 {
@@ -47,7 +57,7 @@ static bool apply_settings(struct tl_conversation_record *record, const struct t
 		[ARG_FANOUT] = set_choice(&record->fanout, &args[ARG_FANOUT]),
 		[ARG_RETENTION] = set_text(&record->retention, &args[ARG_RETENTION], retention),
 	};
-	bool any = false;
+	bool any = set_index(record, &args[ARG_INDEX], event);
 	for (int i = 0; i < ARG_COUNT; i++)
 		if (changed[i]) {
 			tl_event_str(event, tl_update_params[i].key, args[i].bytes);
@@ -69,6 +79,8 @@ static enum tl_err change_settings(struct tl_transaction *txn, const struct tl_c
 	enum tl_err err = tl_event_append(&event, txn, conversation);
 	if (err == TL_OK)
 		err = tl_transaction_regrouped(txn, conversation->record.cid);
+	if (record.no_index != conversation->record.no_index)
+		tl_transaction_mark_index(txn, conversation);
 	return err == TL_OK ? tl_conversation_change(conversation, txn->batch, &record) : err;
 }
 

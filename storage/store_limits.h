@@ -2,6 +2,7 @@
 #ifndef TL_STORE_LIMITS_H
 #define TL_STORE_LIMITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tl_limits {
@@ -13,6 +14,7 @@ struct tl_limits {
 	uint64_t edit_window_ms;
 	uint64_t max_members;       /* of a conversation */
 	uint64_t max_conversations; /* of a user, direct chats too, before create and join are refused */
+	bool search;                /* messages are indexed and can be searched */
 };
 
 #endif

@@ -1,5 +1,6 @@
 #include "transaction.h"
 
+#include "index_queue.h"
 #include "timeline.h"
 
 #include <stdlib.h>
@@ -63,6 +64,8 @@ void tl_transaction_clear(struct tl_transaction *txn)
 	tl_arena_clear(&txn->arena);
 	txn->outcome_count = txn->delivery_count = txn->append_count = 0;
 	txn->changed_count = txn->regrouped_count = 0;
+	txn->index_marks = 0;
+	txn->index_upkeep = false;
 }
 
 void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool replaying)
@@ -342,6 +345,24 @@ static void put_store(struct tl_transaction *txn, struct tl_conversation *conver
 	put_order(txn, conversation, append->order);
 }
 
+/* Has the tail of the search index sealed where it is long enough; replaying puts the same mark again (X2). */
+static void mark_index(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t cseq, uint64_t ts,
+                       size_t bytes)
+{
+	if (!txn->limits->search || conversation->record.no_index || !tl_index_is_due(cseq, bytes))
+		return;
+	tl_index_mark(txn->batch, txn->position, conversation->no, cseq, ts);
+	txn->index_marks++;
+}
+
+void tl_transaction_mark_index(struct tl_transaction *txn, const struct tl_conversation *conversation)
+{
+	if (!txn->limits->search)
+		return;
+	tl_index_mark_upkeep(txn->batch, conversation->no, txn->position);
+	txn->index_upkeep = true;
+}
+
 /* Room for what is told has been made before. */
 static void put_inbox(struct tl_transaction *txn, struct tl_user *user, struct tl_slice entry, uint32_t delivery,
                       bool quiet)
@@ -424,6 +445,7 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 	if (!applied)
 		put_store(txn, conversation, append, ts);
 	uint64_t cseq = applied ? applied : conversation->head;
+	mark_index(txn, conversation, cseq, ts, append->len);
 	*pending = (struct tl_dedup_pending){.record = {.cseq = cseq, .ts = ts}};
 	remember_id(txn, conversation, append, pending);
 	struct tl_inbox_entry entry = {

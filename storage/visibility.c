@@ -31,15 +31,11 @@ static void set_bounds(struct tl_visibility *v)
 	v->last = v->present ? v->conversation_head : former->count > 0 ? former->periods[former->count - 1].to : 0;
 }
 
-static enum tl_err load(struct tl_visibility *v, struct tl_slice cid, struct tl_slice user)
+static enum tl_err load(struct tl_visibility *v)
 {
 	struct tl_bounds bounds;
-	enum tl_err err = tl_conversation_no(v->engine, v->snapshot, cid, &v->conversation_no);
-	if (err == TL_OK)
-		err = tl_user_no(v->engine, v->snapshot, user, &v->user_no);
+	enum tl_err err = read_memberships(v);
 	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_NOT_MEMBER : err;
-	if ((err = read_memberships(v)) != TL_OK)
 		return err;
 	err = tl_conversation_read(v->engine, v->snapshot, v->conversation_no, &v->conversation, &v->bytes);
 	if (err == TL_NOT_FOUND || (err == TL_OK && v->conversation.dissolved))
@@ -56,14 +52,27 @@ static enum tl_err load(struct tl_visibility *v, struct tl_slice cid, struct tl_
 	return TL_OK;
 }
 
-enum tl_err tl_visibility_open(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
-                               struct tl_slice user, struct tl_visibility *visibility_out)
+enum tl_err tl_visibility_open_no(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                  uint64_t conversation_no, uint64_t user_no, struct tl_visibility *visibility_out)
 {
-	*visibility_out = (struct tl_visibility){.engine = engine, .snapshot = snapshot};
-	enum tl_err err = load(visibility_out, cid, user);
+	*visibility_out = (struct tl_visibility){
+		.engine = engine, .snapshot = snapshot, .conversation_no = conversation_no, .user_no = user_no};
+	enum tl_err err = load(visibility_out);
 	if (err != TL_OK)
 		tl_visibility_close(visibility_out);
 	return err;
+}
+
+enum tl_err tl_visibility_open(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
+                               struct tl_slice user, struct tl_visibility *visibility_out)
+{
+	uint64_t conversation_no, user_no;
+	enum tl_err err = tl_conversation_no(engine, snapshot, cid, &conversation_no);
+	if (err == TL_OK)
+		err = tl_user_no(engine, snapshot, user, &user_no);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_NOT_MEMBER : err;
+	return tl_visibility_open_no(engine, snapshot, conversation_no, user_no, visibility_out);
 }
 
 void tl_visibility_close(struct tl_visibility *visibility)

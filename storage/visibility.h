@@ -23,6 +23,11 @@ struct tl_visibility {
 TL_MUST_USE enum tl_err tl_visibility_open(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                            struct tl_slice cid, struct tl_slice user,
                                            struct tl_visibility *visibility_out);
+
+/* The same by numbers, which exist (else TL_NOT_MEMBER). */
+TL_MUST_USE enum tl_err tl_visibility_open_no(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                              uint64_t conversation_no, uint64_t user_no,
+                                              struct tl_visibility *visibility_out);
 void tl_visibility_close(struct tl_visibility *visibility);
 
 /* Whether the user may see the place of this entry. */

@@ -1,5 +1,6 @@
 #include "writer.h"
 
+#include "indexer.h"
 #include "membership.h"
 #include "requests.h"
 #include "send.h"
@@ -177,6 +178,8 @@ static void publish(struct tl_writer *writer, uint64_t end)
 		writer->options.events.committed(writer->options.events.ctx, &commit);
 	count(&writer->messages, commit.delivery_count);
 	count(&writer->inbox_entries, commit.append_count);
+	if (writer->txn.index_marks > 0 || writer->txn.index_upkeep)
+		tl_indexer_wake(writer->options.indexer, writer->txn.index_marks);
 	writer->committed = end;
 	tl_ingest_queue_release(writer->queue, end);
 }
