@@ -56,6 +56,17 @@ void tl_index_builder_clear(struct tl_index_builder *builder)
 	}
 }
 
+struct tl_slice tl_index_text(struct tl_slice body)
+{
+	const unsigned char *p = body.ptr;
+	size_t len = TL_INDEX_TEXT_MAX;
+	if (body.len <= len)
+		return body;
+	while (len > TL_INDEX_TEXT_MAX - 4 && (p[len] & 0xc0) == 0x80)
+		len--;
+	return tl_slice(p, len);
+}
+
 static uint64_t head_of(const unsigned char *term, size_t len)
 {
 	uint64_t head = 0;
@@ -96,7 +107,7 @@ static enum tl_err add_words(struct tl_index_builder *builder, const struct tl_m
 {
 	const struct tl_slice *terms;
 	size_t count;
-	enum tl_err err = tl_text_analyse(builder->text, message->body, message->ctype);
+	enum tl_err err = tl_text_analyse(builder->text, tl_index_text(message->body), message->ctype);
 	if (err == TL_OK)
 		err = tl_text_terms(builder->text, &terms, &count);
 	for (size_t i = 0; err == TL_OK && i < count; i++) {

@@ -5,6 +5,11 @@
 #include "index_segment.h"
 #include "message.h"
 
+enum { TL_INDEX_TEXT_MAX = 1024 * 1024 }; /* bytes of a body that are searched, because analysing takes many times as much memory */
+
+/* What of a body is searched: all of it, or of a longer one as many whole characters as are within TL_INDEX_TEXT_MAX. */
+struct tl_slice tl_index_text(struct tl_slice body);
+
 struct tl_index_builder;
 
 TL_MUST_USE enum tl_err tl_index_builder_new(struct tl_index_builder **builder_out);

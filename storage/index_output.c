@@ -1,5 +1,7 @@
 #include "index_output.h"
 
+#include "index_queue.h"
+
 void tl_index_output_begin(struct tl_index_output *output, struct tl_engine *engine, struct tl_batch *batch,
                            uint64_t conversation_no, const struct tl_segment *segment)
 {
@@ -23,6 +25,7 @@ static enum tl_err list_as_garbage(struct tl_index_output *output)
 	if (directory.next_id <= id)
 		directory.next_id = id + 1;
 	tl_directory_put(&directory, output->conversation_no, output->writer.batch);
+	tl_index_mark_upkeep(output->writer.batch, output->conversation_no, 0);
 	output->listed = true;
 	return TL_OK;
 }

@@ -1,5 +1,6 @@
 /* A segment on its way into the database: in one batch with the directory that names it where it is small, else in several
- * of bounded size, of which the first lists it as garbage, so that a crash in between leaves nothing behind.
+ * of bounded size, of which the first lists it as garbage and marks the conversation for upkeep, so that a crash in
+ * between leaves nothing behind.
  *
  *     begin ── add … add ── [batch is large: commit it] ── add … ── end: the directory names it (the caller's to put)
  *

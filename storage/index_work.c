@@ -398,11 +398,17 @@ enum tl_err tl_index_work_step(struct tl_index_work *work, bool *did_out, uint64
 	*marks_done_out = 0;
 	if (work->marking)
 		err = marking_piece(work, did_out);
-	/* In turn, so that neither fresh messages nor a great merge waits for the other. */
-	for (unsigned i = 0; i < TURNS && err == TL_OK && !*did_out; i++)
-		err = work->turn++ % TURNS == 0 ? fresh_piece(work, did_out, marks_done_out) : upkeep_piece(work, did_out);
-	if (err == TL_OK && !*did_out)
-		err = anew_piece(work, did_out);
+	/* In turn, so that neither fresh messages nor a great merge waits for the other. One conversation is indexed anew after the
+	 * other, so that few are without an index at a time. */
+	for (unsigned i = 0; i < TURNS && err == TL_OK && !*did_out; i++) {
+		if (work->turn++ % TURNS == 0) {
+			err = fresh_piece(work, did_out, marks_done_out);
+			continue;
+		}
+		err = upkeep_piece(work, did_out);
+		if (err == TL_OK && !*did_out)
+			err = anew_piece(work, did_out);
+	}
 	return err;
 }
 

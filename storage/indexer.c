@@ -15,6 +15,7 @@
 enum {
 	GATHER_MS = 100,        /* between being woken and working (J2) */
 	RETRY_MS = 1000,        /* after a failure */
+	REST_MAX_MS = 100,      /* between pieces */
 	LOW_DISK_MS = 5000,     /* while the disk is nearly full */
 	NICENESS = 10,
 	REINDEX_MAX = 64,       /* conversations asked for that wait */
@@ -25,6 +26,7 @@ struct tl_indexer {
 	struct tl_index_work work; /* the thread's own */
 	struct tl_disk_space disk; /* likewise */
 	bool low;                  /* likewise: the disk was nearly full */
+	bool failing;              /* likewise: the last piece failed */
 
 	pthread_t thread;
 	pthread_mutex_t lock; /* for what follows */
@@ -127,7 +129,26 @@ static void count_done(struct tl_indexer *indexer, uint64_t done)
 		;
 }
 
-/* One piece, and a rest as long as that took. False: there is nothing more to do, or not now. */
+/* Says it once. */
+static void note_result(struct tl_indexer *indexer, enum tl_err err)
+{
+	char text[160];
+	if (err != TL_OK && !indexer->failing) {
+		snprintf(text, sizeof text, "indexing for searches failed (%s), trying again until it works", tl_err_text(err));
+		indexer->options.events.log(indexer->options.events.ctx, TL_LOG_WARNING, text);
+	}
+	indexer->failing = err != TL_OK;
+}
+
+static void rest(struct tl_indexer *indexer, uint64_t us)
+{
+	if (us < 1000)
+		usleep((useconds_t)us);
+	else
+		sleep_ms(indexer, us / 1000 < REST_MAX_MS ? us / 1000 : REST_MAX_MS);
+}
+
+/* One piece, and a rest as long as that took. False: there is nothing more to do. */
 static bool work(struct tl_indexer *indexer)
 {
 	uint64_t done = 0, begun_us = now_us();
@@ -140,6 +161,7 @@ static bool work(struct tl_indexer *indexer)
 	if (err == TL_OK)
 		err = tl_index_work_step(&indexer->work, &did, &done);
 	count_done(indexer, done);
+	note_result(indexer, err);
 	if (err != TL_OK) {
 		atomic_fetch_add(&indexer->failures, 1);
 		tl_index_work_reset(&indexer->work);
@@ -147,7 +169,7 @@ static bool work(struct tl_indexer *indexer)
 		return true;
 	}
 	if (did)
-		usleep((useconds_t)(now_us() - begun_us));
+		rest(indexer, now_us() - begun_us);
 	return did;
 }
 

@@ -1,15 +1,17 @@
 #include "search.h"
 
+#include "index_builder.h"
 #include "ordered_int.h"
 #include "timeline.h"
 
 #include <stdlib.h>
 
 enum {
-	COST_MAX = 40000,      /* entries and candidates read, and chunks, before a search stops */
+	COST_MAX = 60000,      /* entries read one after the other, before a search stops; half a microsecond each … */
+	READ_COST = 6,         /* … and what a candidate or a chunk costs in these terms */
 	PREFIX_CHUNKS_MAX = 4000,
 	TAIL_UNSEEN_MAX = 256, /* a longer tail is not read before it is known that the user may see anything of it */
-	OPEN_MAX = 256,        /* conversations that are held open at a time */
+	OPEN_MAX = 1024,       /* conversations that are held open at a time */
 };
 
 /* One of the conversations. */
@@ -18,7 +20,7 @@ struct target {
 	uint64_t head;                /* cseq of the last entry */
 	uint64_t below;               /* cseq: what is at or above it has been looked at */
 	bool looked;                  /* at the entry at `place` itself too */
-	bool hit;                     /* `place` is one */
+	bool matches;                 /* the entry at `place` does; whether it is a hit, its visibility tells */
 	bool seen;                    /* `visibility` is there */
 	struct tl_candidates *candidates; /* NULL: not open */
 	struct tl_visibility *visibility;
@@ -317,7 +319,7 @@ static enum tl_err match(struct tl_search *search, const struct tl_message_view 
 	               message->ts <= search->options.until;
 	if (!*matches_out || !plan->query)
 		return TL_OK;
-	enum tl_err err = tl_text_analyse(search->text, message->body, message->ctype);
+	enum tl_err err = tl_text_analyse(search->text, tl_index_text(message->body), message->ctype);
 	return err == TL_OK ? tl_query_match(plan->query, search->text, matches_out, &search->ranges, &search->range_count)
 	                    : err;
 }
@@ -340,23 +342,6 @@ static enum tl_err read_entry(struct tl_search *search, const struct tl_search_p
 		return TL_CORRUPT;
 	*kept_out = record.message;
 	return TL_OK;
-}
-
-/* A candidate is a hit if it matches, can be seen, and has not been deleted by the user. */
-static enum tl_err verify(struct tl_search *search, struct target *target, const struct tl_message_view *message)
-{
-	bool deleted;
-	enum tl_err err = match(search, message, &target->hit);
-	if (err == TL_OK && target->hit)
-		err = see(search, target);
-	if (err != TL_OK || !target->hit)
-		return err;
-	target->hit = tl_visible(target->visibility, target->place.cseq);
-	if (!target->hit)
-		return TL_OK;
-	err = tl_deleted(target->visibility, target->place.cseq, &deleted);
-	target->hit = err == TL_OK && !deleted;
-	return err;
 }
 
 /* Whether the place of an entry just read is out of the range: then target->below leaps over the others there. */
@@ -384,7 +369,7 @@ static enum tl_err look_at_candidate(struct tl_search *search, struct target *ta
 	if (message.ts < search->options.since)
 		return TL_END;
 	err = leap(search, target, &leapt);
-	return err == TL_OK && !leapt ? verify(search, target, &message) : err;
+	return err == TL_OK && !leapt ? match(search, &message, &target->matches) : err;
 }
 
 /* Goes one candidate further, or some way without one. TL_END: the conversation has no more. */
@@ -411,22 +396,54 @@ static enum tl_err step(struct tl_search *search, struct target *target)
 
 static bool has_cost_enough(const struct tl_search *search)
 {
-	return search->plan.entries + search->verified + search->plan.allowance.chunks > COST_MAX;
+	return search->plan.entries + READ_COST * (search->verified + search->plan.allowance.chunks) > COST_MAX;
 }
 
-/* The hit at the head of the heap, read once more, because only one entry is held at a time. */
-static enum tl_err give(struct tl_search *search, struct target *target, struct tl_search_hit *hit_out)
+/* Whether the user can see the entry at the target's place, and has not deleted it. Only what would be given out next is
+ * asked about: most conversations are never looked at that closely. */
+static enum tl_err check_visible(struct tl_search *search, struct target *target, bool *visible_out)
+{
+	bool deleted;
+	enum tl_err err = see(search, target);
+	*visible_out = err == TL_OK && tl_visible(target->visibility, target->place.cseq);
+	if (!*visible_out)
+		return err;
+	err = tl_deleted(target->visibility, target->place.cseq, &deleted);
+	*visible_out = err == TL_OK && !deleted;
+	return err;
+}
+
+/* The match at the head of the heap, if it is a hit. It is read once more, because only one entry is held at a time. */
+static enum tl_err give(struct tl_search *search, struct target *target, bool *given_out, struct tl_search_hit *hit_out)
 {
 	struct tl_message_view message;
 	bool matches;
+	target->matches = false;
+	enum tl_err err = check_visible(search, target, given_out);
+	if (err != TL_OK || !*given_out)
+		return err;
 	hit_out->place = target->place;
 	hit_out->cid = target->visibility->conversation.cid;
-	enum tl_err err = read_entry(search, &target->place, &hit_out->message, &message);
+	err = read_entry(search, &target->place, &hit_out->message, &message);
 	if (err == TL_OK)
 		err = match(search, &message, &matches);
 	hit_out->ranges = search->ranges;
 	hit_out->range_count = search->range_count;
-	target->hit = false;
+	return err;
+}
+
+/* Gets on with the first of the heap: gives a hit or goes a step. */
+static enum tl_err get_on(struct tl_search *search, struct target *first, bool *given_out,
+                          struct tl_search_hit *hit_out)
+{
+	*given_out = false;
+	if (first->matches)
+		return give(search, first, given_out, hit_out);
+	enum tl_err err = step(search, first);
+	if (err == TL_OK && search->open_count > OPEN_MAX)
+		close_candidates(search, first);
+	if (err == TL_OK)
+		sift_down(search, 0);
 	return err;
 }
 
@@ -434,22 +451,16 @@ enum tl_err tl_search_next(struct tl_search *search, struct tl_search_hit *hit_o
 {
 	while (search->count > 0) {
 		struct target *first = search->heap[0];
-		if (first->hit)
-			return give(search, first, hit_out);
-		if (first->looked && has_cost_enough(search)) {
+		bool given;
+		if (!first->matches && first->looked && has_cost_enough(search)) {
 			*place_out = first->place;
 			return TL_RATE_LIMITED;
 		}
-		enum tl_err err = step(search, first);
-		if (err == TL_END || err == TL_NOT_MEMBER) {
+		enum tl_err err = get_on(search, first, &given, hit_out);
+		if (err == TL_END || err == TL_NOT_MEMBER)
 			drop_first(search);
-			continue;
-		}
-		if (err != TL_OK)
+		else if (err != TL_OK || given)
 			return err;
-		if (search->open_count > OPEN_MAX)
-			close_candidates(search, first);
-		sift_down(search, 0);
 	}
 	return TL_END;
 }

@@ -4,12 +4,15 @@
 
 #include <stdlib.h>
 
+/* What was before the present membership matters only where that does not show everything. */
 static enum tl_err read_memberships(struct tl_visibility *v)
 {
 	enum tl_err err = tl_member_read(v->engine, v->snapshot, v->conversation_no, v->user_no, &v->member);
 	if (err != TL_OK && err != TL_NOT_FOUND)
 		return err;
 	v->present = err == TL_OK;
+	if (v->present && v->conversation.history == TL_HISTORY_ALL)
+		return TL_OK;
 	err = tl_former_read(v->engine, v->snapshot, v->conversation_no, v->user_no, &v->former);
 	if (err == TL_NOT_FOUND)
 		return v->present ? TL_OK : TL_NOT_MEMBER;
@@ -34,12 +37,11 @@ static void set_bounds(struct tl_visibility *v)
 static enum tl_err load(struct tl_visibility *v)
 {
 	struct tl_bounds bounds;
-	enum tl_err err = read_memberships(v);
-	if (err != TL_OK)
-		return err;
-	err = tl_conversation_read(v->engine, v->snapshot, v->conversation_no, &v->conversation, &v->bytes);
+	enum tl_err err = tl_conversation_read(v->engine, v->snapshot, v->conversation_no, &v->conversation, &v->bytes);
 	if (err == TL_NOT_FOUND || (err == TL_OK && v->conversation.dissolved))
 		return TL_NOT_MEMBER;
+	if (err == TL_OK)
+		err = read_memberships(v);
 	if (err == TL_OK)
 		err = tl_timeline_bounds(v->engine, v->snapshot, NULL, tl_partition(TL_PART_STORE, v->conversation_no),
 		                         &bounds, NULL, NULL);
