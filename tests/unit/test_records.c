@@ -139,6 +139,25 @@ static void test_conversation(void **state)
 	tl_pack_fini(&pack);
 }
 
+/* As an earlier minor version wrote it, without what came later. */
+static void test_shorter_conversation(void **state)
+{
+	struct tl_pack pack;
+	struct tl_conversation_record record = conversation, read;
+	(void)state;
+	record.no_index = true;
+	tl_pack_init(&pack);
+	tl_conversation_record_pack(&pack, &record);
+	assert_true(tl_conversation_record_unpack(tl_pack_bytes(&pack), &read) && read.no_index);
+	assert_int_equal((unsigned char)pack.buffer.data[0], 0x90 | 14);
+	pack.buffer.data[0] = (char)(0x90 | 13);
+	struct tl_slice shorter = tl_slice(pack.buffer.data, pack.buffer.size - 1);
+	assert_true(tl_conversation_record_unpack(shorter, &read));
+	assert_false(read.no_index);
+	assert_true(same(read.cid, "team") && !read.dissolved);
+	tl_pack_fini(&pack);
+}
+
 static bool with_choices(uint8_t kind, uint8_t history, uint8_t join, uint8_t post, uint8_t order, uint8_t fanout)
 {
 	struct tl_pack pack;
@@ -275,6 +294,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_store),     cmocka_unit_test(test_inbox),  cmocka_unit_test(test_conversation),
+		cmocka_unit_test(test_shorter_conversation),
 		cmocka_unit_test(test_member),    cmocka_unit_test(test_pairs),  cmocka_unit_test(test_choices_out_of_range),
 		cmocka_unit_test(test_ingest),    cmocka_unit_test(test_choice), cmocka_unit_test(test_longer_records),
 		cmocka_unit_test(test_dedup_key),
