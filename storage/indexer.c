@@ -17,7 +17,8 @@ enum {
 	RETRY_MS = 1000,        /* after a failure */
 	REST_MAX_MS = 100,      /* between pieces */
 	LOW_DISK_MS = 5000,     /* while the disk is nearly full */
-	NICENESS = 10,
+	NICENESS = 5,
+	BEHIND_MARKS = 500,     /* with more left to do it rests a quarter as long, with ten times more not at all */
 	REINDEX_MAX = 64,       /* conversations asked for that wait */
 };
 
@@ -140,15 +141,19 @@ static void note_result(struct tl_indexer *indexer, enum tl_err err)
 	indexer->failing = err != TL_OK;
 }
 
+/* As long as the piece took, unless it is far behind. */
 static void rest(struct tl_indexer *indexer, uint64_t us)
 {
+	uint64_t marks = atomic_load(&indexer->marks);
+	if (marks > BEHIND_MARKS)
+		us = marks > 10 * BEHIND_MARKS ? 0 : us / 4;
 	if (us < 1000)
 		usleep((useconds_t)us);
 	else
 		sleep_ms(indexer, us / 1000 < REST_MAX_MS ? us / 1000 : REST_MAX_MS);
 }
 
-/* One piece, and a rest as long as that took. False: there is nothing more to do. */
+/* One piece, and a rest. False: there is nothing more to do. */
 static bool work(struct tl_indexer *indexer)
 {
 	uint64_t done = 0, begun_us = now_us();

@@ -3,7 +3,7 @@
  *     writer ── commit with fresh marks ── tl_indexer_wake ──► [a moment] ──► all that is due, piece by piece ──► asleep
  *
  *   (J1) Nobody waits for it: what is not indexed yet is searched where it is stored.
- *   (J2) It runs at a lower priority, lets marks gather for a moment, and rests between pieces.
+ *   (J2) It runs at a lower priority, lets marks gather for a moment, and rests between pieces, less so the more it is behind.
  *   (J3) It stops writing when the disk is nearly full, before messages are refused for that. When reading or writing fails
  *        it waits and tries again; putting the engine right is the writer's business.
  */
