@@ -133,6 +133,9 @@ static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, 
 int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic,
                     bool retained)
 {
+	int answer;
+	if (tl_control_access(plugin, client, access, topic, &answer))
+		return answer;
 	if (access == MOSQ_ACL_SUBSCRIBE)
 		return check_subscribe(plugin, client, topic);
 	if (access == MOSQ_ACL_UNSUBSCRIBE)

@@ -83,7 +83,7 @@ bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice 
 		return false;
 	if (add_properties(address, &properties) &&
 	    mosquitto_broker_publish(address->client_id, address->topic, (int)(first.len + second.len), payload,
-	                             address->qos, false, properties) == MOSQ_ERR_SUCCESS)
+	                             address->qos, address->retain, properties) == MOSQ_ERR_SUCCESS)
 		return true;
 	mosquitto_property_free_all(&properties);
 	mosquitto_free(payload);

@@ -47,6 +47,7 @@ struct tl_packet_address {
 	struct tl_slice content_type; /* empty: none */
 	const struct tl_user_property *properties;
 	size_t property_count;
+	bool retain;
 };
 
 /* Publishes. Two parts of the payload spare the caller a copy; either may be empty. False if memory is short. */

@@ -20,6 +20,7 @@ struct option {
 static const char *const durabilities[] = {"strict", "group", "os", NULL};
 static const char *const anonymouses[] = {"deny", "client_id", NULL};
 static const char *const others[] = {"defer", "allow", NULL};
+static const char *const switches[] = {"off", "on", NULL};
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
@@ -34,6 +35,7 @@ static const struct option table[] = {
 	{"durability", CHOICE, AT(durability), "group", 0, 0, durabilities},
 	{"anonymous", CHOICE, AT(anonymous), "deny", 0, 0, anonymouses},
 	{"other_topics", CHOICE, AT(other_topics), "defer", 0, 0, others},
+	{"search", CHOICE, AT(search), "on", 0, 0, switches},
 	{"max_body", SIZE, AT(max_body), "1m", 1, 128 * MIB, NULL},
 	{"notify_inline_max", SIZE, AT(notify_inline_max), "4k", 0, 256 * KIB, NULL},
 	{"dedup_window", TIME, AT(dedup_window), "7d", 0, 3650 * DAY, NULL},

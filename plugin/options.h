@@ -16,6 +16,7 @@ struct tl_options {
 	char data_dir[TL_DATA_DIR_MAX + 1];
 	char admins[TL_ADMINS_MAX + 1]; /* usernames separated by commas; empty: none */
 	uint64_t durability;   /* enum tl_durability */
+	uint64_t search;       /* 0: nothing is indexed and searched */
 	uint64_t anonymous;    /* enum tl_anonymous */
 	uint64_t other_topics; /* enum tl_other_topics */
 	uint64_t max_body;          /* bytes */

@@ -4,6 +4,8 @@
  *               ── MESSAGE ────► incoming.c          messages and requests
  *               ── DISCONNECT ─► session.c           who is gone
  *               ── TICK ───────► answers.c           what is ready to be published
+ *                                 figures.c           figures about the store
+ *               ── CONTROL ────► control.c           administration
  *
  * All of them run on the broker's only thread. */
 #include "plugin.h"
@@ -155,6 +157,7 @@ static int on_tick(int event, void *event_data, void *userdata)
 	(void)event_data;
 
 	plugin->ticks++;
+	tl_figures_tick(plugin);
 	if (!tl_waker_ticked(plugin->waker) && !plugin->published)
 		return MOSQ_ERR_SUCCESS;
 	tl_log_flush(&plugin->log);
@@ -209,6 +212,7 @@ static struct tl_store_options store_options(struct tl_plugin *plugin)
 				.message_burst = options->message_burst,
 				.request_rate = options->request_rate,
 				.request_burst = options->request_burst,
+				.search = options->search,
 			},
 		.events = {.ctx = plugin, .committed = tl_answer_committed, .log = log_event},
 	};
@@ -291,6 +295,8 @@ static enum tl_err register_callbacks(struct tl_plugin *plugin, struct tl_why *w
 		    mosquitto_callback_register(plugin->identifier, callbacks[i].event, callbacks[i].callback, NULL, plugin) !=
 		    MOSQ_ERR_SUCCESS)
 			return tl_fail(why, TL_BAD_REQUEST, "the broker refuses to register event %d", callbacks[i].event);
+	if (!tl_control_register(plugin))
+		return tl_fail(why, TL_BAD_REQUEST, "the broker refuses to register for $CONTROL/timeline/v1");
 	return TL_OK;
 }
 
@@ -346,6 +352,7 @@ EXPORT int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *option
 	(void)option_count;
 	if (!plugin)
 		return MOSQ_ERR_SUCCESS;
+	tl_control_unregister(plugin);
 	for (size_t i = sizeof callbacks / sizeof callbacks[0]; i-- > 0;)
 		if (callbacks[i].since <= plugin->generation)
 			mosquitto_callback_unregister(plugin->identifier, callbacks[i].event, callbacks[i].callback, NULL);

@@ -19,6 +19,8 @@
 #include "waker.h"
 #include "worker_pool.h"
 
+enum { TL_FIGURES_MAX = 16 };
+
 struct tl_plugin {
 	mosquitto_plugin_id_t *identifier;
 	enum tl_generation generation;
@@ -38,6 +40,9 @@ struct tl_plugin {
 	struct tl_pack route_pack; /* likewise, for the route */
 	uint64_t ticks;
 	struct tl_packet *published; /* at the last tick, kept until the next where the broker has not routed them yet */
+	uint64_t figures[TL_FIGURES_MAX]; /* as told last … */
+	uint64_t figures_ms;       /* … at this time */
+	bool figures_told;
 	bool sleeps_after_tick;    /* what a tick publishes goes out one loop later, so that loop must not sleep */
 };
 
@@ -64,6 +69,29 @@ int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, in
 /* Whether a packet may go out to this connection, for a broker that routes what was published only after others may
  * have taken the client id over (2.1). */
 int tl_access_check_out(struct tl_plugin *plugin, const struct mosquitto *client, const char *topic);
+
+/* --- control.c: administration --- */
+
+/* Whether the topic is one of administration's; then *answer_out says whether the access is granted. */
+bool tl_control_access(const struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic,
+                       int *answer_out);
+
+/* False where the broker refuses. */
+bool tl_control_register(struct tl_plugin *plugin);
+void tl_control_unregister(struct tl_plugin *plugin);
+
+/* --- figures.c --- */
+
+struct tl_figure {
+	const char *name; /* a topic under $SYS/broker/timeline/ */
+	uint64_t value;
+};
+
+/* The figures of now, at most TL_FIGURES_MAX of them. */
+size_t tl_figures(const struct tl_plugin *plugin, struct tl_figure *figures_out);
+
+/* Publishes them when it is time. */
+void tl_figures_tick(struct tl_plugin *plugin);
 
 /* --- incoming.c: what clients send --- */
 

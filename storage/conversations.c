@@ -389,6 +389,8 @@ static void put_new_member(const struct tl_conversation *conversation, struct tl
 	tl_conversation_put_member(conversation, batch, member);
 	tl_batch_put(batch, tl_partition(TL_PART_USER_CONVERSATIONS, member->user_no), member_key(&key, conversation->no),
 	             tl_slice("", 0));
+	tl_batch_delete(batch, tl_partition(TL_PART_LEFT_CONVERSATIONS, member->user_no),
+	                member_key(&key, conversation->no));
 }
 
 static void put_records(struct tl_batch *batch, const struct tl_conversation *conversation, struct tl_slice bytes)
@@ -633,6 +635,8 @@ static void delete_member(struct tl_batch *batch, const struct tl_conversation *
 	struct member_key key;
 	tl_batch_delete(batch, tl_partition(TL_PART_MEMBERS, conversation->no), member_key(&key, user_no));
 	tl_batch_delete(batch, tl_partition(TL_PART_USER_CONVERSATIONS, user_no), member_key(&key, conversation->no));
+	tl_batch_put(batch, tl_partition(TL_PART_LEFT_CONVERSATIONS, user_no), member_key(&key, conversation->no),
+	             tl_slice("", 0));
 }
 
 /* Puts what the member may still see, and marks the member as gone. */

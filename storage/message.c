@@ -104,15 +104,23 @@ static void show_place(struct tl_pack *pack, uint32_t more_pairs, uint64_t seq, 
 	}
 }
 
-bool tl_message_show(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, struct tl_slice message)
+bool tl_message_show_more(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, struct tl_slice message,
+                          struct tl_slice more, uint32_t more_count)
 {
 	struct tl_slice pairs;
 	uint32_t count;
 	if (!tl_message_pairs(message, &pairs, &count))
 		return false;
-	show_place(pack, count, seq, cid, cseq);
+	show_place(pack, count + more_count, seq, cid, cseq);
 	tl_pack_raw(pack, pairs);
+	if (more_count > 0)
+		tl_pack_raw(pack, more);
 	return true;
+}
+
+bool tl_message_show(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, struct tl_slice message)
+{
+	return tl_message_show_more(pack, seq, cid, cseq, message, tl_slice("", 0), 0);
 }
 
 void tl_message_show_gone(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, const char *gone)
@@ -135,6 +143,61 @@ bool tl_message_body(struct tl_slice message, struct tl_slice *body_out)
 {
 	struct tl_reader value;
 	return tl_msgpack_find(message, "body", &value) && tl_reader_bin(&value, body_out);
+}
+
+/* Where the value of a key goes, NULL for one that is passed over. The lengths of those wanted differ from those of
+ * most others, so this is quick. */
+static struct tl_slice *text_of(struct tl_message_view *view, struct tl_slice key)
+{
+	if (key.len == 4 && memcmp(key.ptr, "from", 4) == 0)
+		return &view->from;
+	if (key.len == 4 && memcmp(key.ptr, "type", 4) == 0)
+		return &view->type;
+	if (key.len == 5 && memcmp(key.ptr, "ctype", 5) == 0)
+		return &view->ctype;
+	return NULL;
+}
+
+static bool view_pair(struct tl_reader *reader, struct tl_message_view *view)
+{
+	struct tl_slice key;
+	if (!tl_reader_str(reader, &key))
+		return false;
+	struct tl_slice *text = text_of(view, key);
+	if (text)
+		return tl_reader_str(reader, text);
+	if (key.len == 4 && memcmp(key.ptr, "body", 4) == 0) {
+		view->has_body = true;
+		return tl_reader_bin(reader, &view->body);
+	}
+	const unsigned char *begin = reader->next;
+	if (!tl_reader_skip(reader))
+		return false;
+	if (key.len == 5 && memcmp(key.ptr, "event", 5) == 0)
+		view->event = tl_slice(begin, (size_t)(reader->next - begin));
+	return true;
+}
+
+bool tl_message_view(struct tl_slice message, struct tl_message_view *view_out)
+{
+	struct tl_reader reader = tl_reader(message);
+	uint32_t count;
+	*view_out = (struct tl_message_view){.ts = tl_message_ts(message)};
+	if (!has_ts(message) || !tl_reader_map(&reader, &count))
+		return false;
+	for (uint32_t i = 0; i < count; i++)
+		if (!view_pair(&reader, view_out))
+			return false;
+	return true;
+}
+
+bool tl_message_edits(const struct tl_message_view *view, uint64_t *cseq_out)
+{
+	struct tl_reader value;
+	struct tl_slice kind;
+	return view->event.len > 0 && tl_msgpack_find(view->event, "kind", &value) && tl_reader_str(&value, &kind) &&
+	       tl_slice_equal(kind, tl_slice_str("edit")) && tl_msgpack_find(view->event, "cseq", &value) &&
+	       tl_reader_uint(&value, cseq_out);
 }
 
 static bool is_one_of(struct tl_slice key, const char *const *names)

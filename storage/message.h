@@ -55,6 +55,10 @@ bool tl_message_pairs(struct tl_slice message, struct tl_slice *pairs_out, uint3
 /* Packs the message as shown; `seq` 0, `cid` empty, `cseq` 0: without these. False (and nothing sensible is written) if it is damaged. */
 bool tl_message_show(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, struct tl_slice message);
 
+/* The same with `count` packed pairs more. */
+bool tl_message_show_more(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, struct tl_slice message,
+                          struct tl_slice more, uint32_t more_count);
+
 /* Packs a kept message anew with another body, or without one but with `gone`, for an edit or a recall. What says
  * something about the old body (ctype, props) stays with an edit and goes with a recall. False if it is damaged. */
 bool tl_message_edit(struct tl_pack *pack, struct tl_slice message, struct tl_slice body);
@@ -83,6 +87,21 @@ struct tl_slice tl_message_str(struct tl_slice message, const char *key);
 
 /* The body of a kept message; false if it has none (an event, or a recalled one). */
 bool tl_message_body(struct tl_slice message, struct tl_slice *body_out);
+
+/* What a search looks at in a kept message, found in one pass. What is absent is empty. */
+struct tl_message_view {
+	uint64_t ts;
+	struct tl_slice from, type, ctype;
+	bool has_body;
+	struct tl_slice body;
+	struct tl_slice event; /* the packed map of an event */
+};
+
+/* False if the message is damaged. */
+bool tl_message_view(struct tl_slice message, struct tl_message_view *view_out);
+
+/* The message that an edit event is about; false if it is no edit event. */
+bool tl_message_edits(const struct tl_message_view *view, uint64_t *cseq_out);
 
 /* Packs the place of a message that is no longer there, with `gone` saying why. */
 void tl_message_show_gone(struct tl_pack *pack, uint64_t seq, struct tl_slice cid, uint64_t cseq, const char *gone);

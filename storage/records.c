@@ -91,7 +91,7 @@ bool tl_user_record_unpack(struct tl_slice bytes, struct tl_user_record *record_
 
 void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversation_record *record)
 {
-	tl_pack_array(pack, 14);
+	tl_pack_array(pack, 15);
 	tl_pack_str(pack, record->cid);
 	tl_pack_uint(pack, record->kind);
 	tl_pack_str(pack, record->name);
@@ -106,6 +106,7 @@ void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversat
 	tl_pack_uint(pack, record->member_count);
 	tl_pack_bool(pack, record->dissolved);
 	tl_pack_bool(pack, record->on_read);
+	tl_pack_bool(pack, record->no_index);
 }
 
 /* A choice with fewer than `limit` alternatives. */
@@ -121,7 +122,7 @@ static bool read_choice(struct tl_reader *reader, uint64_t limit, uint8_t *value
 bool tl_conversation_record_unpack(struct tl_slice bytes, struct tl_conversation_record *record_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
-	return open_array(&reader, 14) && tl_reader_str(&reader, &record_out->cid) &&
+	return open_array(&reader, 15) && tl_reader_str(&reader, &record_out->cid) &&
 	       read_choice(&reader, TL_CHANNEL + 1, &record_out->kind) && tl_reader_str(&reader, &record_out->name) &&
 	       tl_reader_str(&reader, &record_out->owner) &&
 	       read_choice(&reader, TL_HISTORY_JOINED + 1, &record_out->history) &&
@@ -131,7 +132,8 @@ bool tl_conversation_record_unpack(struct tl_slice bytes, struct tl_conversation
 	       read_choice(&reader, TL_FANOUT_READ + 1, &record_out->fanout) &&
 	       tl_reader_str(&reader, &record_out->retention) && tl_reader_uint(&reader, &record_out->created_by) &&
 	       tl_reader_uint(&reader, &record_out->member_count) &&
-	       tl_reader_bool(&reader, &record_out->dissolved) && tl_reader_bool(&reader, &record_out->on_read);
+	       tl_reader_bool(&reader, &record_out->dissolved) && tl_reader_bool(&reader, &record_out->on_read) &&
+	       tl_reader_bool(&reader, &record_out->no_index);
 }
 
 void tl_member_record_pack(struct tl_pack *pack, const struct tl_member_record *record)

@@ -20,7 +20,8 @@ enum tl_partition_kind {
 	TL_PART_USER = 'u',               /* one user's own record */
 	TL_PART_DEVICES = 'k',            /* one user's devices */
 	TL_PART_INBOX = 'i',              /* one user's inbox timeline */
-	TL_PART_USER_CONVERSATIONS = 'l', /* the conversations that one user is or was in */
+	TL_PART_USER_CONVERSATIONS = 'l', /* the conversations that one user is in */
+	TL_PART_LEFT_CONVERSATIONS = 'L', /* those that one user has left */
 	TL_PART_BACKLOG = 'r',            /* what has yet to enter one user's inbox, of conversations with fan-out on read */
 	TL_PART_CONVERSATION = 'c',       /* one conversation's own record */
 	TL_PART_MEMBERS = 'M',            /* one conversation's members, those of now */
@@ -31,6 +32,8 @@ enum tl_partition_kind {
 	TL_PART_STORE = 's',              /* one conversation's store timeline */
 	TL_PART_DUE = 'e',                /* which timelines have to be looked at when; numbered by tl_due_kind */
 	TL_PART_DEDUP = 'd',              /* one bucket of message ids of late */
+	TL_PART_INDEX = 't',              /* one conversation's part of the search index */
+	TL_PART_INDEX_QUEUE = 'q',        /* what the indexer has to do; numbers in index_queue.h */
 };
 
 static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint64_t no)
@@ -43,6 +46,8 @@ static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint
 #define TL_META_EPOCH "epoch"                         /* str: this life of the data directory */
 #define TL_META_SECRET "secret"                       /* uint: seed of the dedup hashes */
 #define TL_META_WATERMARK "watermark"                 /* uint: queue position up to which everything is applied */
+#define TL_META_INDEX "index"                         /* uint: version of the search index that covers all conversations; absent or 0: none */
+#define TL_META_REINDEX "reindex"                     /* conversation id from which on all are to be indexed anew; absent: not */
 #define TL_META_NEXT_USER "next_user"                 /* uint: number for the next new user */
 #define TL_META_NEXT_CONVERSATION "next_conversation" /* uint: number for the next new conversation */
 #define TL_META_DEDUP "dedup"                         /* the buckets of TL_PART_DEDUP */
@@ -128,6 +133,7 @@ struct tl_conversation_record {
 	uint8_t kind, history, join, post, order, fanout;
 	bool dissolved;
 	bool on_read; /* at present, messages do not go to the inboxes but stay in the members' backlogs: see fanout.h */
+	bool no_index; /* not searched */
 };
 
 void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversation_record *record);

@@ -59,5 +59,6 @@ enum tl_err tl_hello(const struct tl_reading *reading, const struct tl_call *cal
 	tl_answer_str(answer, "server", tl_slice_str(reading->limits->server));
 	answer_limits(answer, reading->limits);
 	tl_inbox_free(&inbox);
+	tl_answer_bool(answer, "search", reading->limits->search);
 	return TL_OK;
 }

@@ -30,6 +30,7 @@ void tl_answer_info(struct tl_answer *answer, const struct tl_conversation_recor
 	tl_answer_str(answer, "fanout", tl_slice_str(tl_fanouts[record->fanout]));
 	if (record->retention.len > 0)
 		tl_answer_str(answer, "retention", record->retention);
+	tl_answer_bool(answer, "index", !record->no_index);
 	tl_answer_uint(answer, "head", head);
 	tl_answer_uint(answer, "count", record->member_count);
 }

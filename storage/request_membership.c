@@ -356,6 +356,7 @@ enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conve
 	if (err == TL_OK)
 		err = tl_conversations_each_member(&txn->conversations, iter, conversation, end_membership, &ending);
 	record.dissolved = true;
+	tl_transaction_mark_index(txn, conversation->no);
 	if (err == TL_OK)
 		err = tl_roster_count_all(txn, conversation, false);
 	if (err == TL_OK)

@@ -29,6 +29,8 @@ static enum tl_err change_settings(struct tl_transaction *txn, const struct tl_c
 		err = tl_transaction_regrouped(txn, conversation->record.cid);
 	if (err == TL_OK && retention)
 		tl_transaction_retention_changed(txn, conversation);
+	if (record.no_index != conversation->record.no_index)
+		tl_transaction_mark_index(txn, conversation->no);
 	return err == TL_OK ? tl_conversation_change(conversation, txn->batch, &record) : err;
 }
 

@@ -7,7 +7,7 @@
 #define CHANGE_WITHIN_BATCH(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op, .within_batch = true}
 
 static const struct tl_request requests[] = {
-	READ(hello),   READ(sync),   READ(history),   READ(get),  READ(convs),  READ(info),    READ(members),
+	READ(hello),   READ(sync),   READ(history),   READ(get),  READ(search), READ(convs),  READ(info),    READ(members),
 	READ(devices), CHANGE(create), CHANGE(update), CHANGE(role), CHANGE(dissolve), CHANGE(join), CHANGE(leave),
 	CHANGE(add),   CHANGE(remove), CHANGE(delete), CHANGE(recall),
 	CHANGE_WITHIN_BATCH(read), CHANGE_WITHIN_BATCH(set),

@@ -17,6 +17,8 @@ enum {
 	TL_PAGE_MAX = 1000,             /* messages a page holds at most */
 	TL_PAGE_DEFAULT = 100,          /* messages a page holds unless asked otherwise */
 	TL_PAGE_BYTES = 256 * 1024,     /* and bytes, if there is more than one message */
+	TL_SEARCH_PAGE_MAX = 100,       /* messages that a page of a search holds at most */
+	TL_SEARCH_PAGE_DEFAULT = 20,    /* unless asked otherwise */
 	TL_REQUEST_PARAMS_MAX = 16,     /* arguments of a request at most */
 	TL_NAME_MAX = 256,              /* bytes of a conversation's name */
 	TL_RETENTION_MIN_MS = 1000,     /* of a conversation, unless it is for ever */
@@ -42,11 +44,14 @@ struct tl_answer {
 	uint64_t pull_upto; /* on TL_AGAIN: the seq that the user's inbox has to reach first (pull.h) */
 };
 
+struct tl_indexer;
+
 /* What a request that reads has at hand. Any thread. */
 struct tl_reading {
 	const struct tl_database *database;
 	struct tl_checkpoints *checkpoints;
 	const struct tl_limits *limits;
+	struct tl_indexer *indexer; /* NULL: nothing is indexed */
 };
 
 typedef enum tl_err (*tl_read_function)(const struct tl_reading *reading, const struct tl_call *call,
@@ -111,6 +116,7 @@ TL_READ(hello);       /* request_hello.c */
 TL_READ(sync);        /* request_sync.c */
 TL_READ(history);     /* request_history.c */
 TL_READ(get);
+TL_READ(search);      /* request_search.c */
 TL_READ(convs);       /* request_convs.c */
 TL_READ(info);        /* request_info.c */
 TL_READ(members);

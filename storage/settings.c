@@ -18,6 +18,15 @@ static bool set_choice(uint8_t *field, const struct tl_arg *arg)
 	return true;
 }
 
+static bool set_unless(bool *field, const struct tl_arg *arg)
+{
+	bool value = arg->uint == 0;
+	if (!arg->given || *field == value)
+		return false;
+	*field = value;
+	return true;
+}
+
 /* Keeping for no time at all is keeping for ever. */
 static struct tl_slice retention_of(const struct tl_arg *arg)
 {
@@ -41,6 +50,8 @@ static bool apply(struct tl_conversation_record *record, enum tl_setting setting
 		return set_choice(&record->fanout, arg);
 	case TL_SETTING_RETENTION:
 		return set_text(&record->retention, arg, retention_of(arg));
+	case TL_SETTING_INDEX:
+		return set_unless(&record->no_index, arg);
 	case TL_SETTING_COUNT:
 		break;
 	}
@@ -68,6 +79,8 @@ tl_settings tl_settings_given(const struct tl_arg *settings)
 void tl_settings_tell(struct tl_event *event, const struct tl_arg *settings, tl_settings which)
 {
 	for (int i = 0; i < TL_SETTING_COUNT; i++)
-		if (which & 1U << i)
+		if (which & 1U << i && rows[i].type == TL_PARAM_BOOL)
+			tl_event_bool(event, rows[i].key, settings[i].uint != 0);
+		else if (which & 1U << i)
 			tl_event_str(event, rows[i].key, settings[i].bytes);
 }

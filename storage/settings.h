@@ -13,6 +13,7 @@ enum tl_setting {
 	TL_SETTING_ORDER,
 	TL_SETTING_FANOUT,
 	TL_SETTING_RETENTION,
+	TL_SETTING_INDEX,
 	TL_SETTING_COUNT,
 };
 
@@ -24,7 +25,8 @@ enum tl_setting {
 	[(first) + TL_SETTING_POST] = {.key = "post", .type = TL_PARAM_CHOICE, .choices = tl_posts},                       \
 	[(first) + TL_SETTING_ORDER] = {.key = "order", .type = TL_PARAM_CHOICE, .choices = tl_orders},                    \
 	[(first) + TL_SETTING_FANOUT] = {.key = "fanout", .type = TL_PARAM_CHOICE, .choices = tl_fanouts},                 \
-	[(first) + TL_SETTING_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION, .min = TL_RETENTION_MIN_MS}
+	[(first) + TL_SETTING_RETENTION] = {.key = "retention", .type = TL_PARAM_DURATION, .min = TL_RETENTION_MIN_MS}, \
+	[(first) + TL_SETTING_INDEX] = {.key = "index", .type = TL_PARAM_BOOL}
 
 /* Some of the settings: bit 1 << TL_SETTING_…. */
 typedef unsigned tl_settings;

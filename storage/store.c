@@ -1,6 +1,8 @@
 #include "store.h"
 
 #include "disk_space.h"
+#include "index_directory.h"
+#include "timeline.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -32,6 +34,7 @@ struct tl_store {
 	struct tl_due_board due;
 	struct tl_membership_versions versions;
 	struct tl_membership *membership; /* front thread's */
+	struct tl_indexer *indexer; /* NULL: nothing is indexed */
 	struct tl_writer *writer;
 	struct tl_upkeep *upkeep;
 	struct tl_disk_space disk;   /* front thread's */
@@ -112,6 +115,59 @@ static enum tl_err open_queue(struct tl_store *store, struct tl_why *why)
 	return err;
 }
 
+/* Whether there is no conversation yet. */
+static enum tl_err is_new(struct tl_engine *engine, bool *new_out)
+{
+	struct tl_iter *names;
+	enum tl_err err = tl_iter_new(engine, NULL, tl_partition(TL_PART_CONVERSATION_NAMES, 0), true, &names);
+	if (err != TL_OK)
+		return err;
+	*new_out = !tl_iter_seek(names, tl_slice("", 0));
+	err = tl_iter_error(names);
+	tl_iter_free(names);
+	return err;
+}
+
+/* Puts that the index covers everything, or nothing, or that everything is to be indexed anew. */
+static void put_index(struct tl_batch *batch, bool search, bool covers_all)
+{
+	const struct tl_partition meta = tl_partition(TL_PART_META, 0);
+	if (search && covers_all)
+		tl_database_put_uint(batch, TL_META_INDEX, TL_INDEX_VERSION);
+	else
+		tl_batch_delete(batch, meta, tl_slice_str(TL_META_INDEX));
+	if (search && !covers_all)
+		tl_batch_put(batch, meta, tl_slice_str(TL_META_REINDEX), tl_slice("", 0));
+}
+
+/* Notes whether the search index covers every conversation. While it is off it does not learn of new messages; so when it
+ * is on again, as with a database from before there was one, everything is indexed anew. */
+static enum tl_err check_index(struct tl_store *store)
+{
+	struct tl_engine *engine = store->database.engine;
+	bool search = store->options.limits.search, is_empty;
+	struct tl_batch *batch;
+	uint64_t version;
+	enum tl_err err = tl_database_read_uint(&store->database, TL_META_INDEX, &version);
+	if (err != TL_OK || version == (search ? TL_INDEX_VERSION : 0))
+		return err;
+	if ((err = is_new(engine, &is_empty)) != TL_OK || (err = tl_batch_new(engine, &batch)) != TL_OK)
+		return err;
+	put_index(batch, search, is_empty);
+	err = tl_engine_commit(engine, batch, true, NULL);
+	tl_batch_free(batch);
+	return err;
+}
+
+static enum tl_err open_indexer(struct tl_store *store, struct tl_why *why)
+{
+	const struct tl_indexer_options options = {.dir = store->options.dir, .events = store->options.events};
+	enum tl_err err = check_index(store);
+	if (err == TL_OK && store->options.limits.search)
+		err = tl_indexer_open(&store->database, &options, &store->indexer);
+	return err == TL_OK ? TL_OK : tl_fail(why, err, "the indexer cannot start: %s", tl_err_text(err));
+}
+
 static enum tl_err open_writer(struct tl_store *store, struct tl_why *why)
 {
 	const struct tl_writer_options options = {
@@ -123,6 +179,7 @@ static enum tl_err open_writer(struct tl_store *store, struct tl_why *why)
 		.cached_users = store->options.cached_users,
 		.cached_conversations = store->options.cached_conversations,
 		.cached_members = store->options.cached_conversations * MEMBERS_PER_CONVERSATION,
+		.indexer = store->indexer,
 		.events = store->options.events,
 	};
 	enum tl_err err = tl_writer_open(&store->database, store->queue, &store->checkpoints, &store->chores,
@@ -162,6 +219,8 @@ static enum tl_err open_parts(struct tl_store *store, struct tl_why *why)
 		return err;
 	err = tl_membership_new(&store->versions, &store->database, STANDINGS, &store->membership);
 	if (err == TL_OK)
+		err = open_indexer(store, why);
+	if (err == TL_OK)
 		err = open_writer(store, why);
 	return err == TL_OK ? tl_upkeep_start(store->upkeep) : err;
 }
@@ -191,6 +250,7 @@ void tl_store_close(struct tl_store *store)
 		return;
 	tl_upkeep_stop(store->upkeep);
 	tl_writer_close(store->writer);
+	tl_indexer_close(store->indexer);
 	tl_chores_fini(&store->chores);
 	tl_upkeep_free(store->upkeep);
 	tl_membership_free(store->membership);
@@ -346,6 +406,7 @@ static struct tl_reading reading(struct tl_store *store)
 		.database = &store->database,
 		.checkpoints = &store->checkpoints,
 		.limits = &store->options.limits,
+		.indexer = store->indexer,
 	};
 }
 
@@ -386,11 +447,30 @@ const char *tl_store_epoch(const struct tl_store *store)
 	return store->database.epoch;
 }
 
+enum tl_err tl_store_reindex(struct tl_store *store, struct tl_slice cid)
+{
+	uint64_t no = 0;
+	enum tl_err err = TL_OK;
+	if (!store->indexer)
+		return TL_UNKNOWN_OP;
+	if (cid.len > 0)
+		err = tl_conversation_no(store->database.engine, NULL, cid, &no);
+	if (err == TL_OK)
+		tl_indexer_reindex(store->indexer, no);
+	return err;
+}
+
+struct tl_indexer *tl_store_indexer(struct tl_store *store)
+{
+	return store->indexer;
+}
+
 struct tl_store_stats tl_store_stats(const struct tl_store *store)
 {
 	return (struct tl_store_stats){
 		.writer = tl_writer_stats(store->writer),
 		.upkeep = tl_upkeep_stats(store->upkeep),
 		.queue_bytes = tl_ingest_queue_backlog_bytes(store->queue),
+		.index = tl_indexer_stats(store->indexer),
 	};
 }

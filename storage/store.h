@@ -9,6 +9,7 @@
 #define TL_STORE_H
 
 #include "backlog.h"
+#include "indexer.h"
 #include "membership.h"
 #include "message.h"
 #include "pull.h"
@@ -94,7 +95,15 @@ struct tl_store_stats {
 	struct tl_writer_stats writer;
 	struct tl_upkeep_stats upkeep;
 	uint64_t queue_bytes; /* waiting in the queue */
+	struct tl_indexer_stats index; /* zero where nothing is indexed */
 };
 struct tl_store_stats tl_store_stats(const struct tl_store *store);
+
+/* Has the search index of a conversation, or of all (cid empty), made anew while everything goes on; returns at once.
+ * TL_NOT_FOUND: there is no such conversation; TL_UNKNOWN_OP: nothing is indexed. */
+TL_MUST_USE enum tl_err tl_store_reindex(struct tl_store *store, struct tl_slice cid);
+
+/* The indexer, for tests; NULL where nothing is indexed. */
+struct tl_indexer *tl_store_indexer(struct tl_store *store);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef TL_STORE_LIMITS_H
 #define TL_STORE_LIMITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* An inbox is cut when it is longer than inbox_max by this part of it. */
@@ -24,6 +25,7 @@ struct tl_limits {
 	uint64_t inbox_max;         /* entries of an inbox; 0: any number */
 	uint64_t retention_ms;      /* how long messages live where the conversation does not say; 0: for ever */
 	uint64_t device_ttl_ms;     /* how long an absent device's checkpoint lives; 0: for ever */
+	bool search;                /* messages are indexed and can be searched */
 };
 
 #endif

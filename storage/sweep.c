@@ -278,8 +278,10 @@ static enum tl_err raise_store(struct tl_transaction *txn, const struct tl_sweep
 	enum tl_err err = tl_timeline_floor(txn->database->engine, NULL, partition_of(item), &floor);
 	if (err == TL_OK && item->floor == item->head)
 		err = empty_head(txn, item);
-	if (err == TL_OK && item->floor > floor)
+	if (err == TL_OK && item->floor > floor) {
 		tl_timeline_put_floor(txn->batch, partition_of(item), item->floor);
+		tl_transaction_mark_index(txn, item->no);
+	}
 	return err;
 }
 

@@ -2,6 +2,7 @@
 
 #include "expiry.h"
 #include "fanout.h"
+#include "index_queue.h"
 
 #include <stdlib.h>
 
@@ -65,6 +66,8 @@ void tl_transaction_clear(struct tl_transaction *txn)
 	txn->pulled_count = 0;
 	txn->serial++;
 	txn->changed_count = txn->regrouped_count = 0;
+	txn->index_marks = 0;
+	txn->index_upkeep = false;
 }
 
 void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool replaying)
@@ -348,6 +351,24 @@ static void put_store(struct tl_transaction *txn, struct tl_conversation *conver
 	put_order(txn, conversation, append->order);
 }
 
+/* Has the tail of the search index sealed where it is long enough; replaying puts the same mark again (X2). */
+static void mark_index(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t cseq, uint64_t ts,
+                       size_t bytes)
+{
+	if (!txn->limits->search || conversation->record.no_index || !tl_index_is_due(cseq, bytes))
+		return;
+	tl_index_mark(txn->batch, txn->position, conversation->no, cseq, ts);
+	txn->index_marks++;
+}
+
+void tl_transaction_mark_index(struct tl_transaction *txn, uint64_t conversation_no)
+{
+	if (!txn->limits->search)
+		return;
+	tl_index_mark_upkeep(txn->batch, conversation_no, txn->position);
+	txn->index_upkeep = true;
+}
+
 /* An inbox that is longer than it may be is looked at every so many entries. */
 static bool is_overdue(const struct tl_user *user, uint64_t inbox_max)
 {
@@ -497,6 +518,7 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 		put_store(txn, conversation, append, ts);
 	mark_store(txn, conversation, ts);
 	uint64_t cseq = applied ? applied : conversation->head;
+	mark_index(txn, conversation, cseq, ts, append->len);
 	*pending = (struct tl_dedup_pending){.record = {.cseq = cseq, .ts = ts}};
 	remember_id(txn, conversation, append, pending);
 	struct tl_inbox_entry entry = {

@@ -41,6 +41,8 @@ struct tl_transaction {
 	struct tl_arena arena;
 	struct tl_pack pack;  /* scratch */
 	struct tl_dedup_pending *dedup; /* ids used in this batch */
+	uint64_t index_marks;              /* fresh ones of the search index in this batch … */
+	bool index_upkeep;                 /* … and whether there is one of upkeep */
 	struct tl_changed_member *changed; /* members whose records are to be put */
 	size_t changed_count, changed_room;
 	struct tl_due due; /* markers in the batch */
@@ -156,6 +158,9 @@ TL_MUST_USE enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, str
 /* Has a member's record put when the batch is finished. */
 TL_MUST_USE enum tl_err tl_transaction_member_changed(struct tl_transaction *txn, struct tl_conversation *conversation,
                                                       struct tl_member *member);
+
+/* Has the indexer look after a conversation whose record changes with this batch: whether it is to be indexed. */
+void tl_transaction_mark_index(struct tl_transaction *txn, uint64_t conversation_no);
 
 /* Puts what has been left for the end. Before the commit. */
 void tl_transaction_finish(struct tl_transaction *txn);

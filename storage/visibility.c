@@ -5,12 +5,15 @@
 
 #include <stdlib.h>
 
+/* What was before the present membership matters only where that does not show everything. */
 static enum tl_err read_memberships(struct tl_visibility *v)
 {
 	enum tl_err err = tl_member_read(v->engine, v->snapshot, v->conversation_no, v->user_no, &v->member);
 	if (err != TL_OK && err != TL_NOT_FOUND)
 		return err;
 	v->present = err == TL_OK;
+	if (v->present && v->conversation.history == TL_HISTORY_ALL)
+		return TL_OK;
 	err = tl_former_read(v->engine, v->snapshot, v->conversation_no, v->user_no, &v->former);
 	if (err == TL_NOT_FOUND)
 		return v->present ? TL_OK : TL_NOT_MEMBER;
@@ -45,19 +48,13 @@ static enum tl_err read_bounds(struct tl_visibility *v, const struct tl_limits *
 	                      tl_retention_ms(&v->conversation, limits), now, &v->conversation_floor);
 }
 
-static enum tl_err load(struct tl_visibility *v, const struct tl_limits *limits, uint64_t now, struct tl_slice cid,
-                        struct tl_slice user, bool dissolved_too)
+static enum tl_err load(struct tl_visibility *v, const struct tl_limits *limits, uint64_t now, bool dissolved_too)
 {
-	enum tl_err err = tl_conversation_no(v->engine, v->snapshot, cid, &v->conversation_no);
-	if (err == TL_OK)
-		err = tl_user_no(v->engine, v->snapshot, user, &v->user_no);
-	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_NOT_MEMBER : err;
-	if ((err = read_memberships(v)) != TL_OK)
-		return err;
-	err = tl_conversation_read(v->engine, v->snapshot, v->conversation_no, &v->conversation, &v->bytes);
+	enum tl_err err = tl_conversation_read(v->engine, v->snapshot, v->conversation_no, &v->conversation, &v->bytes);
 	if (err == TL_NOT_FOUND || (err == TL_OK && v->conversation.dissolved && !dissolved_too))
 		return TL_NOT_MEMBER;
+	if (err == TL_OK)
+		err = read_memberships(v);
 	if (err == TL_OK)
 		err = read_bounds(v, limits, now);
 	if (err != TL_OK)
@@ -68,26 +65,54 @@ static enum tl_err load(struct tl_visibility *v, const struct tl_limits *limits,
 	return TL_OK;
 }
 
+static enum tl_err open_visibility(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                   const struct tl_limits *limits, uint64_t now, uint64_t conversation_no,
+                                   uint64_t user_no, bool dissolved_too, struct tl_visibility *visibility_out)
+{
+	*visibility_out = (struct tl_visibility){
+		.engine = engine, .snapshot = snapshot, .conversation_no = conversation_no, .user_no = user_no};
+	enum tl_err err = load(visibility_out, limits, now, dissolved_too);
+	if (err != TL_OK)
+		tl_visibility_close(visibility_out);
+	return err;
+}
+
+static enum tl_err find_numbers(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
+                                struct tl_slice user, uint64_t *conversation_no_out, uint64_t *user_no_out)
+{
+	enum tl_err err = tl_conversation_no(engine, snapshot, cid, conversation_no_out);
+	if (err == TL_OK)
+		err = tl_user_no(engine, snapshot, user, user_no_out);
+	return err == TL_NOT_FOUND ? TL_NOT_MEMBER : err;
+}
+
+enum tl_err tl_visibility_open_no(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                  const struct tl_limits *limits, uint64_t now, uint64_t conversation_no,
+                                  uint64_t user_no, struct tl_visibility *visibility_out)
+{
+	return open_visibility(engine, snapshot, limits, now, conversation_no, user_no, false, visibility_out);
+}
+
 enum tl_err tl_visibility_open(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                const struct tl_limits *limits, uint64_t now, struct tl_slice cid, struct tl_slice user,
                                struct tl_visibility *visibility_out)
 {
-	*visibility_out = (struct tl_visibility){.engine = engine, .snapshot = snapshot};
-	enum tl_err err = load(visibility_out, limits, now, cid, user, false);
+	uint64_t conversation_no, user_no;
+	enum tl_err err = find_numbers(engine, snapshot, cid, user, &conversation_no, &user_no);
 	if (err != TL_OK)
-		tl_visibility_close(visibility_out);
-	return err;
+		return err;
+	return open_visibility(engine, snapshot, limits, now, conversation_no, user_no, false, visibility_out);
 }
 
 enum tl_err tl_visibility_open_dissolved(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                          const struct tl_limits *limits, uint64_t now, struct tl_slice cid,
                                          struct tl_slice user, struct tl_visibility *visibility_out)
 {
-	*visibility_out = (struct tl_visibility){.engine = engine, .snapshot = snapshot};
-	enum tl_err err = load(visibility_out, limits, now, cid, user, true);
+	uint64_t conversation_no, user_no;
+	enum tl_err err = find_numbers(engine, snapshot, cid, user, &conversation_no, &user_no);
 	if (err != TL_OK)
-		tl_visibility_close(visibility_out);
-	return err;
+		return err;
+	return open_visibility(engine, snapshot, limits, now, conversation_no, user_no, true, visibility_out);
 }
 
 void tl_visibility_close(struct tl_visibility *visibility)

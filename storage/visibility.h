@@ -30,6 +30,11 @@ TL_MUST_USE enum tl_err tl_visibility_open(struct tl_engine *engine, const struc
 TL_MUST_USE enum tl_err tl_visibility_open_dissolved(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                                      const struct tl_limits *limits, uint64_t now, struct tl_slice cid,
                                                      struct tl_slice user, struct tl_visibility *visibility_out);
+
+/* As tl_visibility_open by numbers, which exist (else TL_NOT_MEMBER). */
+TL_MUST_USE enum tl_err tl_visibility_open_no(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                              const struct tl_limits *limits, uint64_t now, uint64_t conversation_no,
+                                              uint64_t user_no, struct tl_visibility *visibility_out);
 void tl_visibility_close(struct tl_visibility *visibility);
 
 /* Whether the user may see the place of this entry. */

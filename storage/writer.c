@@ -1,5 +1,6 @@
 #include "writer.h"
 
+#include "indexer.h"
 #include "membership.h"
 #include "requests.h"
 #include "send.h"
@@ -193,6 +194,8 @@ static void publish(struct tl_writer *writer, uint64_t end)
 	count(&writer->messages, commit.delivery_count);
 	count(&writer->inbox_entries, commit.append_count + commit.pulled_count);
 	tl_due_tell(&writer->txn.due);
+	if (writer->txn.index_marks > 0 || writer->txn.index_upkeep)
+		tl_indexer_wake(writer->options.indexer, writer->txn.index_marks);
 	tl_chores_committed(writer->chores);
 	writer->committed = end;
 	tl_ingest_queue_release(writer->queue, end);

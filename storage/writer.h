@@ -27,6 +27,8 @@ struct tl_store_events {
 	void (*log)(void *ctx, enum tl_log level, const char *text);
 };
 
+struct tl_indexer;
+
 struct tl_writer_options {
 	bool sync;                  /* commits are synced */
 	const struct tl_limits *limits; /* borrowed */
@@ -36,6 +38,7 @@ struct tl_writer_options {
 	uint64_t cached_users;      /* upper bounds of what is cached between batches */
 	uint64_t cached_conversations;
 	uint64_t cached_members;
+	struct tl_indexer *indexer; /* borrowed, woken after commits; NULL: none */
 	struct tl_store_events events;
 };
 

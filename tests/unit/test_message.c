@@ -253,12 +253,69 @@ static void test_edit_event(void **state)
 	tl_pack_fini(&edit);
 }
 
+static void test_view(void **state)
+{
+	struct tl_message_view view;
+	struct tl_message message = plain;
+	struct tl_pack pack;
+	uint64_t cseq;
+	(void)state;
+	message.ctype = tl_slice_str("text/plain");
+	message.has_time = true;
+	tl_pack_init(&pack);
+	tl_message_pack(&pack, &message);
+	tl_pack_raw(&pack, tl_slice_str("hello"));
+	assert_true(tl_message_view(tl_pack_bytes(&pack), &view));
+	assert_int_equal(view.ts, 1700000000123);
+	assert_true(tl_slice_equal(view.from, tl_slice_str("alice")) && tl_slice_equal(view.type, tl_slice_str("text")));
+	assert_true(tl_slice_equal(view.ctype, tl_slice_str("text/plain")));
+	assert_true(view.has_body && tl_slice_equal(view.body, tl_slice_str("hello")) && view.event.len == 0);
+	assert_false(tl_message_edits(&view, &cseq));
+	for (size_t len = 0; len < tl_pack_bytes(&pack).len; len++)
+		assert_false(tl_message_view(tl_slice(pack.buffer.data, len), &view));
+	tl_pack_fini(&pack);
+}
+
+static void test_view_of_events(void **state)
+{
+	static const char edit[] = "\x82\xa4kind\xa4" "edit\xa4" "cseq\x07", read[] = "\x82\xa4kind\xa4read\xa4" "cseq\x07";
+	struct tl_message_view view;
+	struct tl_message message = plain;
+	struct tl_pack pack;
+	uint64_t cseq = 0;
+	(void)state;
+	message.event = tl_slice_str(edit);
+	tl_pack_init(&pack);
+	tl_message_pack(&pack, &message);
+	assert_true(tl_message_view(tl_pack_bytes(&pack), &view));
+	assert_false(view.has_body);
+	assert_true(tl_message_edits(&view, &cseq));
+	assert_int_equal(cseq, 7);
+	view.event = tl_slice_str(read);
+	assert_false(tl_message_edits(&view, &cseq));
+	tl_pack_fini(&pack);
+}
+
+static void test_show_more(void **state)
+{
+	struct tl_pack pack, shown;
+	struct tl_slice kept = pack_plain(&pack);
+	(void)state;
+	tl_pack_init(&shown);
+	assert_true(tl_message_show_more(&shown, 0, tl_slice_str("team"), 9, kept, tl_slice_str("\xa1x\x05"), 1));
+	assert_well_formed(tl_pack_bytes(&shown), 9);
+	assert_int_equal(get_uint(tl_pack_bytes(&shown), "x"), 5);
+	tl_pack_fini(&shown);
+	tl_pack_fini(&pack);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain), cmocka_unit_test(test_everything), cmocka_unit_test(test_event),
 		cmocka_unit_test(test_ts),    cmocka_unit_test(test_cut_short),  cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_pairs), cmocka_unit_test(test_show),       cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_view),  cmocka_unit_test(test_view_of_events), cmocka_unit_test(test_show_more),
 		cmocka_unit_test(test_edit_event),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,157 @@
+#include "index_seal.h"
+
+#include "conversations.h"
+#include "index_builder.h"
+#include "timeline.h"
+
+#include <stdlib.h>
+
+enum {
+	ENTRIES_MAX = 1024,       /* of one segment … */
+	BODIES_MAX = 512 * 1024,  /* … and bytes of their bodies, if there is more than one */
+};
+
+bool tl_index_wanted(const struct tl_conversation_record *record)
+{
+	return !record->dissolved && !record->no_index;
+}
+
+struct seal {
+	struct tl_index_work *work;
+	const struct tl_snapshot *snapshot;
+	struct tl_iter *store;
+	uint64_t no;
+	uint64_t to;    /* cseq of the last entry read */
+	uint64_t bytes; /* of bodies */
+	uint64_t count; /* of entries */
+	struct tl_directory directory;
+};
+
+static enum tl_err wanted(const struct seal *seal, bool *wanted_out)
+{
+	struct tl_conversation_record record;
+	char *bytes;
+	enum tl_err err = tl_conversation_read(seal->work->database->engine, seal->snapshot, seal->no, &record, &bytes);
+	*wanted_out = false;
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_OK : err;
+	*wanted_out = tl_index_wanted(&record);
+	free(bytes);
+	return TL_OK;
+}
+
+/* An edited message that is indexed already is indexed once more, as it is now (index_segment.h, S4). */
+static enum tl_err add_edited(struct seal *seal, uint64_t cseq)
+{
+	struct tl_store_record record;
+	struct tl_message_view message;
+	char *bytes;
+	size_t len;
+	if (cseq == 0 || cseq > seal->directory.indexed_to)
+		return TL_OK;
+	enum tl_err err = tl_timeline_get(seal->work->database->engine, seal->snapshot,
+	                                  tl_partition(TL_PART_STORE, seal->no), cseq, &bytes, &len);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_OK : err;
+	if (tl_store_record_unpack(tl_slice(bytes, len), &record) && tl_message_view(record.message, &message) &&
+	    message.has_body) {
+		seal->bytes += message.body.len;
+		err = tl_index_builder_add_edited(seal->work->builder, cseq, &message);
+	}
+	free(bytes);
+	return err;
+}
+
+/* A damaged entry has no words. */
+static enum tl_err add_entry(struct seal *seal, const struct tl_cursor *cursor)
+{
+	struct tl_store_record record;
+	struct tl_message_view message;
+	uint64_t edited;
+	seal->to = cursor->seq;
+	seal->count++;
+	if (!tl_store_record_unpack(cursor->entry, &record) || !tl_message_view(record.message, &message))
+		return TL_OK;
+	seal->bytes += message.body.len;
+	enum tl_err err = tl_index_builder_add(seal->work->builder, cursor->seq, &message);
+	if (err == TL_OK && tl_message_edits(&message, &edited))
+		err = add_edited(seal, edited);
+	return err;
+}
+
+static enum tl_err read_tail(struct seal *seal)
+{
+	struct tl_cursor cursor;
+	enum tl_err err = TL_OK;
+	bool there = tl_cursor_seek(&cursor, seal->store, tl_partition(TL_PART_STORE, seal->no),
+	                            seal->directory.indexed_to + 1);
+	for (; there && seal->count < ENTRIES_MAX && seal->bytes < BODIES_MAX; there = tl_cursor_next(&cursor))
+		if ((err = add_entry(seal, &cursor)) != TL_OK)
+			return err;
+	return tl_iter_error(seal->store);
+}
+
+static enum tl_err write_segment(struct seal *seal)
+{
+	struct tl_index_work *work = seal->work;
+	struct tl_directory *directory = &seal->directory;
+	const struct tl_segment segment = {
+		.id = directory->next_id++, .from = directory->indexed_to + 1, .to = seal->to};
+	struct tl_slice term;
+	size_t count;
+	uint64_t cseq;
+	bool committed;
+	enum tl_err err = TL_OK;
+	tl_index_builder_sort(work->builder, &count);
+	tl_index_output_begin(&work->output, work->database->engine, work->batch, seal->no, &segment);
+	for (size_t i = 0; i < count && err == TL_OK; i++) {
+		tl_index_builder_posting(work->builder, i, &term, &cseq);
+		err = tl_index_output_add(&work->output, term, cseq, &committed);
+	}
+	if (err != TL_OK)
+		return err;
+	const struct tl_segment done = tl_index_output_end(&work->output);
+	tl_directory_add(directory, &done);
+	atomic_fetch_add_explicit(&work->segments, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&work->entries, seal->count, memory_order_relaxed);
+	atomic_fetch_add_explicit(&work->bytes, done.bytes, memory_order_relaxed);
+	return TL_OK;
+}
+
+static enum tl_err seal_tail(struct seal *seal)
+{
+	struct tl_index_work *work = seal->work;
+	uint32_t first, count;
+	tl_index_builder_clear(work->builder);
+	enum tl_err err = read_tail(seal);
+	if (err == TL_OK && seal->count > 0)
+		err = write_segment(seal);
+	tl_index_builder_clear(work->builder);
+	if (err != TL_OK || seal->count == 0)
+		return err;
+	tl_directory_put(&seal->directory, seal->no, work->batch);
+	if (tl_directory_due(&seal->directory, &first, &count))
+		tl_index_mark_upkeep(work->batch, seal->no, 0);
+	return TL_OK;
+}
+
+enum tl_err tl_index_seal(struct tl_index_work *work, const struct tl_snapshot *snapshot, struct tl_iter *store,
+                          uint64_t conversation_no, uint64_t cseq, uint64_t *to_out)
+{
+	struct seal seal = {.work = work, .snapshot = snapshot, .store = store, .no = conversation_no};
+	bool is_wanted;
+	enum tl_err err = tl_directory_read(work->database->engine, snapshot, conversation_no, &seal.directory);
+	*to_out = UINT64_MAX;
+	if (err == TL_CORRUPT || (err == TL_OK && seal.directory.segment_count == TL_INDEX_SEGMENTS_MAX)) {
+		tl_index_mark_upkeep(work->batch, conversation_no, 0); /* which mends it, and seals then */
+		return TL_OK;
+	}
+	if (err == TL_OK)
+		err = wanted(&seal, &is_wanted);
+	if (err != TL_OK || !is_wanted)
+		return err;
+	if (seal.directory.indexed_to < cseq)
+		err = seal_tail(&seal);
+	*to_out = seal.directory.indexed_to;
+	return err;
+}

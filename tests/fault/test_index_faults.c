@@ -1,0 +1,348 @@
+/* What the indexer makes of commits that fail and of crashes between its steps: invariants (I1) of storage/index_work.h, (D1)–(D3)
+ * of storage/index_directory.h. The commit is wrapped by the linker: it fails before or after it has been applied.
+ *
+ *     some entries are stored ──► some steps, some of which fail ──► [a crash: everything in memory is gone] ──► … ──► checks
+ *
+ * At any time the index holds exactly the words of the entries that the directory claims; once there is nothing left to
+ * do, no chunk is left that no segment needs. TL_SEED in the environment repeats the choices. */
+#include "index_seal.h"
+#include "index_work.h"
+#include "message.h"
+#include "temp_dir.h"
+#include "timeline.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	CONVERSATIONS = 3,
+	ENTRIES_MAX = 6000,
+	ROUNDS = 60,
+	WORDS = 12,      /* different ones … */
+	LONG_WORDS = 90000, /* … and those of a very long message, which takes several batches */
+	TEXT_MAX = 1024 * 1024,
+};
+
+static uint64_t seed, state;
+
+#define CHECK(condition)                                                                                               \
+	do {                                                                                                               \
+		if (!(condition))                                                                                              \
+			failed(#condition, __LINE__);                                                                              \
+	} while (0)
+
+static _Noreturn void failed(const char *what, int line)
+{
+	fprintf(stderr, "test_index_faults.c:%d: %s does not hold (TL_SEED=%" PRIu64 ")\n", line, what, seed);
+	exit(1);
+}
+
+static unsigned below(unsigned limit)
+{
+	uint64_t z = state += 0x9e3779b97f4a7c15;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	return (unsigned)((z ^ z >> 27) % limit);
+}
+
+/* --- faults --- */
+
+static bool armed;
+static unsigned faults;
+
+enum tl_err __real_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
+enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
+
+enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why)
+{
+	unsigned kind = armed ? below(6) : 5;
+	faults += kind < 2;
+	if (kind == 0)
+		return TL_IO;
+	enum tl_err err = __real_tl_engine_commit(engine, batch, sync, why);
+	return kind == 1 ? TL_IO : err;
+}
+
+/* --- what is stored --- */
+
+struct entry {
+	unsigned words; /* as bits */
+	bool is_long;
+	uint64_t edits; /* an event about this cseq; 0: a message */
+};
+
+struct world {
+	struct temp_dir dir;
+	struct tl_database database;
+	struct tl_index_work work;
+	struct tl_batch *batch;
+	struct entry entries[CONVERSATIONS][ENTRIES_MAX + 1]; /* from cseq 1 */
+	uint64_t heads[CONVERSATIONS], floors[CONVERSATIONS];
+	bool no_index[CONVERSATIONS];
+	uint64_t position;
+};
+
+static void open_world(struct world *world)
+{
+	struct tl_engine_options options = temp_dir_engine(&world->dir);
+	CHECK(tl_database_open(&options, &world->database, NULL) == TL_OK);
+	CHECK(tl_batch_new(world->database.engine, &world->batch) == TL_OK);
+	CHECK(tl_index_work_init(&world->work, &world->database) == TL_OK);
+}
+
+static void close_world(struct world *world)
+{
+	tl_index_work_fini(&world->work);
+	tl_batch_free(world->batch);
+	tl_database_close(&world->database);
+}
+
+static void commit(struct world *world)
+{
+	bool was = armed;
+	armed = false;
+	CHECK(tl_engine_commit(world->database.engine, world->batch, false, NULL) == TL_OK);
+	tl_batch_clear(world->batch);
+	armed = was;
+}
+
+static void put_conversation(struct world *world, unsigned i)
+{
+	const struct tl_conversation_record record = {
+		.cid = tl_slice_str("c"), .owner = tl_slice_str("me"), .kind = TL_GROUP, .no_index = world->no_index[i]};
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_conversation_record_pack(&pack, &record);
+	tl_batch_put(world->batch, tl_partition(TL_PART_CONVERSATION, i + 1), tl_slice("", 0), tl_pack_bytes(&pack));
+	tl_index_mark_upkeep(world->batch, i + 1, ++world->position);
+	tl_pack_fini(&pack);
+}
+
+static size_t body_of(const struct entry *entry, char *out)
+{
+	size_t len = 0;
+	for (unsigned i = 0; i < WORDS; i++)
+		if (entry->words >> i & 1)
+			len += (size_t)sprintf(out + len, "word%u ", i);
+	for (unsigned i = 0; entry->is_long && i < LONG_WORDS; i++)
+		len += (size_t)sprintf(out + len, "long%05u ", i);
+	return len;
+}
+
+static void put_entry(struct world *world, unsigned i, uint64_t cseq)
+{
+	static char text[TEXT_MAX];
+	const struct entry *entry = &world->entries[i][cseq];
+	struct tl_pack pack, event, stored;
+	tl_pack_init(&pack);
+	tl_pack_init(&event);
+	tl_pack_init(&stored);
+	tl_pack_map(&event, 2);
+	tl_pack_cstr(&event, "kind");
+	tl_pack_cstr(&event, "edit");
+	tl_pack_cstr(&event, "cseq");
+	tl_pack_uint(&event, entry->edits);
+	size_t len = entry->edits ? 0 : body_of(entry, text);
+	const struct tl_message message = {.ts = cseq, .id = tl_slice_str("x"), .from = tl_slice_str("me"),
+	                                   .type = tl_slice_str(entry->edits ? "event" : "text"), .body_len = len,
+	                                   .event = entry->edits ? tl_pack_bytes(&event) : tl_slice("", 0)};
+	tl_message_pack(&pack, &message);
+	if (!entry->edits)
+		tl_pack_raw(&pack, tl_slice(text, len));
+	const struct tl_store_record record = {.position = cseq, .message = tl_pack_bytes(&pack)};
+	tl_store_record_pack(&stored, &record);
+	tl_timeline_put(world->batch, tl_partition(TL_PART_STORE, i + 1), cseq, tl_pack_bytes(&stored));
+	if (cseq == world->heads[i] && tl_index_is_due(cseq, len))
+		tl_index_mark(world->batch, ++world->position, i + 1, cseq, cseq);
+	tl_pack_fini(&pack);
+	tl_pack_fini(&event);
+	tl_pack_fini(&stored);
+}
+
+static void append(struct world *world, unsigned i)
+{
+	if (world->heads[i] == ENTRIES_MAX)
+		return;
+	uint64_t cseq = ++world->heads[i], edited = 1 + below((unsigned)cseq);
+	struct entry *entry = &world->entries[i][cseq];
+	*entry = (struct entry){.words = below(1 << WORDS), .is_long = below(400) == 0};
+	if (below(20) == 0 && edited < cseq && edited > world->floors[i] && !world->entries[i][edited].edits) {
+		entry->edits = edited;
+		world->entries[i][edited].words ^= 1U << below(WORDS);
+		put_entry(world, i, edited);
+	}
+	put_entry(world, i, cseq);
+	commit(world);
+}
+
+/* As retention would. */
+static void expire(struct world *world, unsigned i)
+{
+	struct tl_pack pack;
+	uint64_t floor = world->floors[i] + below((unsigned)(world->heads[i] - world->floors[i]) + 1);
+	struct tl_drop drop = {.limit = UINT64_MAX};
+	unsigned char from[TL_ORDERED_INT_MAX], to[TL_ORDERED_INT_MAX];
+	world->floors[i] = floor;
+	tl_pack_init(&pack);
+	tl_pack_uint(&pack, floor);
+	tl_batch_put(world->batch, tl_partition(TL_PART_STORE, i + 1), tl_slice("", 0), tl_pack_bytes(&pack));
+	tl_index_mark_upkeep(world->batch, i + 1, ++world->position);
+	commit(world);
+	tl_pack_fini(&pack);
+	CHECK(tl_engine_drop_range(world->database.engine, tl_partition(TL_PART_STORE, i + 1),
+	                           tl_slice(from, tl_ordered_int_put(from, 1)), tl_slice(to, tl_ordered_int_put(to, floor + 1)),
+	                           &drop) == TL_OK);
+}
+
+/* --- checks --- */
+
+/* Which entries have a word by the index, those of one segment after the other. */
+static void find_word(struct world *world, unsigned i, const struct tl_directory *directory, const char *word, bool *found)
+{
+	static struct tl_posting_scan scan;
+	struct tl_iter *iter;
+	CHECK(tl_iter_new(world->database.engine, NULL, tl_partition(TL_PART_INDEX, i + 1), true, &iter) == TL_OK);
+	for (uint32_t s = 0; s < directory->segment_count; s++) {
+		enum tl_err err = tl_posting_seek(&scan, iter, &directory->segments[s], tl_slice_str(word), UINT64_MAX);
+		for (; err == TL_OK && scan.there &&
+		       tl_slice_equal(tl_index_term_slice(&scan.scan.chunk.term), tl_slice_str(word));
+		     err = tl_posting_next(&scan)) {
+			CHECK(scan.cseq <= directory->segments[s].to);
+			found[scan.cseq] = true;
+		}
+		CHECK(err == TL_OK);
+	}
+	tl_iter_free(iter);
+}
+
+/* Everything that is claimed is there. What has been edited since may be there as it was, too. */
+static void check_words(struct world *world, unsigned i, const struct tl_directory *directory)
+{
+	static bool found[ENTRIES_MAX + 2];
+	static bool edited_in_tail[ENTRIES_MAX + 1];
+	char word[16];
+	memset(edited_in_tail, 0, sizeof edited_in_tail);
+	for (uint64_t cseq = directory->indexed_to + 1; cseq <= world->heads[i]; cseq++)
+		edited_in_tail[world->entries[i][cseq].edits] = true;
+	for (unsigned w = 0; w <= WORDS; w++) {
+		snprintf(word, sizeof word, w < WORDS ? "word%u" : "long%05u", w < WORDS ? w : below(LONG_WORDS));
+		memset(found, 0, sizeof found);
+		find_word(world, i, directory, word, found);
+		for (uint64_t cseq = world->floors[i] + 1; cseq <= directory->indexed_to; cseq++) {
+			const struct entry *entry = &world->entries[i][cseq];
+			bool has = !entry->edits && (w < WORDS ? entry->words >> w & 1 : entry->is_long);
+			CHECK(!has || found[cseq] || edited_in_tail[cseq]);
+			CHECK(w < WORDS || has == found[cseq]);
+		}
+		for (uint64_t cseq = directory->indexed_to + 1; cseq <= world->heads[i]; cseq++)
+			CHECK(!found[cseq]);
+	}
+}
+
+static void check_nothing_left(struct world *world, unsigned i, const struct tl_directory *directory)
+{
+	struct tl_iter *iter;
+	uint64_t id;
+	CHECK(directory->garbage_count == 0);
+	CHECK(world->no_index[i] || world->heads[i] < directory->indexed_to + TL_INDEX_TAIL);
+	CHECK(!world->no_index[i] || directory->segment_count == 0);
+	CHECK(tl_iter_new(world->database.engine, NULL, tl_partition(TL_PART_INDEX, i + 1), true, &iter) == TL_OK);
+	for (bool there = tl_iter_seek(iter, tl_slice("\0", 1)); there; there = tl_iter_next(iter)) {
+		CHECK(tl_ordered_int_get(tl_iter_key(iter).ptr, tl_iter_key(iter).len, &id) > 0);
+		CHECK(tl_directory_find(directory, id) < directory->segment_count);
+	}
+	tl_iter_free(iter);
+}
+
+static void check(struct world *world, bool idle)
+{
+	struct tl_directory directory;
+	for (unsigned i = 0; i < CONVERSATIONS; i++) {
+		CHECK(tl_directory_read(world->database.engine, NULL, i + 1, &directory) == TL_OK);
+		CHECK(directory.indexed_to <= world->heads[i]);
+		if (!world->no_index[i])
+			check_words(world, i, &directory);
+		if (idle)
+			check_nothing_left(world, i, &directory);
+	}
+}
+
+/* --- the run --- */
+
+/* Returns whether there was something to do. */
+static bool step(struct world *world)
+{
+	bool did;
+	uint64_t done;
+	enum tl_err err = tl_index_work_step(&world->work, &did, &done);
+	if (err != TL_OK) {
+		CHECK(armed && err == TL_IO);
+		tl_index_work_reset(&world->work);
+		return true;
+	}
+	return did;
+}
+
+static void change(struct world *world)
+{
+	unsigned i = below(CONVERSATIONS), kind = below(100);
+	if (kind < 4) {
+		expire(world, i);
+	} else if (kind < 8) {
+		world->no_index[i] = !world->no_index[i];
+		put_conversation(world, i);
+		commit(world);
+	} else if (kind < 12) {
+		armed = false;
+		CHECK(tl_index_work_anew(&world->work, i + 1) == TL_OK);
+	}
+}
+
+static void round_of(struct world *world)
+{
+	unsigned count = 1 + below(300), steps = below(30);
+	for (unsigned j = 0; j < count; j++)
+		append(world, below(1 + below(CONVERSATIONS)));
+	change(world);
+	armed = below(3) > 0;
+	for (unsigned j = 0; j < steps; j++)
+		step(world);
+	armed = false;
+	if (below(2) == 0) {
+		close_world(world);
+		open_world(world);
+	}
+	check(world, false);
+	if (below(4) == 0) {
+		while (step(world))
+			;
+		check(world, true);
+	}
+}
+
+int main(void)
+{
+	static struct world world;
+	const char *given = getenv("TL_SEED");
+	seed = (uint64_t)time(NULL) * 1000003 ^ (uint64_t)getpid();
+	if (given)
+		seed = strtoull(given, NULL, 10);
+	state = seed;
+	CHECK(temp_dir_make(&world.dir));
+	open_world(&world);
+	for (unsigned i = 0; i < CONVERSATIONS; i++)
+		put_conversation(&world, i);
+	commit(&world);
+	for (unsigned i = 0; i < ROUNDS; i++)
+		round_of(&world);
+	while (step(&world))
+		;
+	check(&world, true);
+	CHECK(faults > 0);
+	printf("%u faults, %" PRIu64 " entries\n", faults, world.heads[0] + world.heads[1] + world.heads[2]);
+	close_world(&world);
+	temp_dir_remove(&world.dir);
+	return 0;
+}
