@@ -3,6 +3,7 @@ restarts; administration."""
 import itertools
 import json
 import os
+import re
 import unittest
 
 from harness import Broker, Client, TimelineTest, burst, until
@@ -141,21 +142,35 @@ class Text(SearchTest):
         self.until_indexed()
         self.check((("word19999", [words]), ("word0 word7777", [words]), ("word20000", []), ('"word5 word6"', [words])))
 
-    def test_fortunes(self):
-        """Real texts, if they are here: what stands in a fortune finds it."""
-        for name, cut in (("/usr/share/games/fortunes/fortunes", 12), ("/usr/share/games/fortunes/tang300", 3)):
-            if not os.path.exists(name):
-                continue
-            with open(name, encoding="utf-8", errors="ignore") as f:
-                texts = [t.strip() for t in f.read().split("\n%\n")][:400]
-            self.fill(self.conv, self.alice, [t for t in texts if t])
-            for text in texts[::40]:
-                word = max(text.split(), key=len)[:cut] if cut > 3 else text[len(text) // 2:][:2].strip()
-                word = word.strip("\"'.,;:!?()-，。")
-                if word.isalpha() and word:
-                    with self.subTest(word=word):
-                        prefix = "" if cut == 3 else "*"
-                        self.assertIn(text, [m["body"] for m in search_all(self.b, conv=self.conv, q=word + prefix)])
+    def fortunes(self, name):
+        path = os.path.join("/usr/share/games/fortunes", name)
+        if not os.path.exists(path):
+            self.skipTest(f"{path} is not there")
+        with open(path, encoding="utf-8") as f:
+            texts = [re.sub(r"\x1b\[[0-9;]*m", "", t).strip() for t in f.read().split("\n%\n")]
+        texts = [t for t in texts if t][:400]
+        self.fill(self.conv, self.alice, texts)
+        self.until_indexed()
+        return texts
+
+    def test_english_fortunes(self):
+        """Each text is found by its longest word, and so is every other text that has it, and nothing else."""
+        texts = self.fortunes("fortunes")
+        for text in texts[::20]:
+            word = max(re.findall(r"[A-Za-z]+", text), key=len).lower()
+            expected = [t for t in texts if re.search(rf"(?<![^\W_]){word}(?![^\W_])", t.lower())]
+            with self.subTest(word=word):
+                self.assertIn(text, expected)
+                self.assertEqual(sorted(self.found(word, limit=100)), sorted(expected))
+
+    def test_chinese_fortunes(self):
+        """Every run of characters finds exactly the texts that have it."""
+        texts = self.fortunes("tang300")
+        for text in texts[::20]:
+            line = max(re.findall(r"[\u4e00-\u9fff]+", text), key=len)
+            for run in (line[0], line[-1], line[:2], line[1:4], line):
+                with self.subTest(run=run):
+                    self.assertEqual(sorted(self.found(run, limit=100)), sorted(t for t in texts if run in t))
 
 
 class Fields(SearchTest):
