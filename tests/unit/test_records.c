@@ -274,7 +274,7 @@ static void test_choice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_store),     cmocka_unit_test(test_inbox),  cmocka_unit_test(test_conversation), 
+		cmocka_unit_test(test_store),     cmocka_unit_test(test_inbox),  cmocka_unit_test(test_conversation),
 		cmocka_unit_test(test_member),    cmocka_unit_test(test_pairs),  cmocka_unit_test(test_choices_out_of_range),
 		cmocka_unit_test(test_ingest),    cmocka_unit_test(test_choice), cmocka_unit_test(test_longer_records),
 		cmocka_unit_test(test_dedup_key),
