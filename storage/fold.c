@@ -3,9 +3,9 @@
  *     code point ── letters ── NFKD + full case folding, until it stays ── letters ── accents off ── NFC ── classify
  *
  *   - Letters that Unicode does not take apart, though people type them as others: ı ø æ œ ł đ …, alef in its forms.
- *   - Accents go where they are accents: of Latin, Greek, Cyrillic and their like, and the points of Hebrew, Arabic and
- *     Syriac, which are mostly not written. Marks that make another letter stay and are composed again: dakuten, й and ў,
- *     hamza on waw and yeh, the vowel signs and nuktas of Indic and South-East Asian scripts.
+ *   - Accents go where they are accents: of Latin, Greek, Cyrillic and their like, and the points of Hebrew, Arabic
+ *     and Syriac, which are mostly not written. Marks that make another letter stay and are composed again: dakuten,
+ *     й and ў, hamza on waw and yeh, the vowel signs and nuktas of Indic and South-East Asian scripts.
  *   - Hangul is kept as syllables. The letters ㄱ … ㅣ as they are typed alone (ㅋㅋㅠㅠ) stay what they are: decomposed
  *     they would go together to syllables that nobody wrote.
  *   - Decimal digits of all scripts are ASCII digits.
@@ -205,9 +205,10 @@ static enum tl_err expand(ucs4_t cp, struct expansion *e)
 static bool is_run(ucs4_t cp)
 {
 	static const char *const scripts[] = {
-		"Han",    "Hiragana", "Katakana",    "Hangul",   "Bopomofo", "Yi",       "Tangut",  "Nushu",    "Khitan_Small_Script",
-		"Thai",   "Lao",      "Khmer",       "Myanmar",  "Tai_Le",   "New_Tai_Lue", "Tai_Tham", "Tai_Viet", "Ahom",
-		"Balinese", "Javanese", NULL};
+		"Han",      "Hiragana", "Katakana", "Hangul",   "Bopomofo", "Yi",          "Tangut",
+		"Nushu",    "Thai",     "Lao",      "Khmer",    "Myanmar",  "Tai_Le",      "New_Tai_Lue",
+		"Tai_Tham", "Tai_Viet", "Ahom",     "Balinese", "Javanese", "Khitan_Small_Script", NULL,
+	};
 	if (cp >= 0x20000 && cp <= 0x3fffd)
 		return true; /* Han, also what later versions of Unicode put there */
 	if (uc_is_general_category(cp, UC_CATEGORY_Co))

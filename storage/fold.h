@@ -1,8 +1,8 @@
 /* What a code point becomes before text is compared, and what it is to a search: a letter, a character of a script
  * written without spaces, an emoji, something to pass over, something between words. The rules are in fold.c.
  *
- * The Unicode tables (libunistring's) are asked once for each code point that is met, and the answers kept, in pages of 64:
- * two loads for a code point from then on. Belongs to storage/'s text analysis; one thread at a time. */
+ * The Unicode tables (libunistring's) are asked once for each code point that is met, and the answers kept, in pages
+ * of 64: two loads for a code point from then on. Belongs to storage/'s text analysis; one thread at a time. */
 #ifndef TL_FOLD_H
 #define TL_FOLD_H
 

@@ -4,12 +4,13 @@
  *                                                                            5 terms: foo bar der Hund 手机 wor…
  *
  *   - Blanks end an element, except between quotes; quotes do, always. A quote that is not closed runs to the end.
- *   - One or more `*` right behind a word, with a blank, a quote or nothing after them, make it a prefix. Behind a run of
- *     characters they change nothing: any part of a run is found. Elsewhere they are punctuation.
+ *   - One or more `*` right behind a word, with a blank, a quote or nothing after them, make it a prefix. Behind a
+ *     run of characters they change nothing: any part of a run is found. Elsewhere they are punctuation.
  *   - Typographic quotes and full-width signs are quotes and stars, too: keyboards put them in unasked.
  *
  *   (Q1) Every element has at least one token; its tokens are neighbours.
- *   (Q2) Every index term is one that the text of each match has: words cut as in an index, neighbours of a run in pairs.
+ *   (Q2) Every index term is one that the text of each match has: words cut as in an index, neighbours of a run in
+ *        pairs.
  */
 #include "query_state.h"
 #include "text_state.h"

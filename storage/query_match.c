@@ -1,5 +1,5 @@
-/* Matching: the shift-and automaton of Baeza-Yates and Gonnet over tokens instead of letters. A set of places in the query,
- * one bit each, says how far its elements have got with the token just read:
+/* Matching: the shift-and automaton of Baeza-Yates and Gonnet over tokens instead of letters. A set of places in the
+ * query, one bit each, says how far its elements have got with the token just read:
  *
  *     set ◄── (set << 1, where the token follows the one before it │ first places) & places that ask for this token
  *

@@ -1,6 +1,6 @@
-/* The cheap test on a raw body. Where every code point of it is folded to itself (but for ASCII capitals) or is between
- * words, what the query looks for has to be there byte for byte once the capitals are small; any other body, and one with
- * a backslash, behind which JSON may hide anything, is left to the exact match. */
+/* The cheap test on a raw body. Where every code point of it is folded to itself (but for ASCII capitals) or is
+ * between words, what the query looks for has to be there byte for byte once the capitals are small; any other body,
+ * and one with a backslash, behind which JSON may hide anything, is left to the exact match. */
 #include "query_state.h"
 
 #include <unistr.h>

@@ -5,19 +5,22 @@
  *     "Die Straße, iPhone手机壳 👍🏽"   die · strasse · iphone · 手 · 机 · 壳 · 👍
  *                                                              (手机 and 机壳 joined)
  *
- *   - A word is a run of letters, digits and marks; everything else but emoji is between words. UAX #29 would keep don't,
- *     3.14 and example.com whole; here they are don t, 3 14 and example com, so that `example` finds the last, too. A query
- *     is cut the same way, and what one blank-free piece of it is cut into has to stand together.
- *   - A character of a script that is written without spaces (Han, kana, Hangul, bopomofo, Thai, Lao, Khmer, Myanmar …) is
- *     a token of its own, `joined` to the one before it where nothing but what is passed over stands between them. Any
- *     part of such a run is thus found, without a dictionary and without false hits. Marks that such characters keep are
- *     characters of the run.
+ *   - A word is a run of letters, digits and marks; everything else but emoji is between words. UAX #29 would keep
+ *     don't, 3.14 and example.com whole; here they are don t, 3 14 and example com, so that `example` finds the last,
+ *     too. A query is cut the same way, and what one blank-free piece of it is cut into has to stand together.
+ *   - A character of a script that is written without spaces (Han, kana, Hangul, bopomofo, Thai, Lao, Khmer, Myanmar
+ *     …) is a token of its own, `joined` to the one before it where nothing but what is passed over stands between
+ *     them. Any part of such a run is thus found, without a dictionary and without false hits. Marks that such
+ *     characters keep are characters of the run.
  *   - An emoji is a token with all that belongs to it (families, flags) but its skin colour and its variation selector.
- *   - What is passed over (accents, soft hyphens, zero-width characters) counts to the token before it, but for its term.
+ *   - What is passed over (accents, soft hyphens, zero-width characters) counts to the token before it, but for its
+ *     term.
  *
- *   (X1) The term of a token is what its bytes are folded to, but where several tokens come from the same bytes (㍻ is 平成).
+ *   (X1) The term of a token is what its bytes are folded to, but where several tokens come from the same bytes (㍻ is
+ *        平成).
  *   (X2) Terms of joined tokens lie in memory one after the other: a run of characters is one run of bytes.
- *   (X3) Folding what is folded changes nothing, and the text's normalisation (NFC, NFD) does not matter.
+ *   (X3) Folding what is folded changes nothing, and the text's normalisation (NFC, NFD) does not matter, as long as
+ *        marks stand on letters of their own script.
  */
 #include "text.h"
 
@@ -31,7 +34,7 @@
 enum {
 	BODY_MAX = 1 << 28,        /* bytes, exclusive: what terms are cut into stays below 4 GiB */
 	KEEP_BYTES = 4 << 20,      /* of scratch memory, whatever the next body needs */
-	SCRATCH_PER_BYTE_MAX = 48, /* more than a body's bytes ever need */
+	SCRATCH_PER_BYTE_MAX = 64, /* more than a body's bytes ever need */
 };
 
 enum tl_err tl_text_new(struct tl_text **text_out)

@@ -234,7 +234,8 @@ static void move_back(struct tl_tokens *t, const char *place, size_t len)
 	memcpy(at, bytes, len);
 }
 
-/* Lets a mark go together with the last token's code point before the mark's place; false in `*done_out`: they do not. */
+/* Lets a mark go together with the last token's code point before the mark's place; false in `*done_out`: they do
+ * not. */
 static enum tl_err join_mark(struct tl_tokens *t, const char *place, ucs4_t mark, enum tl_fold_class class, uint32_t to,
                              bool *done_out)
 {

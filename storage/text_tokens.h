@@ -1,5 +1,6 @@
-/* Makes tokens of text that comes in pieces: stretches of a body as they stand, and single code points that a JSON escape
- * stands for. What a token is, is said at the top of text.c. Belongs to storage/'s text analysis; one thread at a time. */
+/* Makes tokens of text that comes in pieces: stretches of a body as they stand, and single code points that a JSON
+ * escape stands for. What a token is, is said at the top of text.c. Belongs to storage/'s text analysis; one thread
+ * at a time. */
 #ifndef TL_TEXT_TOKENS_H
 #define TL_TEXT_TOKENS_H
 

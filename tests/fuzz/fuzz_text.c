@@ -1,5 +1,5 @@
-/* Fuzzes text analysis, query parsing and matching with arbitrary bytes. The first byte chooses the content type, the second
- * says how many of the bytes after it are the query; the rest is the body. Invariants:
+/* Fuzzes text analysis, query parsing and matching with arbitrary bytes. The first byte chooses the content type, the
+ * second says how many of the bytes after it are the query; the rest is the body. Invariants:
  *   - tokens and highlights lie within the body, ascending; joined tokens' terms lie one after the other;
  *   - index terms are ascending and distinct, none too long;
  *   - a query that matches has all its index terms there, and may match; one that is refused says why. */
@@ -45,10 +45,11 @@ static const struct tl_slice *check_terms(struct tl_text *text, size_t *count_ou
 
 static bool has_term(const struct tl_slice *terms, size_t count, const struct tl_query_term *wanted)
 {
-	for (size_t i = 0; i < count; i++)
-		if (wanted->prefix ? terms[i].len >= wanted->term.len && !memcmp(terms[i].ptr, wanted->term.ptr, wanted->term.len)
-		                   : tl_slice_equal(terms[i], wanted->term))
+	for (size_t i = 0; i < count; i++) {
+		bool longer = terms[i].len >= wanted->term.len && wanted->prefix;
+		if (tl_slice_equal(tl_slice(terms[i].ptr, longer ? wanted->term.len : terms[i].len), wanted->term))
 			return true;
+	}
 	return false;
 }
 
@@ -60,7 +61,7 @@ static void check_match(const struct tl_query *query, struct tl_text *text, stru
 	require(!tl_query_match(query, text, &matches, &ranges, &count));
 	require(count <= TL_HIGHLIGHTS_MAX && (matches ? count > 0 || tl_query_is_empty(query) : count == 0));
 	for (size_t i = 0; i < count; i++)
-		require(ranges[i].from < ranges[i].to && ranges[i].to <= body.len && (i == 0 || ranges[i - 1].to < ranges[i].from));
+		require(ranges[i].from < ranges[i].to && ranges[i].to <= body.len && (!i || ranges[i - 1].to < ranges[i].from));
 	const struct tl_slice *terms = check_terms(text, &terms_count);
 	const struct tl_query_term *wanted = tl_query_terms(query, &wanted_count);
 	require(wanted_count <= TL_QUERY_INDEX_TERMS_MAX && (wanted_count == 0) == tl_query_is_empty(query));
