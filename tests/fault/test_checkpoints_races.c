@@ -1,5 +1,5 @@
-/* Checkpoints that are noted or written in the very moment in which somebody else looks: each must be kept when the store
- * is closed, and each device listed once. The moments are made by wrapping functions with the linker (--wrap):
+/* Checkpoints that are noted or written in the very moment in which somebody else looks: each must be kept when the
+ * store is closed, and each device listed once. The moments are made by wrapping functions with the linker (--wrap):
  *
  *     tl_ingest_queue_wake ──► the writer has been told to stop: lets it out of the event that it is held in
  *     tl_iter_new ──► `devices` has listed what is in memory and is about to read the database

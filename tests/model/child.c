@@ -1,0 +1,367 @@
+#include "child.h"
+
+#include "check.h"
+#include "expect.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SETTLE_US = 60000000, POLL_US = 200 };
+
+void child_init(struct child *child)
+{
+	pthread_mutex_init(&child->lock, NULL);
+}
+
+void child_fini(struct child *child)
+{
+	pthread_mutex_destroy(&child->lock);
+	close(child->pipe);
+}
+
+static void say(struct child *child, const struct news *news)
+{
+	ssize_t written;
+	do
+		written = write(child->pipe, news, sizeof *news);
+	while (written < 0 && errno == EINTR);
+	CHECK(written == (ssize_t)sizeof *news);
+}
+
+static const char *cid_of(const struct model *model, int conversation)
+{
+	return conversation == NOWHERE ? "" : model->conversations[conversation].cid;
+}
+
+/* --- events, on the writer thread --- */
+
+/* What the answer has beside the error; answers how many pairs that are. */
+static void expect_fields(const struct model *model, const struct op *op, const struct result *result,
+                          struct tl_slice fields)
+{
+	switch (op->kind) {
+	case OP_CREATE:
+	case OP_UPDATE:
+	case OP_ROLE:
+	case OP_JOIN:
+	case OP_ADD:
+	case OP_REMOVE:
+		expect_info(model, &result->info, fields);
+		break;
+	case OP_READ:
+		CHECK(get_uint(fields, "unread") == result->unread && pair_count(fields) == 1);
+		break;
+	default:
+		CHECK(pair_count(fields) == 0);
+	}
+}
+
+static void expect_receipt(const struct model *model, const struct op *op, const struct result *result,
+                           struct tl_slice fields)
+{
+	CHECK(equals(get_str(fields, "conv"), model->conversations[op->conversation].cid));
+	if (op->id != NONE)
+		CHECK(equals(get_str(fields, "id"), id_name(op->id).text));
+	if (result->err != TL_OK)
+		return;
+	CHECK(get_str(fields, "id").len > 0);
+	CHECK(get_uint(fields, "cseq") == result->cseq);
+	CHECK(get_uint(fields, "ts") == result->ts);
+	CHECK(get_bool(fields, "dup") == result->dup);
+}
+
+static void check_outcome(struct child *child, const struct tl_outcome *outcome, uint64_t n)
+{
+	const struct model *model = child->model;
+	const struct op *op = &model->ops[n];
+	struct tl_pack pack;
+	check_about(NOBODY, op->conversation);
+	tl_pack_init(&pack);
+	struct tl_slice fields = as_map(&pack, outcome->fields, outcome->field_count);
+	if (outcome->err != model->results[n].err)
+		fprintf(stderr, "operation %llu: %s (%s)\n", (unsigned long long)n, tl_err_wire(outcome->err), outcome->why);
+	CHECK(outcome->err == model->results[n].err);
+	CHECK(strcmp(outcome->op, op_names[op->kind]) == 0);
+	CHECK(equals(outcome->user, user_name(op->user).text) && equals(outcome->device, device_name(op->device).text));
+	if (op->kind == OP_SEND)
+		expect_receipt(model, op, &model->results[n], fields);
+	else if (outcome->err == TL_OK)
+		expect_fields(model, op, &model->results[n], fields);
+	tl_pack_fini(&pack);
+}
+
+/* In exact order only. */
+static void check_told_reference(struct child *child, const struct tl_inbox_append *told, unsigned user,
+                                 const struct tl_delivery *what)
+{
+	const struct inbox *inbox = &child->model->inboxes[user];
+	check_about((int)user, NOWHERE);
+	if (told->seq > inbox->count) {
+		CHECK(!child->settled);
+		return;
+	}
+	const struct reference *reference = &inbox->references[told->seq - 1];
+	const char *cid = cid_of(child->model, reference->conversation);
+	CHECK(equals(what->cid, cid) || child->model->question.what == QUESTION_CID);
+	CHECK(what->cseq == reference->cseq);
+	CHECK(told->quiet == reference->quiet);
+}
+
+static void check_told(struct child *child, const struct tl_inbox_append *told, const struct tl_delivery *what)
+{
+	unsigned user = 0;
+	while (user < USERS && !equals(told->uid, user_name(user).text))
+		user++;
+	CHECK(user < USERS);
+	CHECK(told->seq > child->told_latest[user]);
+	if (child->setup->exact_order && child->told_latest[user] > 0)
+		CHECK(told->seq == child->told_latest[user] + 1);
+	child->told_latest[user] = told->seq;
+	if (child->setup->exact_order)
+		check_told_reference(child, told, user, what);
+}
+
+static void on_committed(void *ctx, const struct tl_commit *commit)
+{
+	struct child *child = ctx;
+	pthread_mutex_lock(&child->lock);
+	for (size_t i = 0; i < commit->append_count; i++)
+		check_told(child, &commit->appends[i], &commit->deliveries[commit->appends[i].delivery]);
+	for (size_t i = 0; i < commit->outcome_count; i++) {
+		uint64_t n;
+		CHECK(commit->outcomes[i].route.len == sizeof n);
+		memcpy(&n, commit->outcomes[i].route.ptr, sizeof n);
+		if (n < child->model->next)
+			check_outcome(child, &commit->outcomes[i], n);
+		else
+			CHECK(!child->settled && n == child->model->next); /* (O2) */
+	}
+	pthread_mutex_unlock(&child->lock);
+}
+
+static void on_log(void *ctx, enum tl_log level, const char *text)
+{
+	(void)ctx;
+	fprintf(stderr, "%s\n", text);
+	CHECK(level == TL_LOG_NOTICE);
+}
+
+/* --- opening and closing --- */
+
+void child_open(struct child *child)
+{
+	const struct tl_store_events events = {child, on_committed, on_log};
+	const struct tl_store_options options = setup_options(child->setup, &child->rng, child->dir, events);
+	struct tl_why why;
+	memset(child->told_latest, 0, sizeof child->told_latest);
+	enum tl_err err = tl_store_open(&options, &child->store, &why);
+	if (err != TL_OK)
+		fprintf(stderr, "%s\n", why.text);
+	CHECK(err == TL_OK);
+	uint64_t epoch = strtoull(tl_store_epoch(child->store), NULL, 16), known = 0;
+	if (!atomic_compare_exchange_strong(&child->shared->epoch, &known, epoch))
+		CHECK(known == epoch);
+}
+
+void child_close(struct child *child)
+{
+	tl_store_close(child->store);
+	child->store = NULL;
+}
+
+/* --- submitting --- */
+
+static enum tl_err submit_request(struct child *child, const struct op *op, const struct tl_submission *from)
+{
+	const struct tl_request *request = tl_request_find(tl_slice_str(op_names[op->kind]));
+	struct tl_pack pack;
+	struct tl_why why;
+	struct op as_sent = *op;
+	tl_pack_init(&pack);
+	if (op->kind == OP_CREATE && op->conversation >= DIRECTS + GROUPS)
+		as_sent.conversation = NOWHERE; /* where it has come to be */
+	op_pack(&pack, &as_sent, cid_of(child->model, op->conversation));
+	enum tl_err err = tl_request_check(request, tl_pack_bytes(&pack), &why);
+	if (err == TL_OK)
+		err = tl_store_change(child->store, from, request, tl_pack_bytes(&pack), op->ts);
+	else
+		fprintf(stderr, "%s\n", why.text);
+	tl_pack_fini(&pack);
+	return err;
+}
+
+static enum tl_err submit_message(struct child *child, const struct op *op, const struct tl_submission *from)
+{
+	struct name id = id_name(op->id), other;
+	const char *target = cid_of(child->model, op->conversation);
+	struct tl_message message = {
+		.ts = op->ts, .from = from->user, .device = from->device, .type = tl_slice_str(op_type(op)),
+		.has_order = op->has_order, .order = op->order, .has_time = op->has_time, .time = op->n,
+		.ctype = tl_slice_str(op_ctype(op)),
+	};
+	struct tl_pack props;
+	tl_pack_init(&props);
+	if (op->has_props) {
+		tl_pack_cstr(&props, "k");
+		tl_pack_cstr(&props, op_prop(op).text);
+		message.props = tl_pack_bytes(&props);
+		message.props_count = 1;
+	}
+	if (op->by_uid) {
+		other = user_name(other_of(op->conversation, op->user));
+		target = other.text;
+	}
+	enum tl_err err = tl_store_send(child->store, from, op->by_uid, tl_slice_str(target),
+	                                op->id == NONE ? tl_slice("", 0) : tl_slice_str(id.text), &message,
+	                                body_bytes(&op->body));
+	tl_pack_fini(&props);
+	return err;
+}
+
+void child_submit(struct child *child)
+{
+	pthread_mutex_lock(&child->lock);
+	model_apply(child->model);
+	pthread_mutex_unlock(&child->lock);
+	struct op op = child->model->ops[child->model->next - 1];
+	struct name user = user_name(op.user), device = device_name(op.device);
+	const struct tl_submission from = {tl_slice(&op.n, sizeof op.n), tl_slice_str(user.text),
+	                                   tl_slice_str(device.text)};
+	CHECK((op.kind == OP_SEND ? submit_message : submit_request)(child, &op, &from) == TL_OK);
+	say(child, &(struct news){.n = op.n});
+	if (child->model->question.what != QUESTION_NONE)
+		child_settle(child);
+}
+
+/* --- settling --- */
+
+static void wait_until_applied(struct child *child)
+{
+	for (int us = 0; tl_store_stats(child->store).queue_bytes > 0; us += POLL_US) {
+		CHECK(us < SETTLE_US);
+		usleep(POLL_US);
+	}
+}
+
+/* Finds out what became of the operation in doubt (O2): whatever changes anything puts an entry into the inbox of the
+ * one who does it. */
+static void resolve_doubt(struct child *child)
+{
+	struct model *model = child->model;
+	struct op op = op_choose(model);
+	if (child_latest(child, op.user) <= model->inboxes[op.user].count)
+		return;
+	model_apply(model);
+	say(child, &(struct news){.n = op.n});
+}
+
+/* Asks for the child itself. */
+static void ask(struct child *child, const char *op, unsigned user, const char *key, const char *text,
+                struct reading *reading)
+{
+	struct tl_pack args;
+	tl_pack_init(&args);
+	tl_pack_map(&args, 1);
+	tl_pack_cstr(&args, key);
+	if (text)
+		tl_pack_cstr(&args, text);
+	else
+		tl_pack_uint(&args, TL_PAGE_MAX);
+	child_read(child, op, user, WATCHER, tl_pack_bytes(&args), reading);
+	tl_pack_fini(&args);
+	CHECK(reading->err == TL_OK);
+}
+
+/* The one of the user's conversations that the model does not know. */
+static void find_cid(struct child *child, unsigned user, struct news *news)
+{
+	struct reading reading;
+	struct tl_slice element;
+	ask(child, "convs", user, "limit", NULL, &reading);
+	struct list list = get_list(reading.map, "convs");
+	while (list_next(&list, &element)) {
+		struct tl_slice cid = get_str(element, "conv");
+		if (model_find(child->model, cid.ptr, cid.len) != NOWHERE)
+			continue;
+		CHECK(cid.len < sizeof news->cid && news->cid[0] == '\0');
+		memcpy(news->cid, cid.ptr, cid.len);
+	}
+	CHECK(news->cid[0] != '\0');
+	reading_fini(&reading);
+}
+
+static void find_owner(struct child *child, const struct question *question, struct news *news)
+{
+	struct reading reading;
+	unsigned member = (unsigned)__builtin_ctz(question->candidates);
+	ask(child, "info", member, "conv", cid_of(child->model, question->conversation), &reading);
+	struct tl_slice owner = get_str(reading.map, "owner");
+	while (news->owner < USERS && !equals(owner, user_name(news->owner).text))
+		news->owner++;
+	CHECK(news->owner < USERS && (question->candidates >> news->owner & 1));
+	reading_fini(&reading);
+}
+
+static void answer_question(struct child *child)
+{
+	const struct question question = child->model->question;
+	struct news news = {.answer = true};
+	if (question.what == QUESTION_CID)
+		find_cid(child, child->model->ops[child->model->next - 1].user, &news);
+	else
+		find_owner(child, &question, &news);
+	model_answer(child->model, news.cid, news.owner);
+	say(child, &news);
+}
+
+void child_settle(struct child *child)
+{
+	wait_until_applied(child);
+	pthread_mutex_lock(&child->lock);
+	if (!child->settled && child->model->question.what == QUESTION_NONE)
+		resolve_doubt(child);
+	child->settled = true;
+	if (child->model->question.what != QUESTION_NONE)
+		answer_question(child);
+	pthread_mutex_unlock(&child->lock);
+}
+
+/* --- reading --- */
+
+void child_read(struct child *child, const char *op, unsigned user, unsigned device, struct tl_slice args,
+                struct reading *reading)
+{
+	struct name uid = user_name(user), did = device_name(device);
+	const struct tl_call call = {
+		.user = tl_slice_str(uid.text), .device = tl_slice_str(did.text), .raw = args, .now = ++child->shared->now};
+	check_asked(op, args.ptr, args.len);
+	tl_answer_init(&reading->answer);
+	tl_pack_init(&reading->pack);
+	reading->err = tl_store_read(child->store, tl_request_find(tl_slice_str(op)), call, &reading->answer);
+	CHECK(reading->err == TL_OK || tl_err_is_refusal(reading->err));
+	reading->map = as_map(&reading->pack, tl_pack_bytes(&reading->answer.fields), reading->answer.field_count);
+}
+
+void reading_fini(struct reading *reading)
+{
+	tl_answer_fini(&reading->answer);
+	tl_pack_fini(&reading->pack);
+}
+
+uint64_t child_latest(struct child *child, unsigned user)
+{
+	struct tl_inbox inbox;
+	CHECK(tl_store_inbox(child->store, tl_slice_str(user_name(user).text), child->shared->now, &inbox) == TL_OK);
+	tl_inbox_free(&inbox);
+	return inbox.latest;
+}
+
+uint64_t child_told(struct child *child, unsigned user)
+{
+	pthread_mutex_lock(&child->lock);
+	uint64_t told = child->told_latest[user];
+	pthread_mutex_unlock(&child->lock);
+	return told;
+}

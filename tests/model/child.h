@@ -1,0 +1,88 @@
+/* The child's side: a store, the model that it is compared with, and what has been told and seen so far.
+ *
+ *   (O2) A child applies an operation to its copy of the model, then submits it, then says so. One operation at most is
+ *        therefore in doubt after a kill; the next child looks whether it is there. */
+#ifndef MODEL_CHILD_H
+#define MODEL_CHILD_H
+
+#include "answer.h"
+#include "setup.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+	OPS_MAX = 32768,   /* of a life; no user gets more entries than that */
+	WATCHER = DEVICES, /* the child's own device of any user */
+};
+
+/* What a device may know of its checkpoint. */
+struct device {
+	bool certain; /* what follows is what the server has; else it has that, or anything earlier */
+	bool listed;  /* it has sent an `after` that counts */
+	uint64_t after, seen;
+};
+
+/* What outlives a child. */
+struct shared {
+	_Atomic uint64_t epoch; /* 0: not known yet */
+	_Atomic uint64_t now;   /* ms, the store's clock and that of requests that read: later for each */
+	struct device devices[USERS][DEVICES];
+	/* Where entries have been seen: an inbox's places, and the model's lists, counted from 1; 0: not yet. */
+	uint32_t entry_at[USERS][OPS_MAX + 1];
+	uint32_t place_of[USERS][OPS_MAX + 1];
+};
+
+/* What a child says to its parent. */
+struct news {
+	uint64_t n;         /* an operation has been accepted … */
+	bool answer;        /* … or, the question is answered */
+	unsigned owner;
+	char cid[40];
+};
+
+struct child {
+	const char *dir;
+	const struct setup *setup;
+	struct shared *shared;
+	struct rng rng; /* for everything but the operations */
+	int pipe;
+	struct tl_store *store;
+
+	pthread_mutex_t lock; /* guards the rest; the writer thread only reads the model */
+	struct model *model;
+	bool settled; /* the model knows all that the store has accepted */
+	uint64_t told_latest[USERS];
+};
+
+void child_init(struct child *child);
+void child_fini(struct child *child);
+
+void child_open(struct child *child);
+void child_close(struct child *child);
+
+/* Does the operation to come, and answers the question that it may leave. */
+void child_submit(struct child *child);
+
+/* Waits until everything accepted is applied, and makes the model know of it. */
+void child_settle(struct child *child);
+
+/* A request that reads, and its answer as a map. `args` are its packed arguments. */
+struct reading {
+	enum tl_err err;
+	struct tl_slice map;
+	struct tl_answer answer;
+	struct tl_pack pack;
+};
+
+void child_read(struct child *child, const char *op, unsigned user, unsigned device, struct tl_slice args,
+                struct reading *reading);
+void reading_fini(struct reading *reading);
+
+/* The end of a user's inbox, from the store. */
+uint64_t child_latest(struct child *child, unsigned user);
+
+/* The end that the user has been told of. */
+uint64_t child_told(struct child *child, unsigned user);
+
+#endif

@@ -1,0 +1,57 @@
+#include "setup.h"
+
+struct setup setup_choose(struct rng *rng)
+{
+	static const uint64_t dedup[] = {0, 3000, 30000, 604800000}, windows[] = {1500, 30000, 604800000};
+	struct setup setup = {.exact_order = chance(rng, 30)};
+	setup.limits = (struct limits){
+		.dedup_window_ms = dedup[below(rng, 4)],
+		.recall_window_ms = windows[below(rng, 3)],
+		.edit_window_ms = windows[below(rng, 3)],
+		.max_body = 2000,
+		.max_members = USERS - 1,
+		.max_conversations = chance(rng, 50) ? 1000 : 8,
+		.on_read = !setup.exact_order,
+	};
+	return setup;
+}
+
+/* Clients do not notice it, so it can be another one each time. */
+static uint64_t choose_write_fanout_max(const struct limits *limits, struct rng *rng)
+{
+	static const uint64_t few[] = {0, 1, 3, 5, 500};
+	return limits->on_read ? few[below(rng, 5)] : USERS;
+}
+
+static struct tl_limits store_limits(const struct limits *limits, struct rng *rng)
+{
+	return (struct tl_limits){
+		.server = "test",
+		.max_body = limits->max_body,
+		.notify_inline_max = 4096,
+		.dedup_window_ms = limits->dedup_window_ms,
+		.recall_window_ms = limits->recall_window_ms,
+		.edit_window_ms = limits->edit_window_ms,
+		.write_fanout_max = choose_write_fanout_max(limits, rng),
+		.max_members = limits->max_members,
+		.max_conversations = limits->max_conversations,
+	};
+}
+
+struct tl_store_options setup_options(const struct setup *setup, struct rng *rng, const char *dir,
+                                      struct tl_store_events events)
+{
+	static const uint64_t few[] = {1, 3, 1000};
+	return (struct tl_store_options){
+		.dir = dir,
+		.durability = (enum tl_durability)below(rng, 3),
+		.queue_max_bytes = 1 << 30,
+		.block_cache_bytes = 1 << 20,
+		.write_buffer_bytes = chance(rng, 50) ? 64 << 10 : 4 << 20,
+		.cached_users = few[below(rng, 3)],
+		.cached_conversations = few[below(rng, 3)],
+		.limits = store_limits(&setup->limits, rng),
+		.now = setup->now,
+		.events = events,
+	};
+}
