@@ -8,6 +8,7 @@
 
 enum {
 	ORDER_KEYS = 1000,   /* deletes in one batch */
+	MARKER_BYTES = 40,   /* of one that is put and deleted, about */
 	MEMBERS_MAX = 1000,  /* members, or former ones, whose own deletions in a conversation are looked after */
 };
 
@@ -497,6 +498,8 @@ enum tl_err tl_sweep_drop(struct tl_sweep *sweep)
 	enum tl_err err = TL_OK;
 	for (size_t i = 0; i < sweep->count && err == TL_OK; i++) {
 		struct tl_sweep_item *item = &sweep->items[i];
+		if (item->due > 0)
+			sweep->bytes[TL_PART_DUE] += MARKER_BYTES;
 		if (item->kind == TL_DUE_DEVICES && !item->repeated)
 			err = drop_devices(sweep, item);
 		else if (item->kind == TL_DUE_IDS)
