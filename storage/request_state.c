@@ -174,14 +174,18 @@ static enum tl_err mark_deleted(struct tl_transaction *txn, const struct tl_acto
                                 struct tl_pack *kept, uint32_t *count_out)
 {
 	struct tl_reader reader = tl_reader(cseqs->bytes);
-	uint64_t cseq;
+	uint64_t cseq, floor;
 	*count_out = 0;
+	enum tl_err err = tl_timeline_floor(txn->database->engine, NULL,
+	                                    tl_partition(TL_PART_STORE, actor->conversation->no), &floor);
+	if (err != TL_OK)
+		return err;
 	while (tl_reader_uint(&reader, &cseq)) {
 		struct tl_pair_key key;
 		bool deleted;
-		if (cseq > actor->conversation->head || cseq <= actor->member->record.cleared)
+		if (cseq > actor->conversation->head || cseq <= actor->member->record.cleared || cseq <= floor)
 			continue;
-		enum tl_err err = tl_deleted_by(txn->database->engine, NULL, actor->user->no, actor->conversation->no, cseq,
+		err = tl_deleted_by(txn->database->engine, NULL, actor->user->no, actor->conversation->no, cseq,
 		                                &deleted);
 		if (err != TL_OK)
 			return err;
