@@ -136,8 +136,17 @@ TL_MUST_USE enum tl_err tl_engine_drop_range(struct tl_engine *engine, struct tl
 uint64_t tl_engine_size(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
                         struct tl_slice to);
 
-/* Lets the engine reclaim the space of dropped ranges in [from, to) of the partition. Synchronous and slow. */
-void tl_engine_compact(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
-                       struct tl_slice to);
+/* The same of all partitions of a kind. */
+uint64_t tl_engine_kind_size(struct tl_engine *engine, uint8_t kind);
+
+/* How far a kind's partitions have been compacted; zeroed: not at all yet. */
+struct tl_compact_place {
+	unsigned char bytes[16];
+};
+
+/* Lets the engine reclaim the space of what has been dropped: in the next part of a kind's partitions, of about `bytes` on
+ * disk, from *place on, which is moved behind it. False: that was the last part. Synchronous; a disk's second for some
+ * tens of MiB, which also have to fit onto it once more. */
+bool tl_engine_compact_next(struct tl_engine *engine, uint8_t kind, struct tl_compact_place *place, uint64_t bytes);
 
 #endif

@@ -1,8 +1,9 @@
-/* Private to engine_leveldb*.c: the structs behind engine.h and what the three files share.
+/* Private to engine_leveldb*.c: the structs behind engine.h and what the four files share.
  *
- *     engine_leveldb.c        open, close, reopen; who is using the database; get, snapshots, upkeep
+ *     engine_leveldb.c        open, close, reopen; who is using the database; get, snapshots
  *     engine_leveldb_iter.c   iterators
  *     engine_leveldb_batch.c  batches, guards, commit, dropping ranges
+ *     engine_leveldb_space.c  sizes, compacting
  *
  * A key in the database:
  *

@@ -197,6 +197,7 @@ static uint64_t system_now(void)
 static enum tl_err make_upkeep(struct tl_store *store, struct tl_why *why)
 {
 	const struct tl_upkeep_options options = {
+		.dir = store->options.dir,
 		.limits = &store->options.limits,
 		.now = store->options.now ? store->options.now : system_now,
 		.events = store->options.events,

@@ -49,6 +49,12 @@ struct tl_sweep {
 	uint64_t entries, messages, devices; /* added up: inbox entries and messages that have expired, devices forgotten */
 };
 
+/* What an item is about: a timeline, or a bucket. */
+struct tl_partition tl_sweep_partition(const struct tl_sweep_item *item);
+
+/* Whether there is anything of it to drop, once that is on record. */
+bool tl_sweep_is_dropped(const struct tl_sweep_item *item);
+
 /* Sees how far each item has expired. An error means that the database cannot be read. Upkeep's thread. */
 TL_MUST_USE enum tl_err tl_sweep_assess(struct tl_sweep *sweep);
 
@@ -61,7 +67,7 @@ bool tl_sweep_raises(const struct tl_sweep *sweep);
 /* Puts the floors into the transaction. Writer's thread. */
 TL_MUST_USE enum tl_err tl_sweep_raise(struct tl_sweep *sweep, struct tl_transaction *txn);
 
-/* Drops what is below the floors. TL_CLOSED: go_on said no. Upkeep's thread. */
+/* Drops what is below the floors (sweep_drop.c). TL_CLOSED: go_on said no. Upkeep's thread. */
 TL_MUST_USE enum tl_err tl_sweep_drop(struct tl_sweep *sweep);
 
 /* Puts what is to be done next into the transaction and deletes what is done. Writer's thread. */

@@ -1,5 +1,6 @@
 #include "upkeep.h"
 
+#include "reclaim.h"
 #include "sweep.h"
 
 #include <errno.h>
@@ -46,6 +47,7 @@ struct tl_upkeep {
 	struct tl_sweep sweep; /* the writer's while a chore waits */
 	struct place places[TL_DUE_KINDS];
 	uint64_t walk_next[WALKS]; /* 0: done */
+	struct tl_reclaim reclaim;
 	int walk;                  /* the one in the sweep at hand, or -1 */
 	unsigned turn;             /* which source comes first */
 	bool failing;
@@ -59,7 +61,7 @@ struct tl_upkeep {
 	bool waiting;   /* the chore is not done yet */
 	bool committed; /* the last one's changes are in the database */
 
-	_Atomic uint64_t entries, messages, devices, looks, behind_ms;
+	_Atomic uint64_t entries, messages, devices, reclaimed, looks, behind_ms;
 };
 
 /* --- waiting --- */
@@ -300,6 +302,15 @@ static enum tl_err sweep(struct tl_upkeep *upkeep, bool *more_out)
 	return err;
 }
 
+/* Between sweeps. Whether there is more to reclaim. */
+static bool reclaim(struct tl_upkeep *upkeep)
+{
+	bool more = tl_reclaim_step(&upkeep->reclaim, upkeep->sweep.bytes);
+	if (more)
+		atomic_fetch_add_explicit(&upkeep->reclaimed, 1, memory_order_relaxed);
+	return more;
+}
+
 /* --- the thread --- */
 
 static void note_outcome(struct tl_upkeep *upkeep, enum tl_err err)
@@ -342,6 +353,7 @@ static void *run(void *arg)
 		}
 		finished = true;
 		note_figures(upkeep);
+		more |= reclaim(upkeep);
 		on = more ? go_on(upkeep) : pause_ms(upkeep, IDLE_MS);
 	}
 	return NULL;
@@ -414,6 +426,7 @@ enum tl_err tl_upkeep_new(struct tl_database *database, struct tl_chores *chores
 	upkeep->walk = -1;
 	upkeep->sweep.database = database;
 	upkeep->sweep.limits = options->limits;
+	tl_reclaim_init(&upkeep->reclaim, database->engine, options->dir);
 	upkeep->sweep.go_on = go_on;
 	upkeep->sweep.ctx = upkeep;
 	init_lock(upkeep);
@@ -463,6 +476,7 @@ struct tl_upkeep_stats tl_upkeep_stats(const struct tl_upkeep *upkeep)
 		.entries = atomic_load_explicit(&upkeep->entries, memory_order_relaxed),
 		.messages = atomic_load_explicit(&upkeep->messages, memory_order_relaxed),
 		.devices = atomic_load_explicit(&upkeep->devices, memory_order_relaxed),
+		.reclaimed = atomic_load_explicit(&upkeep->reclaimed, memory_order_relaxed),
 		.looks = atomic_load_explicit(&upkeep->looks, memory_order_relaxed),
 		.behind_ms = atomic_load_explicit(&upkeep->behind_ms, memory_order_relaxed),
 	};

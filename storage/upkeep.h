@@ -2,6 +2,7 @@
  *
  *     markers (due.h) ─┐
  *     a walk over all ─┴─► sweep (sweep.h): assess ─► chore: raise ─► drop ─► chore: settle ─► pause ─► …
+ *                          and now and then a part of the disk's space is reclaimed (reclaim.h)
  *
  * The walk takes in users and conversations one after the other when an option that says how long things live differs from
  * that of the last start. Where it is, is kept in the database.
@@ -19,6 +20,7 @@
 #include "writer.h"
 
 struct tl_upkeep_options {
+	const char *dir;                /* of the data, borrowed */
 	const struct tl_limits *limits; /* borrowed */
 	uint64_t (*now)(void);          /* ms since the epoch */
 	struct tl_store_events events;
@@ -29,6 +31,7 @@ struct tl_upkeep_stats {
 	uint64_t entries;   /* inbox entries that have been dropped, of this run; so are the next two */
 	uint64_t messages;
 	uint64_t devices;
+	uint64_t reclaimed; /* parts of the database that have been compacted */
 	uint64_t looks;     /* how often it has found nothing more to do */
 	uint64_t behind_ms; /* how long the oldest marker whose time has come has been waiting */
 };

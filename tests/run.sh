@@ -58,7 +58,7 @@ if build release; then
 fi
 if [ "$quick" != quick ]; then
   build asan && c_tests asan
-  build tsan && c_tests tsan -R 'ingest_queue|engine|model|worker_pool|checkpoints|notify|outbox|waker|search'
+  build tsan && c_tests tsan -R 'ingest_queue|engine|model|worker_pool|checkpoints|upkeep|notify|outbox|waker|search'
 fi
 
 echo "$passed passed, $failed failed"

@@ -9,6 +9,7 @@
 #include "store.h"
 #include "temp_dir.h"
 
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -372,13 +373,65 @@ static void test_walk_is_resumed(void **state)
 	check_disk(f);
 }
 
+static _Atomic uint64_t disk_bytes;
+
+static int add_size(const char *path, const struct stat *info, int type, struct FTW *walk)
+{
+	(void)path, (void)walk;
+	if (type == FTW_F)
+		atomic_fetch_add(&disk_bytes, (uint64_t)info->st_size);
+	return 0;
+}
+
+static uint64_t data_size(struct fixture *f)
+{
+	atomic_store(&disk_bytes, 0);
+	nftw(f->dir.path, add_size, 16, FTW_PHYS);
+	return atomic_load(&disk_bytes);
+}
+
+static bool is_small(struct fixture *f, uint64_t bytes)
+{
+	return data_size(f) < bytes;
+}
+
+/* What cannot be compressed, 64 MiB of it. */
+static void send_much(struct fixture *f)
+{
+	static uint64_t body[8192];
+	const struct tl_submission from = {{"", 0}, {"alice", 5}, {"phone", 5}};
+	uint64_t random = 1;
+	for (unsigned n = 0; n < 1024; n++) {
+		struct tl_message message = {.ts = fake_now(), .from = from.user, .device = from.device, .type = {"text", 4}};
+		for (size_t i = 0; i < sizeof body / sizeof body[0]; i++)
+			body[i] = random = random * 6364136223846793005 + 1442695040888963407;
+		assert_int_equal(tl_store_send(f->store, &from, true, tl_slice_str("bob"), tl_slice("", 0), &message,
+		                               tl_slice(body, sizeof body)),
+		                 TL_OK);
+		f->sent++;
+		wait_for(has_outcomes, f, f->sent); /* so that the queue stays short */
+	}
+}
+
+/* What has expired leaves the disk, too. */
+static void test_space_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	send_much(f);
+	assert_true(data_size(f) > 60 << 20);
+	atomic_fetch_add(&clock_ms, RETENTION + 1000);
+	wait_for(is_small, f, 8 << 20);
+	assert_true(tl_store_stats(f->store).upkeep.reclaimed > 0);
+	assert_int_equal(tl_store_stats(f->store).upkeep.messages, 1024);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_expiry), TEST(test_faults), TEST(test_closed_meanwhile), TEST(test_other_options),
-		TEST(test_walk_is_resumed),
+		TEST(test_walk_is_resumed), TEST(test_space_comes_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

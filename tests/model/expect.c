@@ -255,9 +255,10 @@ static uint32_t expect_setting(const struct info *info, enum setting setting, st
 void expect_info(const struct model *model, const struct info *info, struct tl_slice answer)
 {
 	const char *cid = model->conversations[info->conversation].cid;
-	uint32_t pairs = 4; /* conv, kind, head, count */
+	uint32_t pairs = 5; /* conv, kind, index, head, count */
 	CHECK(cid[0] == '\0' || equals(get_str(answer, "conv"), cid));
 	CHECK(equals(get_str(answer, "kind"), kind_texts[info->kind]));
+	CHECK(get_bool(answer, "index"));
 	CHECK(get_uint(answer, "head") == info->head && get_uint(answer, "count") == info->count);
 	pairs += expect_setting(info, SETTING_HISTORY, answer) + expect_setting(info, SETTING_ORDER, answer) +
 	         expect_setting(info, SETTING_FANOUT, answer);

@@ -692,7 +692,9 @@ static void expect_out_of_order(struct tl_engine *engine)
 	assert_int_equal(put(engine, home, str("a"), str("2")), TL_IO);
 	assert_int_equal(tl_engine_drop_range(engine, home, str(""), str(""), &dropped), TL_IO);
 	assert_int_equal(tl_engine_size(engine, home, str(""), str("")), 0);
-	tl_engine_compact(engine, home, str(""), str(""));
+	struct tl_compact_place place = {{0}};
+	assert_int_equal(tl_engine_kind_size(engine, home.kind), 0);
+	assert_false(tl_engine_compact_next(engine, home.kind, &place, 1000));
 }
 
 static void test_failed_reopen(void **state)
@@ -732,11 +734,21 @@ static void damage_tables(const char *path)
 	assert_true(damaged > 0);
 }
 
+/* All partitions of a kind, in parts: how many there were. */
+static unsigned compact(struct tl_engine *engine, uint8_t kind, uint64_t bytes)
+{
+	struct tl_compact_place place = {{0}};
+	unsigned parts = 1;
+	while (tl_engine_compact_next(engine, kind, &place, bytes))
+		parts++;
+	return parts;
+}
+
 static void test_damage_is_reported(void **state)
 {
 	struct fixture *f = *state;
 	put_numbered(f->engine, home, 5000);
-	tl_engine_compact(f->engine, home, str(""), str(""));
+	compact(f->engine, home.kind, UINT64_MAX);
 	tl_engine_close(f->engine);
 	damage_tables(f->path);
 	open_engine(f);
@@ -954,8 +966,8 @@ static void test_size_and_compact(void **state)
 	const struct tl_partition last = {255, UINT64_MAX};
 	put_numbered(f->engine, home, 20000);
 	put_numbered(f->engine, last, 20000);
-	tl_engine_compact(f->engine, home, str(""), str(""));
-	tl_engine_compact(f->engine, last, str("00000"), str("10000"));
+	assert_int_equal(compact(f->engine, home.kind, UINT64_MAX), 1);
+	assert_int_equal(compact(f->engine, last.kind, UINT64_MAX), 1);
 	uint64_t whole = tl_engine_size(f->engine, home, str(""), str(""));
 	uint64_t half = tl_engine_size(f->engine, home, str("10000"), str(""));
 	assert_in_range(whole, 1000, 1000000);
@@ -964,9 +976,57 @@ static void test_size_and_compact(void **state)
 	assert_int_equal(tl_engine_size(f->engine, (struct tl_partition){7, 44}, str(""), str("")), 0);
 
 	assert_int_equal(drop(f->engine, "", "", UINT64_MAX), 20000);
-	tl_engine_compact(f->engine, home, str(""), str(""));
+	compact(f->engine, home.kind, UINT64_MAX);
 	assert_true(tl_engine_size(f->engine, home, str(""), str("")) < whole / 10);
 	assert_int_equal(count_items(f->engine, last), 20000);
+}
+
+static void put_random(struct tl_engine *engine, struct tl_partition partition, unsigned count)
+{
+	struct tl_batch *batch = new_batch(engine);
+	uint64_t random = partition.no + 1;
+	for (uint64_t i = 0; i < count; i++) {
+		unsigned char key[TL_ORDERED_INT_MAX];
+		uint64_t value[32];
+		for (size_t word = 0; word < 32; word++) /* nothing that can be compressed */
+			value[word] = random = random * 6364136223846793005 + 1442695040888963407;
+		tl_batch_put(batch, partition, tl_slice(key, tl_ordered_int_put(key, i)), tl_slice(value, sizeof value));
+	}
+	assert_int_equal(commit_and_free(engine, batch), TL_OK);
+}
+
+/* Many small partitions and a large one of a kind, compacted part by part: what was dropped is gone from the disk, what
+ * was not is all there, and so is the next kind. */
+static void test_compact_in_parts(void **state)
+{
+	struct fixture *f = *state;
+	const struct tl_partition large = {10, 1000}, next = {11, 1};
+	for (uint64_t no = 0; no < 500; no++)
+		put_random(f->engine, (struct tl_partition){10, no * 7}, 10);
+	put_random(f->engine, large, 20000);
+	put_random(f->engine, next, 5000);
+	compact(f->engine, 10, UINT64_MAX);
+	compact(f->engine, 11, UINT64_MAX);
+	uint64_t whole = tl_engine_kind_size(f->engine, 10), next_size = tl_engine_kind_size(f->engine, 11);
+	assert_in_range(whole, 6000000, 7500000);
+	assert_in_range(next_size, 1200000, 1500000);
+
+	unsigned parts = compact(f->engine, 10, 500000);
+	assert_in_range(parts, whole / 600000, whole / 400000 + 1);
+	for (uint64_t no = 0; no < 500; no += 2) {
+		struct tl_drop dropped = {.limit = UINT64_MAX};
+		assert_int_equal(tl_engine_drop_range(f->engine, (struct tl_partition){10, no * 7}, str(""), str(""), &dropped),
+		                 TL_OK);
+	}
+	struct tl_drop dropped = {.limit = 15000};
+	assert_int_equal(tl_engine_drop_range(f->engine, large, str(""), str(""), &dropped), TL_OK);
+	assert_in_range(compact(f->engine, 10, 500000), 2, parts + 2);
+	assert_in_range(tl_engine_kind_size(f->engine, 10), whole / 5, whole / 3);
+	assert_int_equal(count_items(f->engine, large), 5000);
+	assert_int_equal(count_items(f->engine, (struct tl_partition){10, 7}), 10);
+	assert_int_equal(count_items(f->engine, (struct tl_partition){10, 14}), 0);
+	assert_int_equal(tl_engine_kind_size(f->engine, 11), next_size);
+	assert_int_equal(count_items(f->engine, next), 5000);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -1002,6 +1062,7 @@ int main(int argc, char **argv)
 		TEST(test_drop_range),
 		TEST(test_drop_is_stopped),
 		TEST(test_size_and_compact),
+		TEST(test_compact_in_parts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
