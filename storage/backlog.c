@@ -78,12 +78,18 @@ static enum tl_err skip_expired(struct tl_engine *engine, const struct tl_snapsh
 	return TL_OK;
 }
 
+/* Of several of one conversation, which come in their order, only the first that has anything left. */
 static struct tl_backlog *longest(struct tl_inbox *inbox)
 {
-	struct tl_backlog *longest = &inbox->backlogs[0];
-	for (size_t i = 1; i < inbox->count; i++)
-		if (tl_backlog_pending(&inbox->backlogs[i]) > tl_backlog_pending(longest))
-			longest = &inbox->backlogs[i];
+	struct tl_backlog *longest = &inbox->backlogs[0], *before = NULL;
+	for (size_t i = 0; i < inbox->count; i++) {
+		struct tl_backlog *backlog = &inbox->backlogs[i];
+		if (tl_backlog_pending(backlog) == 0 || (before && before->conversation_no == backlog->conversation_no))
+			continue;
+		before = backlog;
+		if (tl_backlog_pending(backlog) > tl_backlog_pending(longest))
+			longest = backlog;
+	}
 	return longest;
 }
 

@@ -7,6 +7,8 @@
  *   (B1) What has expired before it could enter an inbox that is otherwise empty, and what `inbox_max` leaves no room
  *        for, gets its place in the sequence but is never written: the inbox begins behind it.
  *   (B2) What has expired while something before it in the inbox has not, enters it, and is shown as expired.
+ *   (B3) A device is told of a floor only once what it skips is skipped in the database (pull.h): what is written to the
+ *        inbox meanwhile would else get a place below that floor.
  *
  * Read from one view of the database; any thread. */
 #ifndef TL_BACKLOG_H
@@ -47,6 +49,12 @@ TL_MUST_USE enum tl_err tl_inbox_of(struct tl_engine *engine, const struct tl_li
                                     struct tl_slice user, struct tl_inbox *inbox_out);
 
 void tl_inbox_free(struct tl_inbox *inbox);
+
+/* Whether the floor skips what is yet to be skipped in the database (B3). */
+static inline bool tl_inbox_skips(const struct tl_inbox *inbox)
+{
+	return inbox->head > inbox->bounds.head;
+}
 
 /* How much of one conversation has yet to enter. */
 static inline uint64_t tl_backlog_pending(const struct tl_backlog *backlog)

@@ -51,6 +51,11 @@ enum tl_err tl_hello(const struct tl_reading *reading, const struct tl_call *cal
 	enum tl_err err = tl_inbox_of(reading->database->engine, reading->limits, call->now, call->user, &inbox);
 	if (err != TL_OK)
 		return err;
+	if (tl_inbox_skips(&inbox)) {
+		answer->pull_upto = inbox.head;
+		tl_inbox_free(&inbox);
+		return TL_AGAIN;
+	}
 	tl_answer_str(answer, "user", call->user);
 	tl_answer_str(answer, "device", call->device);
 	tl_answer_str(answer, "epoch", tl_slice_str(reading->database->epoch));

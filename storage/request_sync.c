@@ -289,6 +289,10 @@ static enum tl_err answer_page(const struct tl_reading *reading, const struct tl
 	enum tl_err err = position(reading, call, user_no, floor, &after);
 	if (err != TL_OK)
 		return err;
+	if (after > inbox->latest && tl_inbox_skips(inbox)) {
+		answer->pull_upto = inbox->head;
+		return TL_AGAIN;
+	}
 	if (after > inbox->latest) {
 		answer_nothing(reading, answer, inbox, true);
 		return TL_OK;

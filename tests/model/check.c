@@ -59,10 +59,19 @@ static void print_last(unsigned most, int conversation)
 			print_op(n);
 }
 
+static void print_limits(const struct limits *limits)
+{
+	fprintf(stderr, "inbox_ttl %llu inbox_max %llu retention %llu, %s; fan-out %s\n",
+	        (unsigned long long)limits->inbox_ttl_ms, (unsigned long long)limits->inbox_max,
+	        (unsigned long long)limits->retention_ms, limits->retention ? "short ones too" : "long ones only",
+	        limits->on_read ? "of any kind" : "on write");
+}
+
 void check_show(void)
 {
 	if (!at_hand)
 		return;
+	print_limits(&at_hand->limits);
 	fprintf(stderr, "the last operations, as the model has them:\n");
 	print_last(LAST, NOWHERE);
 	if (about_conversation != NOWHERE) {

@@ -41,6 +41,23 @@ static int descending(const void *a, const void *b)
 	return ascending(b, a);
 }
 
+static bool shows(const struct walk *walk, uint64_t cseq)
+{
+	const struct conversation *c = &walk->child->model->conversations[walk->conversation];
+	return model_visible(c, walk->user, cseq) &&
+	       model_fate(c, model_entry(c, cseq), walk->child->shared->now) != FATE_EXPIRED;
+}
+
+/* Whether it is known of all entries what has become of them. */
+static bool is_certain(const struct walk *walk)
+{
+	const struct conversation *c = &walk->child->model->conversations[walk->conversation];
+	bool certain = true;
+	for (uint64_t cseq = 1; cseq <= c->count; cseq++)
+		certain &= model_fate(c, model_entry(c, cseq), walk->child->shared->now) != FATE_UNCERTAIN;
+	return certain;
+}
+
 /* The first message that the user can see of that time or later; behind all of them if there is none. */
 static struct place at_time(const struct walk *walk, bool custom)
 {
@@ -48,7 +65,7 @@ static struct place at_time(const struct walk *walk, bool custom)
 	const struct conversation *c = &model->conversations[walk->conversation];
 	for (uint64_t cseq = 1; cseq <= c->count; cseq++) {
 		const struct entry *entry = model_entry(c, cseq);
-		if (entry->ts < walk->number || !model_visible(c, walk->user, cseq) || (custom && !model_is_message(entry)))
+		if (entry->ts < walk->number || !shows(walk, cseq) || (custom && !model_is_message(entry)))
 			continue;
 		return (struct place){custom ? model->ops[entry->n].order : 0, cseq};
 	}
@@ -81,7 +98,7 @@ static void collect(struct walk *walk)
 	for (uint64_t cseq = 1; cseq <= c->count; cseq++) {
 		const struct entry *entry = model_entry(c, cseq);
 		struct place place = {custom ? model->ops[entry->n].order : 0, cseq};
-		if (model_visible(c, walk->user, cseq) && (!custom || model_is_message(entry)) &&
+		if (shows(walk, cseq) && (!custom || model_is_message(entry)) &&
 		    is_in(walk, &place, &time, custom))
 			walk->places[walk->count++] = place;
 	}
@@ -147,7 +164,8 @@ static void check_page(const struct walk *walk, struct tl_slice page, uint64_t l
 	for (; list_next(&list, &message); ++*at) {
 		CHECK(*at < walk->count);
 		const struct shown shown = {
-			.user = walk->user, .conversation = walk->conversation, .cseq = walk->places[*at].cseq};
+			.user = walk->user, .conversation = walk->conversation, .cseq = walk->places[*at].cseq,
+			.now = walk->child->shared->now};
 		expect_entry(walk->child->model, &shown, message);
 	}
 	check_page_size(walk, page, *at - begin, limit, *at);
@@ -194,26 +212,10 @@ static void expect_not_member(struct walk *walk)
 	tl_pack_fini(&args);
 }
 
-void check_history(struct child *child, int conversation, unsigned user, bool to_the_end)
-{
-	struct walk walk = {.child = child, .conversation = conversation, .user = user};
-	check_about((int)user, conversation);
-	if (child->model->conversations[conversation].cid[0] == '\0')
-		return;
-	choose_start(&walk);
-	if (!model_knows(&child->model->conversations[conversation], user)) {
-		expect_not_member(&walk);
-		return;
-	}
-	collect(&walk);
-	check_pages(&walk, to_the_end);
-	free(walk.places);
-}
-
-/* --- while the store may be behind --- */
+/* --- where it is not known what is to come --- */
 
 /* Each entry is what it was or is or will be; their order holds. */
-static void check_page_lagging(const struct walk *walk, struct tl_slice page)
+static void check_page_weakly(const struct walk *walk, struct tl_slice page, bool lagging)
 {
 	const struct model *model = walk->child->model;
 	const struct conversation *c = &model->conversations[walk->conversation];
@@ -223,7 +225,8 @@ static void check_page_lagging(const struct walk *walk, struct tl_slice page)
 	struct tl_slice message;
 	while (list_next(&list, &message)) {
 		const struct shown shown = {.user = walk->user, .conversation = walk->conversation,
-		                            .cseq = get_uint(message, "cseq"), .lagging = true};
+		                            .cseq = get_uint(message, "cseq"), .now = walk->child->shared->now,
+		                            .lagging = lagging};
 		expect_entry(model, &shown, message);
 		uint64_t n = model_entry(c, shown.cseq)->n;
 		struct place place = {model_is_custom(c) ? model->ops[n].order : 0, shown.cseq};
@@ -232,7 +235,7 @@ static void check_page_lagging(const struct walk *walk, struct tl_slice page)
 	}
 }
 
-void check_history_lagging(struct child *child, int conversation, unsigned user)
+static void check_history_weakly(struct child *child, int conversation, unsigned user, bool lagging)
 {
 	struct walk walk = {.child = child, .conversation = conversation, .user = user};
 	struct reading reading;
@@ -246,12 +249,43 @@ void check_history_lagging(struct child *child, int conversation, unsigned user)
 	child_read(child, "history", user, 0, tl_pack_bytes(&args), &reading);
 	CHECK(reading.err == TL_OK || reading.err == TL_NOT_MEMBER);
 	if (reading.err == TL_OK)
-		check_page_lagging(&walk, reading.map);
+		check_page_weakly(&walk, reading.map, lagging);
 	reading_fini(&reading);
 	tl_pack_fini(&args);
 }
 
+void check_history_lagging(struct child *child, int conversation, unsigned user)
+{
+	check_history_weakly(child, conversation, user, true);
+}
+
+void check_history(struct child *child, int conversation, unsigned user, bool to_the_end)
+{
+	struct walk walk = {.child = child, .conversation = conversation, .user = user};
+	check_about((int)user, conversation);
+	if (child->model->conversations[conversation].cid[0] == '\0')
+		return;
+	choose_start(&walk);
+	if (!model_knows(&child->model->conversations[conversation], user)) {
+		expect_not_member(&walk);
+		return;
+	}
+	if (!is_certain(&walk)) {
+		check_history_weakly(child, conversation, user, false);
+		return;
+	}
+	collect(&walk);
+	check_pages(&walk, to_the_end);
+	free(walk.places);
+}
+
 /* --- get --- */
+
+static void expect_found(enum fate fate, enum tl_err err)
+{
+	CHECK(err == TL_OK || err == TL_NO_SUCH_MESSAGE);
+	CHECK(err == TL_OK ? fate != FATE_EXPIRED : fate != FATE_KEPT);
+}
 
 void check_get(struct child *child, int conversation, unsigned user)
 {
@@ -259,7 +293,7 @@ void check_get(struct child *child, int conversation, unsigned user)
 	struct reading reading;
 	struct tl_pack args;
 	const struct shown shown = {
-		.user = user, .conversation = conversation, .cseq = 1 + below(&child->rng, (unsigned)c->count + 2)};
+		.user = user, .conversation = conversation, .cseq = 1 + below(&child->rng, (unsigned)c->count + 2), .now = child->shared->now};
 	if (c->cid[0] == '\0')
 		return;
 	check_about((int)user, conversation);
@@ -275,7 +309,7 @@ void check_get(struct child *child, int conversation, unsigned user)
 	else if (!model_visible(c, user, shown.cseq))
 		CHECK(reading.err == TL_NO_SUCH_MESSAGE);
 	else
-		CHECK(reading.err == TL_OK);
+		expect_found(model_fate(c, model_entry(c, shown.cseq), shown.now), reading.err);
 	if (reading.err == TL_OK)
 		expect_entry(child->model, &shown, get_map(reading.map, "message"));
 	reading_fini(&reading);

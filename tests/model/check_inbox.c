@@ -1,11 +1,10 @@
 /* Inboxes: gapless, complete, each entry as the model says, each conversation's in the order of cseq, none ever at
- * another place than before; and in exact order, all in the order of the operations. */
+ * another place than before; and in exact order, all in the order of the operations. What has expired is not there any
+ * more, from the first entry on, and nothing else is missing. */
 #include "checks.h"
 
 #include "check.h"
 #include "expect.h"
-
-enum { FLOOR = 0 /* of every inbox: nothing expires here */ };
 
 /* A page that has been asked for. */
 struct request {
@@ -41,7 +40,8 @@ static uint32_t identify(struct child *child, const struct request *request, uin
 	check_about((int)request->user, conversation);
 	CHECK(conversation != NOWHERE);
 	const struct shown shown = {.user = request->user, .seq = seq, .conversation = conversation,
-	                            .cseq = get_uint(message, "cseq"), .lagging = request->lagging};
+	                            .cseq = get_uint(message, "cseq"), .now = child->shared->now,
+	                            .lagging = request->lagging};
 	expect_entry(model, &shown, message);
 	uint32_t reference = model_entry(&model->conversations[conversation], shown.cseq)->references[request->user];
 	CHECK(reference != NO_REFERENCE);
@@ -133,16 +133,90 @@ static uint64_t began_at(struct tl_slice page)
 	return list_next(&list, &first) ? get_uint(first, "seq") - 1 : get_uint(page, "next");
 }
 
-static void check_checkpoint(struct child *child, const struct request *request, uint64_t after, uint64_t latest)
+/* `begin` is where the page begins. */
+static void check_checkpoint(struct child *child, const struct request *request, struct tl_slice page, uint64_t begin)
 {
 	struct device *device = &child->shared->devices[request->user][request->device];
+	uint64_t latest = get_uint(page, "latest"), floor = get_uint(page, "floor");
 	if (!request->has_after) {
-		CHECK(after <= latest);
-		CHECK(!device->certain || after == (device->listed ? device->after : FLOOR));
+		uint64_t position = device->listed ? device->after : floor;
+		CHECK(begin <= latest);
+		CHECK(!device->certain || begin == (position > floor ? position : floor));
+		CHECK(!device->certain || has(page, "gap") == (position < floor));
 	} else if (latest > 0) {
-		*device = (struct device){.certain = true, .listed = true, .after = after, .seen = child->shared->now};
+		*device = (struct device){.certain = true, .listed = true, .after = request->after, .seen = child->shared->now};
 	} else {
 		device->certain = false; /* nobody may have heard of the user yet */
+	}
+}
+
+/* --- floors --- */
+
+static uint64_t ts_of(const struct model *model, unsigned user, const struct reference *reference)
+{
+	if (reference->cseq == 0)
+		return model->ops[model->inboxes[user].privates[reference->private].n].ts;
+	return model_entry(&model->conversations[reference->conversation], reference->cseq)->ts;
+}
+
+/* What does not fit into the inbox. */
+static uint64_t cut(const struct model *model, uint64_t latest)
+{
+	uint64_t most = model->limits.inbox_max;
+	return most > 0 && latest > most ? latest - most : 0;
+}
+
+/* In exact order: what has expired of the first `latest` entries, none before the one before it. */
+static uint64_t expired(const struct child *child, unsigned user, uint64_t latest)
+{
+	const struct model *model = child->model;
+	uint64_t seq = 0, ts = 0;
+	for (; seq < latest; seq++) {
+		uint64_t own = ts_of(model, user, &model->inboxes[user].references[seq]);
+		ts = own > ts ? own : ts;
+		if (!model_expired(ts, model->limits.inbox_ttl_ms, child->shared->now))
+			break;
+	}
+	return seq;
+}
+
+static void check_floor(struct child *child, unsigned user, uint64_t floor, uint64_t latest)
+{
+	const struct limits *limits = &child->model->limits;
+	uint64_t least = cut(child->model, latest), prefix;
+	CHECK(floor >= least && floor <= latest);
+	CHECK(floor >= child->shared->floors[user]);
+	child->shared->floors[user] = floor;
+	if (child->setup->exact_order) {
+		prefix = expired(child, user, latest);
+		CHECK(floor == (prefix > least ? prefix : least));
+	} else if (limits->inbox_ttl_ms == 0 && !limits->retention) {
+		CHECK(floor == least);
+	}
+}
+
+/* All above the floor has been seen; what is not there has expired, or there was no room for it. */
+static void check_complete(struct child *child, unsigned user, uint64_t floor, uint64_t latest)
+{
+	const struct model *model = child->model;
+	const struct shared *shared = child->shared;
+	const uint64_t ttl_ms = model->limits.inbox_ttl_ms;
+	for (uint64_t seq = floor + 1; seq <= latest; seq++)
+		CHECK(shared->entry_at[user][seq] > 0);
+	for (uint32_t i = 0; i < model->inboxes[user].count; i++) {
+		const struct reference *reference = &model->inboxes[user].references[i];
+		bool is_there = shared->place_of[user][i] > floor;
+		bool is_expired = model_expired(ts_of(model, user, reference), ttl_ms, shared->now);
+		if (reference->cseq > 0) {
+			const struct conversation *c = &model->conversations[reference->conversation];
+			is_expired |= model_fate(c, model_entry(c, reference->cseq), shared->now) != FATE_KEPT;
+		}
+		check_about((int)user, reference->conversation);
+		CHECK(is_there || is_expired || cut(model, latest) > 0);
+		if (reference->previous != NO_REFERENCE && shared->place_of[user][reference->previous] > floor)
+			CHECK(is_there);
+		if (shared->place_of[user][i] == floor + 1 && floor > cut(model, latest))
+			CHECK(!model_expired(ts_of(model, user, reference), ttl_ms, shared->now));
 	}
 }
 
@@ -151,7 +225,7 @@ static void check_totals(struct child *child, const struct request *request, str
 	uint64_t latest = get_uint(page, "latest"), due = child->model->inboxes[request->user].count;
 	CHECK(latest >= told && latest <= due);
 	CHECK(latest == due || request->lagging);
-	CHECK(get_uint(page, "floor") == FLOOR && !has(page, "gap"));
+	check_floor(child, request->user, get_uint(page, "floor"), latest);
 	CHECK(equals(get_str(page, "epoch"), tl_store_epoch(child->store)));
 	CHECK(has(page, "reset") == (request->has_after && request->after > latest));
 }
@@ -161,21 +235,24 @@ static uint64_t check_page(struct child *child, const struct request *request)
 {
 	struct reading reading;
 	struct tl_pack args;
-	uint64_t told = child_told(child, request->user), after = request->after;
+	uint64_t told = child_told(child, request->user), begin = request->after;
 	check_about((int)request->user, NOWHERE);
 	pack_request(&args, request);
 	child_read(child, "sync", request->user, request->device, tl_pack_bytes(&args), &reading);
 	CHECK(reading.err == TL_OK);
 	check_totals(child, request, reading.map, told);
 	uint64_t next = get_uint(reading.map, "next"), latest = get_uint(reading.map, "latest");
+	uint64_t floor = get_uint(reading.map, "floor");
 	if (!request->has_after)
-		after = began_at(reading.map);
-	if (after > latest) {
-		CHECK(get_list(reading.map, "messages").left == 0 && next == FLOOR && get_bool(reading.map, "reset"));
+		begin = began_at(reading.map);
+	if (begin > latest) {
+		CHECK(get_list(reading.map, "messages").left == 0 && next == floor && get_bool(reading.map, "reset"));
 	} else {
-		check_checkpoint(child, request, after, latest);
-		uint64_t count = check_messages(child, request, after, reading.map);
-		CHECK(next == after + count);
+		CHECK(!request->has_after || has(reading.map, "gap") == (begin < floor));
+		begin = begin > floor ? begin : floor;
+		check_checkpoint(child, request, reading.map, begin);
+		uint64_t count = check_messages(child, request, begin, reading.map);
+		CHECK(next == begin + count);
 		check_end(child, request, reading.map, count);
 	}
 	reading_fini(&reading);
@@ -207,8 +284,7 @@ void check_inbox(struct child *child, unsigned user)
 		request.after = check_page(child, &request);
 	} while (request.after < count);
 	CHECK(request.after == count);
-	for (uint64_t seq = 1; seq <= count; seq++)
-		CHECK(child->shared->entry_at[user][seq] > 0);
+	check_complete(child, user, child->shared->floors[user], count);
 }
 
 /* --- hello --- */
@@ -216,6 +292,8 @@ void check_inbox(struct child *child, unsigned user)
 static void check_limits(const struct limits *limits, struct tl_slice map)
 {
 	CHECK(get_uint(map, "max_body") == limits->max_body && get_uint(map, "max_members") == limits->max_members);
+	CHECK(get_uint(map, "inbox_ttl_ms") == limits->inbox_ttl_ms && get_uint(map, "inbox_max") == limits->inbox_max);
+	CHECK(get_uint(map, "retention_ms") == limits->retention_ms);
 	CHECK(get_uint(map, "dedup_window_ms") == limits->dedup_window_ms);
 	CHECK(get_uint(map, "page_messages") == TL_PAGE_MAX && get_uint(map, "page_bytes") == TL_PAGE_BYTES);
 }
@@ -234,7 +312,7 @@ void check_hello(struct child *child, unsigned user)
 	CHECK(equals(get_str(reading.map, "server"), "test"));
 	uint64_t latest = get_uint(reading.map, "latest");
 	CHECK(latest >= told && latest <= child->model->inboxes[user].count);
-	CHECK(get_uint(reading.map, "floor") == FLOOR);
+	check_floor(child, user, get_uint(reading.map, "floor"), latest);
 	check_limits(&child->model->limits, get_map(reading.map, "limits"));
 	reading_fini(&reading);
 }

@@ -144,9 +144,11 @@ void check_members(struct child *child, int conversation, unsigned user)
 static uint32_t check_last(const struct walk *walk, int conversation, struct tl_slice element)
 {
 	const struct conversation *c = &walk->child->model->conversations[conversation];
-	const struct shown shown = {
-		.user = walk->user, .conversation = conversation, .cseq = c->count, .preview = true};
-	CHECK(has(element, "last") == model_visible(c, walk->user, c->count));
+	const struct shown shown = {.user = walk->user, .conversation = conversation, .cseq = c->count,
+	                            .now = walk->child->shared->now, .preview = true};
+	enum fate fate = model_fate(c, model_entry(c, c->count), shown.now);
+	bool visible = model_visible(c, walk->user, c->count);
+	CHECK(has(element, "last") ? visible && fate != FATE_EXPIRED : !visible || fate != FATE_KEPT);
 	if (!has(element, "last"))
 		return 0;
 	expect_entry(walk->child->model, &shown, get_map(element, "last"));
@@ -171,7 +173,9 @@ static void check_conversation(struct walk *walk, struct tl_slice element)
 	CHECK(equals(get_str(element, "role"), model_role(c, walk->user)));
 	CHECK(get_uint(element, "head") == c->count && get_uint(element, "read") == member->read);
 	CHECK(get_bool(element, "mute") == member->mute && get_bool(element, "pin") == member->pin);
-	CHECK(get_uint(element, "unread") == model_unread(model, conversation, walk->user));
+	uint64_t unread = get_uint(element, "unread"), now = walk->child->shared->now;
+	CHECK(unread >= model_unread(model, conversation, walk->user, now, true));
+	CHECK(unread <= model_unread(model, conversation, walk->user, now, false));
 	uint32_t pairs = 8 + check_last(walk, conversation, element);
 	if (c->settings[SETTING_NAME] > 0) {
 		CHECK(equals(get_str(element, "name"), setting_texts[SETTING_NAME][c->settings[SETTING_NAME]]));

@@ -26,9 +26,10 @@ struct device {
 /* What outlives a child. */
 struct shared {
 	_Atomic uint64_t epoch; /* 0: not known yet */
-	_Atomic uint64_t now;   /* ms, the store's clock and that of requests that read: later for each */
+	_Atomic uint64_t now;   /* ms, the store's clock and that of requests that read: it goes on with child_tick */
 	struct device devices[USERS][DEVICES];
 	/* Where entries have been seen: an inbox's places, and the model's lists, counted from 1; 0: not yet. */
+	uint64_t floors[USERS]; /* the last ones seen */
 	uint32_t entry_at[USERS][OPS_MAX + 1];
 	uint32_t place_of[USERS][OPS_MAX + 1];
 };
@@ -74,6 +75,9 @@ struct reading {
 	struct tl_answer answer;
 	struct tl_pack pack;
 };
+
+/* Lets the clock go on. */
+void child_tick(struct child *child);
 
 void child_read(struct child *child, const char *op, unsigned user, unsigned device, struct tl_slice args,
                 struct reading *reading);

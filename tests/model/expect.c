@@ -105,6 +105,15 @@ static uint32_t expect_event(struct tl_slice map, const struct op *op, const str
 	return 2 + names_users(op->kind) + expect_details(map, op, event);
 }
 
+/* The body that an edit has set stands in its event until the next edit or a recall, for those who can see the message
+ * itself. */
+static void expect_edit(const struct conversation *c, const struct shown *shown, const struct entry *entry, bool body)
+{
+	enum fate fate = model_fate(c, model_entry(c, entry->event.cseq), shown->now);
+	bool shows = model_shows_edit(c, shown->user, entry);
+	CHECK(body ? shows && fate != FATE_EXPIRED : !shows || fate != FATE_KEPT);
+}
+
 static void expect_entry_event(const struct model *model, const struct shown *shown, struct tl_slice message)
 {
 	const struct conversation *c = &model->conversations[shown->conversation];
@@ -113,7 +122,9 @@ static void expect_entry_event(const struct model *model, const struct shown *sh
 	struct tl_slice map = get_map(message, "event");
 	uint32_t pairs = expect_event(map, op, &entry->event);
 	bool body = has(map, "body"), edit = op->kind == OP_EDIT && !shown->preview;
-	CHECK(body == (edit && model_shows_edit(c, shown->user, entry)) || (shown->lagging && edit));
+	if (edit && !shown->lagging)
+		expect_edit(c, shown, entry, body);
+	CHECK(edit || !body);
 	if (body)
 		CHECK(tl_slice_equal(get_bin(map, "body"), body_bytes(&op->body)));
 	CHECK(pair_count(map) == pairs + body);
@@ -203,11 +214,30 @@ static uint32_t expect_origin(const struct op *op, uint64_t ts, struct tl_slice 
 	return 5;
 }
 
+static bool is_gone(struct tl_slice message, const char *why)
+{
+	return has(message, "gone") && equals(get_str(message, "gone"), why);
+}
+
+/* Whether it is shown as expired, in an inbox, and rightly so. */
+static bool expect_expired(const struct model *model, const struct shown *shown, struct tl_slice message)
+{
+	const struct conversation *c = &model->conversations[shown->conversation];
+	const struct entry *entry = model_entry(c, shown->cseq);
+	enum fate fate = model_fate(c, entry, shown->now);
+	if (shown->seq > 0 && model_expired(entry->ts, model->limits.inbox_ttl_ms, shown->now))
+		fate = FATE_EXPIRED;
+	bool is_shown = is_gone(message, "expired");
+	CHECK(!is_shown || (fate != FATE_KEPT && shown->seq > 0));
+	CHECK(is_shown || fate != FATE_EXPIRED || shown->lagging || (shown->seq > 0 && is_gone(message, "deleted")));
+	return is_shown;
+}
+
 /* Whether it is shown as deleted, and rightly so. */
 static bool expect_deleted(const struct model *model, const struct shown *shown, struct tl_slice message)
 {
 	bool deleted = model_deleted(&model->conversations[shown->conversation], shown->user, shown->cseq);
-	bool is_shown = has(message, "gone") && equals(get_str(message, "gone"), "deleted");
+	bool is_shown = is_gone(message, "deleted");
 	CHECK(is_shown == deleted || (deleted && shown->lagging));
 	return is_shown;
 }
@@ -219,7 +249,7 @@ void expect_entry(const struct model *model, const struct shown *shown, struct t
 	const struct entry *entry = model_entry(c, shown->cseq);
 	const struct op *op = &model->ops[entry->n];
 	uint32_t pairs = expect_place(model, shown->seq, shown->conversation, shown->cseq, message);
-	if (expect_deleted(model, shown, message)) {
+	if (expect_expired(model, shown, message) || expect_deleted(model, shown, message)) {
 		CHECK(pair_count(message) == pairs + 1);
 		return;
 	}

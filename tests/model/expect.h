@@ -13,6 +13,7 @@ struct shown {
 	uint64_t seq; /* 0: not in an inbox */
 	int conversation;
 	uint64_t cseq;
+	uint64_t now; /* ms: as of when */
 	bool lagging; /* the store may be behind the model */
 	bool preview; /* bodies are cut */
 };

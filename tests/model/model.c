@@ -145,7 +145,19 @@ bool model_shows_edit(const struct conversation *c, unsigned user, const struct 
 	       target->last_edit == event->n;
 }
 
-uint64_t model_unread(const struct model *model, int conversation, unsigned user)
+bool model_expired(uint64_t ts, uint64_t ttl_ms, uint64_t now)
+{
+	return ttl_ms > 0 && now >= ts && now - ts >= ttl_ms;
+}
+
+enum fate model_fate(const struct conversation *c, const struct entry *entry, uint64_t now)
+{
+	if (model_expired(entry->ts, c->retention_ms, now))
+		return FATE_EXPIRED;
+	return model_expired(entry->ts, c->shortest_ms, now) ? FATE_UNCERTAIN : FATE_KEPT;
+}
+
+uint64_t model_unread(const struct model *model, int conversation, unsigned user, uint64_t now, bool least)
 {
 	const struct conversation *c = &model->conversations[conversation];
 	const struct member *member = &c->members[user];
@@ -158,7 +170,8 @@ uint64_t model_unread(const struct model *model, int conversation, unsigned user
 		if (model_is_message(&c->entries[cseq - 1]) && model->ops[c->entries[cseq - 1].n].user == user && cseq > from)
 			from = cseq;
 	for (uint64_t cseq = from + 1; cseq <= c->count; cseq++)
-		unread += model_is_message(&c->entries[cseq - 1]);
+		unread += model_is_message(&c->entries[cseq - 1]) &&
+		          model_fate(c, &c->entries[cseq - 1], now) < (least ? FATE_UNCERTAIN : FATE_EXPIRED);
 	return unread;
 }
 
@@ -270,6 +283,16 @@ struct event *model_append_private(struct model *model, const struct op *op, int
 	inbox->privates = grown(inbox->privates, inbox->private_count, &inbox->private_room, sizeof *inbox->privates);
 	inbox->privates[inbox->private_count++] = private;
 	return &inbox->privates[inbox->private_count - 1].event;
+}
+
+void model_retain(const struct model *model, struct conversation *c)
+{
+	static const uint64_t values[] = {
+		[RETENTION_DAYS] = 90 * 86400000ULL, [RETENTION_HOURS] = 12 * 3600000ULL, [RETENTION_SHORT] = 15000};
+	unsigned value = c->settings[SETTING_RETENTION];
+	c->retention_ms = value == RETENTION_DEFAULT ? model->limits.retention_ms : values[value];
+	if (c->shortest_ms == 0 || (c->retention_ms > 0 && c->retention_ms < c->shortest_ms))
+		c->shortest_ms = c->retention_ms;
 }
 
 enum tl_err model_require(const struct model *model, const struct op *op, enum rank rank)

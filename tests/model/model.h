@@ -4,7 +4,10 @@
  *   (O1) Operation n depends on the seed and on what became of the operations before it, and on nothing else. So
  *        numbers are all that it takes to follow, and outcomes can be foretold.
  *   (O3) Two things the protocol leaves to the server: the id of a conversation created without one, and who of several
- *        equally senior members becomes the owner. They are questions: until model_answer nothing can be applied. */
+ *        equally senior members becomes the owner. They are questions: until model_answer nothing can be applied.
+ *   (O4) Operations come in stretches with pauses between them. All those of a stretch are applied before the next one
+ *        begins, and until then no clock goes beyond model_latest_time. Of what may or may not have expired meanwhile,
+ *        there are no operations whose outcome depends on it. */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
@@ -13,13 +16,19 @@
 
 #include <stddef.h>
 
-enum { PERIODS_KEPT = 32 /* memberships that are kept apart */ };
+enum {
+	PERIODS_KEPT = 32,   /* memberships that are kept apart */
+	STRETCH_OPS = 200,   /* operations without a pause */
+	LEAD_MS = 2000,      /* by which the clock may be ahead of the operations */
+};
 #define NO_REFERENCE UINT32_MAX
 
 /* The limits of a life. */
 struct limits {
 	uint64_t dedup_window_ms, recall_window_ms, edit_window_ms;
 	uint64_t max_body, max_members, max_conversations;
+	uint64_t inbox_ttl_ms, inbox_max, retention_ms; /* 0: for ever, any number */
+	bool retention; /* conversations may have short ones */
 	bool on_read; /* messages may enter an inbox only when the user syncs */
 };
 
@@ -68,6 +77,7 @@ struct conversation {
 	unsigned settings[SETTINGS];
 	unsigned owner;
 	uint64_t created; /* number of the operation */
+	uint64_t retention_ms, shortest_ms; /* of now, and the shortest one ever; 0: for ever */
 	struct entry *entries; /* cseq 1 first */
 	size_t count, room;
 	struct member members[USERS];
@@ -113,7 +123,7 @@ struct result {
 	uint64_t cseq, ts; /* send */
 	bool dup;          /* send */
 	struct info info;  /* create, update, role, join, add, remove */
-	uint64_t unread;   /* read */
+	uint64_t unread_least, unread_most; /* read */
 };
 
 static inline struct result outcome(enum tl_err err)
@@ -173,10 +183,22 @@ uint64_t model_last(const struct conversation *conversation, unsigned user);
 bool model_visible(const struct conversation *conversation, unsigned user, uint64_t cseq);
 bool model_deleted(const struct conversation *conversation, unsigned user, uint64_t cseq);
 
-/* Whether an edit's event has a body for one to whom the event itself is shown. */
+/* Whether an edit's event has a body for one to whom the event itself is shown; the fate of its message apart. */
 bool model_shows_edit(const struct conversation *conversation, unsigned user, const struct entry *event);
 
-uint64_t model_unread(const struct model *model, int conversation, unsigned user);
+/* What has become of an entry as of `now`, ms. Where a conversation's messages were to live for a shorter time once,
+ * the store may have let them go then, or not have come to it. */
+enum fate { FATE_KEPT, FATE_UNCERTAIN, FATE_EXPIRED };
+enum fate model_fate(const struct conversation *conversation, const struct entry *entry, uint64_t now);
+bool model_expired(uint64_t ts, uint64_t ttl_ms, uint64_t now);
+
+/* How many messages are unread, of those that are kept; `least`: of those only that are certainly kept. */
+uint64_t model_unread(const struct model *model, int conversation, unsigned user, uint64_t now, bool least);
+
+/* When operations are submitted, and the latest time at which one can be applied, in ms (O4). */
+uint64_t model_time(const struct model *model, uint64_t n);
+uint64_t model_latest_time(const struct model *model, uint64_t n);
+
 unsigned model_count(const struct conversation *conversation);      /* members of now */
 unsigned model_conversations(const struct model *model, unsigned user); /* that the user is in now … */
 unsigned model_groups(const struct model *model, unsigned user);        /* … direct chats apart */
@@ -199,6 +221,9 @@ struct entry *model_append(struct model *model, const struct op *op, int convers
 
 /* Appends an event to the user's list alone. */
 struct event *model_append_private(struct model *model, const struct op *op, int conversation);
+
+/* Gives the conversation the retention that it is set to. */
+void model_retain(const struct model *model, struct conversation *conversation);
 
 void model_come(struct conversation *conversation, unsigned user, uint64_t since);
 void model_go(struct conversation *conversation, unsigned user);

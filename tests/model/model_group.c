@@ -69,7 +69,7 @@ static int free_place(const struct model *model)
 	FAIL("a conversation to be made where there is no place for one");
 }
 
-static void describe(struct conversation *c, const struct op *op)
+static void describe(const struct model *model, struct conversation *c, const struct op *op)
 {
 	c->exists = true;
 	c->kind = op->group_kind;
@@ -80,6 +80,7 @@ static void describe(struct conversation *c, const struct op *op)
 			c->settings[i] = op->values[i];
 	if (op->group_kind == KIND_CHANNEL && !(op->given >> SETTING_POST & 1))
 		c->settings[SETTING_POST] = POST_ADMINS;
+	model_retain(model, c);
 }
 
 static struct result create(struct model *model, const struct op *op, int conversation)
@@ -93,7 +94,7 @@ static struct result create(struct model *model, const struct op *op, int conver
 		count += user == op->user || contains(op->users, op->user_count, user);
 	if (err != TL_OK || count > model->limits.max_members)
 		return outcome(err != TL_OK ? err : TL_TOO_LARGE);
-	describe(c, op);
+	describe(model, c, op);
 	for (unsigned user = 0; user < USERS; user++)
 		if (user == op->user || contains(op->users, op->user_count, user))
 			model_come(c, user, 1);
@@ -145,6 +146,7 @@ struct result model_update(struct model *model, const struct op *op)
 		for (unsigned i = 0; i < SETTINGS; i++)
 			if (changed >> i & 1)
 				c->settings[i] = op->values[i];
+		model_retain(model, c);
 	}
 	return informed(model, op->conversation);
 }

@@ -20,7 +20,7 @@ static bool within(uint64_t window_ms, uint64_t ts, uint64_t now)
 	return now < ts || now - ts < window_ms;
 }
 
-static void begin_direct(struct conversation *c, int conversation)
+static void begin_direct(const struct model *model, struct conversation *c, int conversation)
 {
 	unsigned first, second;
 	pair_of(conversation, &first, &second);
@@ -28,6 +28,7 @@ static void begin_direct(struct conversation *c, int conversation)
 	c->kind = KIND_DIRECT;
 	model_come(c, first, 1);
 	model_come(c, second, 1);
+	model_retain(model, c);
 }
 
 static void add_version(struct entry *entry, const struct body *body)
@@ -45,7 +46,7 @@ struct result model_send(struct model *model, const struct op *op)
 	if (err != TL_OK)
 		return outcome(err);
 	if (!c->exists)
-		begin_direct(c, op->conversation);
+		begin_direct(model, c, op->conversation);
 	uint64_t same = find_id(model, c, op);
 	if (same > 0 && model->limits.dedup_window_ms > 0 &&
 	    within(model->limits.dedup_window_ms, model_entry(c, same)->ts, op->ts))
@@ -63,7 +64,9 @@ static enum tl_err find_place(const struct model *model, const struct op *op)
 	const struct conversation *c = &model->conversations[op->conversation];
 	if (!model_present(c, op->user))
 		return TL_NOT_MEMBER;
-	return model_visible(c, op->user, op->cseq) ? TL_OK : TL_NO_SUCH_MESSAGE;
+	if (!model_visible(c, op->user, op->cseq) || model_fate(c, model_entry(c, op->cseq), op->ts) == FATE_EXPIRED)
+		return TL_NO_SUCH_MESSAGE;
+	return TL_OK;
 }
 
 static bool is_own(const struct model *model, const struct op *op, const struct entry *entry)

@@ -21,7 +21,7 @@ const char *const setting_texts[SETTINGS][4] = {
 	{"members", "admins"},
 	{"server", "custom"},
 	{"auto", "write", "read"},
-	{"0", "90d", "12h"},
+	{"0", "90d", "12h", "15s"},
 };
 const char *const kind_texts[] = {"group", "channel", "direct"};
 const char *const role_texts[] = {"member", "admin", "muted", "owner"};

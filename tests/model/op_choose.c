@@ -6,6 +6,7 @@
 enum {
 	BASE_MS_PER_OP = 64, /* and as many remainders, so that no two operations have the same time */
 	JITTER_OPS = 50,     /* times go backwards by at most this many operations */
+	PAUSE_STEPS = 500,   /* operations that a pause is as long as, at most */
 	HOT = 4,             /* groups where most of it happens */
 	RECENT = 10,         /* operations that may be repeated */
 	TRIES = 20,          /* at finding something suitable before anything will do */
@@ -177,6 +178,8 @@ static void choose_settings(const struct choice *choice)
 			continue;
 		if (i == SETTING_FANOUT && !choice->model->limits.on_read)
 			count = FANOUT_READ; /* anything but that */
+		if (i == SETTING_RETENTION && !choice->model->limits.retention)
+			count = RETENTION_SHORT;
 		if (i == SETTING_ORDER && op->kind == OP_UPDATE && chance(rng, 80))
 			continue;
 		op->given |= 1U << i;
@@ -391,6 +394,41 @@ static void choose(const struct choice *choice)
 	choose_rest(choice);
 }
 
+/* --- when --- */
+
+uint64_t model_time(const struct model *model, uint64_t n)
+{
+	uint64_t steps = n;
+	for (uint64_t i = 1; i <= n / STRETCH_OPS; i++) {
+		struct rng rng = rng_for(model->seed ^ 0x55, i);
+		steps += chance(&rng, 40) ? below(&rng, PAUSE_STEPS) : 0;
+	}
+	return 1700000000000 + steps * BASE_MS_PER_OP;
+}
+
+uint64_t model_latest_time(const struct model *model, uint64_t n)
+{
+	uint64_t last = n / STRETCH_OPS * STRETCH_OPS + STRETCH_OPS - 1;
+	return model_time(model, last) + (JITTER_OPS + 1) * BASE_MS_PER_OP + LEAD_MS;
+}
+
+/* Whether it is known, of every entry that the outcome depends on, what has become of it (O4). */
+static bool can_foretell(const struct model *model, const struct op *op)
+{
+	const struct conversation *c = op->conversation == NOWHERE ? NULL : &model->conversations[op->conversation];
+	uint64_t latest = model_latest_time(model, op->n);
+	if ((op->kind == OP_RECALL || op->kind == OP_EDIT) && op->cseq <= c->count) {
+		const struct entry *entry = model_entry(c, op->cseq);
+		return model_fate(c, entry, latest) == FATE_KEPT || model_fate(c, entry, op->ts) == FATE_EXPIRED;
+	}
+	/* What has been deleted may be deleted again once that has been forgotten. */
+	for (uint64_t i = 0; op->kind == OP_DELETE && i < op->cseq_count; i++)
+		if (op->cseqs[i] <= c->count && (model_entry(c, op->cseqs[i])->deleted_by >> op->user & 1) &&
+		    model_fate(c, model_entry(c, op->cseqs[i]), latest) != FATE_KEPT)
+			return false;
+	return true;
+}
+
 struct op op_choose(const struct model *model)
 {
 	struct rng rng = rng_for(model->seed, model->next);
@@ -401,8 +439,10 @@ struct op op_choose(const struct model *model)
 		op = *repeated;
 	op.n = model->next;
 	op.device = below(&rng, DEVICES);
-	op.ts = 1700000000000 + (op.n + below(&rng, JITTER_OPS)) * BASE_MS_PER_OP + op.n % BASE_MS_PER_OP;
+	op.ts = model_time(model, op.n) + below(&rng, JITTER_OPS) * BASE_MS_PER_OP + op.n % BASE_MS_PER_OP;
 	if (!repeated)
 		choose(&choice);
+	if (!can_foretell(model, &op))
+		op.kind = OP_READ;
 	return op;
 }

@@ -1,5 +1,16 @@
 #include "setup.h"
 
+static void choose_expiry(struct limits *limits, struct rng *rng)
+{
+	static const uint64_t ttls[] = {0, 2000, 10000, 60000}, most[] = {0, 0, 1, 10, 40, 300};
+	static const uint64_t retentions[] = {0, 0, 5000, 60000};
+	limits->inbox_ttl_ms = ttls[below(rng, 4)];
+	limits->inbox_max = most[below(rng, 6)];
+	limits->retention = chance(rng, 60);
+	if (limits->retention)
+		limits->retention_ms = retentions[below(rng, 4)];
+}
+
 struct setup setup_choose(struct rng *rng)
 {
 	static const uint64_t dedup[] = {0, 3000, 30000, 604800000}, windows[] = {1500, 30000, 604800000};
@@ -13,6 +24,8 @@ struct setup setup_choose(struct rng *rng)
 		.max_conversations = chance(rng, 50) ? 1000 : 8,
 		.on_read = !setup.exact_order,
 	};
+	if (chance(rng, 60))
+		choose_expiry(&setup.limits, rng);
 	return setup;
 }
 
@@ -33,6 +46,9 @@ static struct tl_limits store_limits(const struct limits *limits, struct rng *rn
 		.recall_window_ms = limits->recall_window_ms,
 		.edit_window_ms = limits->edit_window_ms,
 		.write_fanout_max = choose_write_fanout_max(limits, rng),
+		.inbox_ttl_ms = limits->inbox_ttl_ms,
+		.inbox_max = limits->inbox_max,
+		.retention_ms = limits->retention_ms,
 		.max_members = limits->max_members,
 		.max_conversations = limits->max_conversations,
 	};

@@ -47,6 +47,7 @@ static void read_something(struct child *child)
 	int conversation = (int)below(rng, CONVERSATIONS);
 	if (chance(rng, 60))
 		conversation = DIRECTS + (int)below(rng, 8);
+	child_tick(child);
 	switch (below(rng, 6)) {
 	case 0:
 		check_hello(child, user);
@@ -72,6 +73,7 @@ static void compare_something(struct child *child)
 	int conversation = (int)below(rng, CONVERSATIONS);
 	if (chance(rng, 60))
 		conversation = DIRECTS + (int)below(rng, 8);
+	child_tick(child);
 	switch (below(rng, 9)) {
 	case 0:
 		check_info(child, conversation, user);
@@ -102,6 +104,7 @@ static void compare_something(struct child *child)
 static void compare_all(struct child *child)
 {
 	for (unsigned user = 0; user < USERS; user++) {
+		child_tick(child);
 		check_devices(child, user);
 		check_blocked(child, user);
 		check_inbox(child, user);
