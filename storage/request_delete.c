@@ -59,7 +59,7 @@ static enum tl_err mark_deleted(struct tl_transaction *txn, const struct view *v
 	while (tl_reader_uint(&reader, &cseq)) {
 		struct tl_pair_key key;
 		bool deleted;
-		if (cseq > view->visibility.last || cseq <= cleared(view) || cseq <= view->visibility.conversation_floor)
+		if (cseq > view->visibility.last || cseq <= cleared(view))
 			continue;
 		enum tl_err err = tl_deleted(&view->visibility, cseq, &deleted);
 		if (err != TL_OK)
