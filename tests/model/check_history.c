@@ -293,7 +293,8 @@ void check_get(struct child *child, int conversation, unsigned user)
 	struct reading reading;
 	struct tl_pack args;
 	const struct shown shown = {
-		.user = user, .conversation = conversation, .cseq = 1 + below(&child->rng, (unsigned)c->count + 2), .now = child->shared->now};
+		.user = user, .conversation = conversation, .cseq = 1 + below(&child->rng, (unsigned)c->count + 2),
+		.now = child->shared->now};
 	if (c->cid[0] == '\0')
 		return;
 	check_about((int)user, conversation);

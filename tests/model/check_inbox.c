@@ -215,7 +215,7 @@ static void check_complete(struct child *child, unsigned user, uint64_t floor, u
 		CHECK(is_there || is_expired || cut(model, latest) > 0);
 		if (reference->previous != NO_REFERENCE && shared->place_of[user][reference->previous] > floor)
 			CHECK(is_there);
-		if (shared->place_of[user][i] == floor + 1 && floor > cut(model, latest))
+		if (shared->place_of[user][i] == floor + 1 && cut(model, latest) == 0)
 			CHECK(!model_expired(ts_of(model, user, reference), ttl_ms, shared->now));
 	}
 }
