@@ -432,8 +432,11 @@ void tl_notify_loaded(struct tl_notify *notify, struct tl_slice user, const stru
 	if (watcher && last) {
 		watcher->loading = false;
 		tl_following_drop_ended(&notify->following, &watcher->follows);
+		/* What became due meanwhile; of backlogs nobody knows whether they have grown since the device was told. */
 		if (watcher->last > 0)
 			put_into(notify, watcher, AT_ONCE);
+		else if (watcher->codecs && tl_following_pending(watcher->follows) > 0)
+			put_into(notify, watcher, IN_TURN);
 		wake(notify);
 	}
 	pthread_mutex_unlock(&notify->lock);
