@@ -46,8 +46,8 @@ static void view_fini(struct view *view)
 
 static enum tl_err read_bounds(struct view *view, struct tl_sweep_item *item, struct tl_bounds *bounds)
 {
-	enum tl_err err = tl_timeline_bounds(view->sweep->database->engine, view->snapshot, view->iter, tl_sweep_partition(item),
-	                                     bounds, NULL, NULL);
+	enum tl_err err = tl_timeline_bounds(view->sweep->database->engine, view->snapshot, view->iter,
+	                                     tl_sweep_partition(item), bounds, NULL, NULL);
 	if (err == TL_OK) {
 		item->from = item->floor = bounds->floor;
 		item->head = bounds->head;
@@ -94,7 +94,8 @@ static enum tl_err assess_store(struct view *view, struct tl_sweep_item *item)
 	if (err == TL_OK)
 		err = read_bounds(view, item, &bounds);
 	if (err == TL_OK)
-		err = tl_store_floor(engine, view->snapshot, item->no, &bounds, retention_ms, view->sweep->now, &item->floor);
+		err = tl_store_floor(engine, view->snapshot, item->no, &bounds, retention_ms, view->sweep->now,
+		                     &item->floor);
 	if (err != TL_OK || item->floor == item->head || retention_ms == 0)
 		return err;
 	if ((err = tl_store_entry_ts(engine, view->snapshot, item->no, item->floor + 1, &ts)) == TL_OK)

@@ -131,7 +131,8 @@ static enum tl_err drop_timeline(struct tl_sweep *sweep, const struct tl_sweep_i
 	if (err == TL_OK && item->kind == TL_DUE_STORE)
 		err = drop_deletions(sweep, item);
 	if (err == TL_OK)
-		err = drop_range(sweep, tl_sweep_partition(item), tl_slice(from, tl_ordered_int_put(from, first_dropped(item))),
+		err = drop_range(sweep, tl_sweep_partition(item),
+		                 tl_slice(from, tl_ordered_int_put(from, first_dropped(item))),
 		                 tl_slice(to, tl_ordered_int_put(to, end_of_dropped(item))));
 	if (err == TL_OK)
 		*(item->kind == TL_DUE_STORE ? &sweep->messages : &sweep->entries) += item->floor - item->from;

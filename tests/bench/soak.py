@@ -53,7 +53,7 @@ class Device(threading.Thread):
 
     def __init__(self, broker, number, stop):
         super().__init__()
-        self.broker, self.stop = broker, stop
+        self.broker, self.number, self.stop = broker, number, stop
         self.random = random.Random(number)
         self.error = None
         self.requests = self.gaps = self.entries = 0
@@ -61,7 +61,9 @@ class Device(threading.Thread):
     def run(self):
         try:
             while not self.stop.is_set():
-                client = Client(self.broker, f"u{self.random.randrange(USERS)}")
+                user = f"u{self.random.randrange(USERS)}"
+                # Each thread has ids of its own. Few in all: the broker remembers who held an id last.
+                client = Client(self.broker, user, f"{user}-{self.number}")
                 try:
                     self.use(client)
                 finally:
