@@ -198,7 +198,7 @@ static enum tl_err join(struct tl_transaction *txn, const struct tl_call *call, 
 	struct group group;
 	if (actor->conversation->record.join != TL_JOIN_OPEN)
 		return TL_NOT_MEMBER; /* a stranger cannot tell that it exists */
-	enum tl_err err = tl_roster_check_size(txn, actor->conversation->member_count + 1, &answer->why);
+	enum tl_err err = tl_roster_check_size(txn, actor->conversation->record.member_count + 1, &answer->why);
 	if (err == TL_OK)
 		err = tl_transaction_user(txn, call->user, &actor->user);
 	if (err == TL_OK)
