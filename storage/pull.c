@@ -122,12 +122,22 @@ static enum tl_err put_progress(struct intake *intake, struct tl_backlog *backlo
 {
 	if (tl_backlog_pending(backlog) == 0 && backlog->record.until == 0) {
 		enum tl_err err = can_end(intake, backlog);
-		if (err != TL_OK)
+		if (err != TL_OK && err != TL_CORRUPT) /* one that cannot end goes on */
 			return err;
 	}
 	const struct tl_backlog_change change = {
 		.conversation_no = backlog->conversation_no, .since = backlog->since, .record = backlog->record};
 	return tl_transaction_put_backlog(intake->txn, intake->user, &change);
+}
+
+static enum tl_err put_all_progress(struct intake *intake)
+{
+	struct tl_inbox *inbox = &intake->inbox;
+	enum tl_err err = TL_OK;
+	for (size_t i = 0; i < inbox->count && err == TL_OK; i++)
+		if (inbox->backlogs[i].record.pulled > inbox->backlogs[i].stored_pulled)
+			err = put_progress(intake, &inbox->backlogs[i]);
+	return err;
 }
 
 /* --- the whole --- */
@@ -148,10 +158,11 @@ static enum tl_err take_in(struct intake *intake)
 			break;
 		err = take_run(intake, i, before);
 	}
-	for (size_t i = 0; i < inbox->count && err == TL_OK; i++)
-		if (inbox->backlogs[i].record.pulled > inbox->backlogs[i].stored_pulled)
-			err = put_progress(intake, &inbox->backlogs[i]);
-	return err;
+	if (err != TL_OK && err != TL_CORRUPT)
+		return err;
+	/* What has been taken in before something damaged stopped it is in the batch, and must not come a second time. */
+	enum tl_err put = put_all_progress(intake);
+	return put != TL_OK ? put : err;
 }
 
 static enum tl_err begin(struct intake *intake, uint64_t now)

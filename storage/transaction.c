@@ -125,7 +125,7 @@ enum tl_err tl_transaction_find_user(struct tl_transaction *txn, struct tl_slice
 /* A list with room for `more` elements beyond `count`: the same one, a larger copy, or NULL (then the old one stays). */
 static void *with_room(void *list, size_t count, size_t more, size_t *room, size_t element)
 {
-	if (count + more <= *room)
+	if (list && count + more <= *room)
 		return list;
 	size_t wanted = *room ? *room : 64;
 	while (wanted < count + more)

@@ -23,6 +23,11 @@ class Limits(TimelineTest):
         self.a.ok("remove", {"conv": conv, "users": [x]})
         self.assertEqual(self.client(z).ok("join", {"conv": conv})["count"], 4)
 
+    def test_full_from_the_beginning(self):
+        conv = self.group(self.a, self.b.user, *self.uids("x", "y"), join="open")
+        self.assertEqual(self.client(self.uid("z")).error("join", {"conv": conv}), "too_large")
+        self.assertEqual(self.a.ok("info", {"conv": conv})["count"], 4)
+
     def test_members_named_twice_at_the_creation(self):
         x, y = self.uids("x", "y")
         for members in ([self.a.user, self.b.user, x, y], [x, x, x, x, y]):
@@ -42,6 +47,11 @@ class Limits(TimelineTest):
         self.a.ok("create", {"conv": self.cid("c")})
         # One who is in already is no more for joining again.
         self.a.ok("join", {"conv": open_group})
+
+
+class LimitsOnRead(Limits):
+    """The same where not all members are at hand."""
+    options = dict(Limits.options, write_fanout_max="0")
 
 
 class Roster(TimelineTest):

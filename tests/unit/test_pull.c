@@ -1,0 +1,185 @@
+/* Taking in what has yet to enter an inbox: damaged data, and what is skipped. On a real database, without the writer. */
+#include "pull.h"
+
+#include "backlog.h"
+#include "fanout.h"
+#include "ordered_int.h"
+#include "temp_dir.h"
+#include "timeline.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	struct temp_dir dir;
+	struct tl_database db;
+	struct tl_limits limits;
+	struct tl_transaction txn;
+	struct tl_slice cid;
+	uint64_t position;
+};
+
+static struct tl_conversation *conversation(struct fixture *f)
+{
+	struct tl_conversation *conversation;
+	assert_int_equal(tl_transaction_conversation(&f->txn, f->cid, &conversation), TL_OK);
+	return conversation;
+}
+
+static struct tl_user *user(struct fixture *f, const char *uid)
+{
+	struct tl_user *user;
+	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str(uid), &user), TL_OK);
+	return user;
+}
+
+static void commit(struct fixture *f)
+{
+	tl_transaction_finish(&f->txn);
+	assert_int_equal(tl_engine_commit(f->db.engine, f->txn.batch, false, NULL), TL_OK);
+	tl_transaction_clear(&f->txn);
+}
+
+/* As after a start: nothing is cached. */
+static void forget(struct fixture *f)
+{
+	tl_transaction_clear(&f->txn);
+	tl_users_clear(&f->txn.users);
+	tl_conversations_clear(&f->txn.conversations);
+}
+
+/* A group of alice and bob, on read. */
+static void make_group(struct fixture *f)
+{
+	const struct tl_conversation_record record = {.cid = f->cid,
+	                                              .owner = {"alice", 5},
+	                                              .kind = TL_GROUP,
+	                                              .fanout = TL_FANOUT_READ,
+	                                              .on_read = true,
+	                                              .member_count = 2};
+	const struct tl_member members[] = {{.user_no = user(f, "alice")->no, .record = {.since = 1}},
+	                                    {.user_no = user(f, "bob")->no, .record = {.since = 1}}};
+	struct tl_conversation *made;
+	assert_int_equal(tl_conversations_create(&f->txn.conversations, f->txn.batch, &record, members, 2, &made), TL_OK);
+	assert_int_equal(tl_fanout_begin_all(&f->txn, made), TL_OK);
+	commit(f);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	struct tl_why why;
+	if (!f || !temp_dir_make(&f->dir))
+		return -1;
+	const struct tl_engine_options options = temp_dir_engine(&f->dir);
+	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
+	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
+	f->limits = (struct tl_limits){.write_fanout_max = 10};
+	f->txn.limits = &f->limits;
+	f->cid = tl_slice_str("group");
+	make_group(f);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	tl_transaction_fini(&f->txn);
+	tl_database_close(&f->db);
+	temp_dir_remove(&f->dir);
+	free(f);
+	return 0;
+}
+
+static void post(struct fixture *f, uint64_t ts)
+{
+	const struct tl_message message = {.ts = ts, .id = {"x", 1}, .from = {"alice", 5}, .type = {"text", 4}};
+	struct tl_pack pack;
+	uint64_t cseq, stored;
+	tl_pack_init(&pack);
+	tl_message_pack(&pack, &message);
+	const struct tl_append append = {
+		.message = tl_arena_copy(&f->txn.arena, tl_pack_bytes(&pack)), .len = tl_pack_bytes(&pack).len};
+	tl_pack_fini(&pack);
+	tl_transaction_record(&f->txn, ++f->position, false);
+	assert_int_equal(tl_transaction_append(&f->txn, conversation(f), &append, &cseq, &stored), TL_OK);
+	commit(f);
+}
+
+static void ignore(struct tl_pull *pull)
+{
+	(void)pull;
+}
+
+/* Applies and commits it: what came of it. */
+static enum tl_err pull(struct fixture *f, const char *uid, uint64_t upto, uint64_t now)
+{
+	struct tl_pull pull = {.user = tl_slice_str(uid), .upto = upto, .now = now, .ready = ignore};
+	tl_pull_init(&pull);
+	tl_transaction_chores(&f->txn, f->position + 1);
+	assert_int_equal(pull.chore.apply(&pull.chore, &f->txn), TL_OK);
+	commit(f);
+	pull.chore.done(&pull.chore, true);
+	return pull.err;
+}
+
+static struct tl_inbox read_inbox(struct fixture *f, const char *uid, uint64_t now)
+{
+	struct tl_inbox inbox;
+	assert_int_equal(tl_inbox_of(f->db.engine, &f->limits, now, tl_slice_str(uid), &inbox), TL_OK);
+	return inbox;
+}
+
+static void check_inbox(struct fixture *f, const char *uid, uint64_t head, uint64_t latest)
+{
+	struct tl_inbox inbox = read_inbox(f, uid, 0);
+	assert_int_equal(inbox.head, head);
+	assert_int_equal(inbox.latest, latest);
+	tl_inbox_free(&inbox);
+}
+
+static void test_pages(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 5; i++)
+		post(f, 100);
+	check_inbox(f, "bob", 0, 5);
+	assert_int_equal(pull(f, "bob", 2, 100), TL_OK);
+	check_inbox(f, "bob", 2, 5);
+	assert_int_equal(pull(f, "bob", 9, 100), TL_OK);
+	check_inbox(f, "bob", 5, 5);
+}
+
+/* Whatever of the members cannot be read, nothing enters the inbox twice. */
+static void test_damaged_member(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_conversation_record record = conversation(f)->record;
+	unsigned char key[TL_ORDERED_INT_MAX];
+	uint64_t alice = user(f, "alice")->no;
+	for (int i = 0; i < 3; i++)
+		post(f, 100);
+	record.fanout = TL_FANOUT_WRITE;
+	assert_int_equal(tl_conversation_change(conversation(f), f->txn.batch, &record), TL_OK);
+	tl_batch_put(f->txn.batch, tl_partition(TL_PART_MEMBERS, conversation(f)->no),
+	             tl_slice(key, tl_ordered_int_put(key, alice)), tl_slice("?", 1));
+	commit(f);
+	for (int i = 0; i < 3; i++) {
+		forget(f);
+		(void)pull(f, "bob", 3, 100);
+		forget(f);
+		check_inbox(f, "bob", 3, 3);
+	}
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {TEST(test_pages), TEST(test_damaged_member)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
