@@ -37,43 +37,21 @@ struct drained {
 	uint64_t end_ns;
 };
 
-static void put_sync(struct tl_buffer *map, uint64_t after, uint64_t limit)
-{
-	map->start = map->end = 0;
-	tl_msgpack_put_map(map, 2);
-	tl_msgpack_put_text(map, "after");
-	tl_msgpack_put_number(map, after);
-	tl_msgpack_put_text(map, "limit");
-	tl_msgpack_put_number(map, limit);
-}
-
 static void drain_sync(struct tl_connection *connection, const struct drain_options *options, struct drained *drained)
 {
 	struct tl_mqtt_message response;
-	struct tl_msgpack_item messages;
 	struct tl_buffer map = { 0 };
-	uint64_t after = options->after;
-	uint64_t next;
-	bool more;
+	struct tl_page page = { .next = options->after };
 
 	do {
-		put_sync(&map, after, options->limit);
+		tl_request_put_sync(&map, page.next, options->limit);
 		tl_request_send(connection, options->root, "sync", &map);
 		tl_request_wait(connection, "sync", tl_now_ns() + options->timeout * TL_NS_PER_S, &response);
-		next = tl_request_number(&response, "next");
-		more = tl_request_number(&response, "more") != 0;
-		if (!tl_msgpack_find(response.payload, response.payload_bytes, "messages", &messages) ||
-			messages.kind != TL_MSGPACK_ARRAY) {
-			tl_die("the response to sync has no messages");
-		}
-		if (more && next <= after) {
-			tl_die("sync after %" PRIu64 " says there is more and goes on from %" PRIu64, after, next);
-		}
-		drained->messages += messages.number;
+		page = tl_request_page(&response, page.next);
+		drained->messages += page.messages;
 		drained->bytes += response.payload_bytes;
 		drained->pages++;
-		after = next;
-	} while (more);
+	} while (page.more);
 	drained->end_ns = tl_now_ns();
 	tl_buffer_fini(&map);
 }

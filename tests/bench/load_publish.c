@@ -18,6 +18,7 @@
 #include "mqtt_connection.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@ struct publish_options {
 	const char *client;
 	uint64_t users;
 	uint64_t first_user;
+	uint64_t stride;
 	uint64_t conversations;
 	uint64_t first_id;
 	bool binary;
@@ -79,6 +81,7 @@ struct load {
 	int epoll;
 	bool stopped; /* the time is up: send no more */
 	uint64_t id_base;
+	uint64_t random;
 	uint64_t sent;
 	uint64_t acked;
 	uint64_t refused; /* by PUBACK or receipt */
@@ -89,6 +92,18 @@ struct load {
 	uint64_t last_message_ns; /* receipt or delivery */
 };
 
+/* One after the other, or any of those who leave the same remainder as the connection's number. */
+static uint64_t next_user(struct load *load, const struct publisher *publisher)
+{
+	const struct publish_options *options = load->options;
+
+	if (options->stride == 0) {
+		return options->first_user + load->sent % options->users;
+	}
+	return options->first_user + publisher->number % options->stride +
+		options->stride * (tl_random(&load->random) % (options->users / options->stride));
+}
+
 static void put_message(struct load *load, struct publisher *publisher, uint64_t now_ns)
 {
 	const struct publish_options *options = load->options;
@@ -96,7 +111,7 @@ static void put_message(struct load *load, struct publisher *publisher, uint64_t
 	struct slot *slot = &publisher->slots[packet_id & load->slot_mask];
 	struct tl_pattern_values values = {
 		.connection = publisher->number,
-		.user = options->first_user + load->sent % options->users,
+		.user = next_user(load, publisher),
 		.conversation = load->sent % options->conversations,
 		.message = load->id_base + load->sent,
 	};
@@ -226,6 +241,15 @@ static void rest(const struct publish_options *options)
 	}
 }
 
+static volatile sig_atomic_t told_to_stop;
+
+/* SIGTERM ends the sending, and the figures are those until then. */
+static void on_signal(int number)
+{
+	(void)number;
+	told_to_stop = 1;
+}
+
 /* Looks at the clock: the end of the run, the rate, and whether anything still moves. */
 static void on_tick(struct load *load, uint64_t now_ns, uint64_t last_event_ns)
 {
@@ -233,7 +257,7 @@ static void on_tick(struct load *load, uint64_t now_ns, uint64_t last_event_ns)
 	uint64_t before;
 	size_t i;
 
-	if (options->seconds > 0 && now_ns - load->start_ns >= options->seconds * TL_NS_PER_S) {
+	if (told_to_stop || (options->seconds > 0 && now_ns - load->start_ns >= options->seconds * TL_NS_PER_S)) {
 		load->stopped = true;
 	}
 	if (options->rate > 0) {
@@ -321,6 +345,7 @@ static void load_init(struct load *load, const struct publish_options *options)
 	load->publisher_count = (size_t)(options->connections + options->subscribers);
 	load->publishers = tl_must_alloc(load->publisher_count, sizeof(*load->publishers));
 	load->id_base = options->first_id > 0 ? options->first_id : tl_message_id_base();
+	load->random = load->id_base; /* not the same receivers in every run */
 	load->epoll = epoll_create1(EPOLL_CLOEXEC);
 	for (load->slot_mask = 1; load->slot_mask < options->window; load->slot_mask = load->slot_mask * 2 + 1) {
 		continue;
@@ -371,6 +396,10 @@ static int run(const void *values)
 	if (options->subscribers == 0 && options->copies > 0) {
 		tl_die("--copies needs --subscribers");
 	}
+	if (options->stride > options->users) {
+		tl_die("--stride must not be above --users");
+	}
+	signal(SIGTERM, on_signal);
 	load_init(load, options);
 	run_load(load);
 	print_result(load);
@@ -394,6 +423,8 @@ static const struct tl_option publish_table[] = {
 	{ "client", TL_OPTION_TEXT, FIELD(client), 0, 0, "pattern of the publishers' client ids" },
 	{ "users", TL_OPTION_NUMBER, FIELD(users), 1, UINT32_MAX, "receiving users: %u goes through so many numbers" },
 	{ "first-user", TL_OPTION_NUMBER, FIELD(first_user), 0, UINT32_MAX, "the first number of %u" },
+	{ "stride", TL_OPTION_NUMBER, FIELD(stride), 0, UINT32_MAX,
+		"%u is %n plus a random multiple of this instead; 0: one after the other" },
 	{ "conversations", TL_OPTION_NUMBER, FIELD(conversations), 1, UINT32_MAX, "%c goes through 0 to this, exclusive" },
 	{ "first-id", TL_OPTION_NUMBER, FIELD(first_id), 0, UINT64_MAX, "the first %m; 0: from the clock" },
 	{ "binary", TL_OPTION_FLAG, FIELD(binary), 0, 0, "payloads that are no text (not indexed for search)" },

@@ -63,7 +63,7 @@ size_t tl_pattern_fill(const char *pattern, const struct tl_pattern_values *valu
 	return at;
 }
 
-static uint64_t next_random(uint64_t *state)
+uint64_t tl_random(uint64_t *state)
 {
 	*state ^= *state << 13;
 	*state ^= *state >> 7;
@@ -93,7 +93,7 @@ void tl_message_text_init(struct tl_message_text *text, size_t max_bytes, bool b
 	text->pool = tl_must_alloc(words, WORD_BYTES);
 	for (i = 0; i < words; i++) {
 		/* the AND of two random numbers makes words of few set bits the common ones */
-		put_word(next_random(&text->random) & next_random(&text->random), text->pool + i * WORD_BYTES);
+		put_word(tl_random(&text->random) & tl_random(&text->random), text->pool + i * WORD_BYTES);
 	}
 	for (i = 0; binary && i < words * WORD_BYTES; i++) {
 		text->pool[i] |= 0x80u;
@@ -108,7 +108,7 @@ void tl_message_text_fini(struct tl_message_text *text)
 
 const uint8_t *tl_message_text_next(struct tl_message_text *text)
 {
-	return text->pool + (next_random(&text->random) % POOL_WORDS) * WORD_BYTES;
+	return text->pool + (tl_random(&text->random) % POOL_WORDS) * WORD_BYTES;
 }
 
 uint64_t tl_message_id_base(void)

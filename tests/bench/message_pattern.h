@@ -42,6 +42,9 @@ void tl_message_text_fini(struct tl_message_text *text);
 /* A payload of up to max_bytes, different from the last; borrowed from `text`. */
 const uint8_t *tl_message_text_next(struct tl_message_text *text);
 
+/* The next of a row of random numbers; *state is where the row is, not 0 to begin with. */
+uint64_t tl_random(uint64_t *state);
+
 /* A number for %m that no earlier run on this machine used: the time in microseconds. */
 uint64_t tl_message_id_base(void);
 

@@ -37,27 +37,41 @@ static int open_socket(const struct tl_target *target)
 	return opened;
 }
 
-void tl_connection_open(struct tl_connection *connection, const struct tl_target *target, const char *client_id,
+void tl_connection_begin(struct tl_connection *connection, const struct tl_target *target, const char *client_id,
 	const char *username, bool clean)
 {
 	struct tl_mqtt_connect connect = { .client_id = client_id, .username = username, .clean = clean };
-	struct tl_mqtt_packet packet;
-	unsigned reason;
 
 	memset(connection, 0, sizeof(*connection));
 	connection->version = connect.version = target->protocol == 5 ? TL_MQTT_5 : TL_MQTT_311;
 	snprintf(connection->client_id, sizeof(connection->client_id), "%s", client_id);
 	connection->socket = open_socket(target);
 	tl_mqtt_put_connect(&connection->out, &connect);
+	tl_connection_flush(connection);
+}
+
+void tl_connection_connected(struct tl_connection *connection, const struct tl_mqtt_packet *packet)
+{
+	unsigned reason;
+
+	if (!tl_mqtt_read_connack(packet, connection->version, &reason, &connection->receive_max)) {
+		tl_die("%s: the answer to CONNECT is no CONNACK", connection->client_id);
+	}
+	if (reason != 0) {
+		tl_die("%s: the broker refused the connection (code %u)", connection->client_id, reason);
+	}
+}
+
+void tl_connection_open(struct tl_connection *connection, const struct tl_target *target, const char *client_id,
+	const char *username, bool clean)
+{
+	struct tl_mqtt_packet packet;
+
+	tl_connection_begin(connection, target, client_id, username, clean);
 	if (!tl_connection_wait(connection, tl_now_ns() + CONNECT_TIMEOUT_NS, &packet)) {
 		tl_die("%s: no answer to CONNECT", client_id);
 	}
-	if (!tl_mqtt_read_connack(&packet, connection->version, &reason, &connection->receive_max)) {
-		tl_die("%s: the answer to CONNECT is no CONNACK", client_id);
-	}
-	if (reason != 0) {
-		tl_die("%s: the broker refused the connection (code %u)", client_id, reason);
-	}
+	tl_connection_connected(connection, &packet);
 }
 
 void tl_connection_close(struct tl_connection *connection)

@@ -33,6 +33,13 @@ struct tl_connection {
 void tl_connection_open(struct tl_connection *connection, const struct tl_target *target, const char *client_id,
 	const char *username, bool clean);
 
+/* The same in two steps, for those who wait for many at once: says CONNECT … */
+void tl_connection_begin(struct tl_connection *connection, const struct tl_target *target, const char *client_id,
+	const char *username, bool clean);
+
+/* … and takes the first packet that arrives, the broker's answer. */
+void tl_connection_connected(struct tl_connection *connection, const struct tl_mqtt_packet *packet);
+
 /* Says DISCONNECT, closes the socket and frees the buffers. */
 void tl_connection_close(struct tl_connection *connection);
 

@@ -24,6 +24,8 @@ static const struct tl_command *const commands[] = {
 	&tl_subscribe_command,
 	&tl_drain_command,
 	&tl_hold_command,
+	&tl_storm_command,
+	&tl_visit_command,
 	&tl_wait_command,
 	&tl_create_command,
 };

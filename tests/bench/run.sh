@@ -19,17 +19,14 @@
 # PLUGIN=FILE         another mosquitto_timeline.so
 set -uo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=tests/bench/broker.sh
+. "$(dirname "${BASH_SOURCE[0]}")/broker.sh"
+
 quick=${QUICK:-0}
-mosquitto=${MOSQUITTO:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mosquitto || true)}
 durabilities=${DURABILITIES-strict group os}
 groups_of=${GROUPS_OF:-2 100 500}
 rows=${ROWS:-direct group latency drain idle memory disk beside}
 pause_us=${PAUSE_US:-1000}
-nodelay=${NODELAY:-true}
-own_build=${BUILD:+0}
-build=${BUILD:-$root/build/release}
-plugin=${PLUGIN:-$build/plugin/mosquitto_timeline.so}
 
 if [ "$quick" = 1 ]; then
 	rounds=${ROUNDS:-1} load_seconds=1 latency_seconds=2 entries=100000 drain_messages=20000 raw_messages=50000
@@ -42,29 +39,8 @@ fi
 senders=8      # connections that publish one to one: users 0 to 7
 receivers=100  # users 8 to 107
 rate=1000      # of the latency runs
-broker_pid=''
-helper_pid='' # a generator in the background
-broker_dir=''
-port=''
-work=''
-
-die() {
-	echo "run.sh: $*" >&2
-	exit 1
-}
-
-note() {
-	echo "run.sh: $*" >&2
-}
 
 # ---- building ----
-
-run_logged() {
-	"$@" >"$work/build.log" 2>&1 || {
-		tail -n 40 "$work/build.log" >&2
-		die "failed: $*"
-	}
-}
 
 build_all() {
 	if [ -z "$own_build" ] && [ -f "$root/CMakePresets.json" ]; then
@@ -72,7 +48,6 @@ build_all() {
 		run_logged cmake --preset release
 		run_logged cmake --build --preset release
 	fi
-	tools=$build/tests/bench
 	if [ ! -x "$tools/tl_mqtt_load" ] || [ ! -x "$tools/tl_raw_leveldb" ]; then
 		tools=$build/bench-tools
 		run_logged cmake -S "$root/tests/bench" -B "$tools" -DCMAKE_BUILD_TYPE=Release
@@ -84,138 +59,10 @@ build_all() {
 	fi
 }
 
-# ---- the broker ----
-
-end_broker() {
-	if [ -n "$broker_pid" ]; then
-		kill "$broker_pid" 2>/dev/null
-		wait "$broker_pid" 2>/dev/null
-		broker_pid=''
-	fi
-}
-
-stop_broker() {
-	end_broker
-	if [ -n "$broker_dir" ]; then
-		rm -rf "$broker_dir"
-		broker_dir=''
-	fi
-}
-
-# shellcheck disable=SC2317 # called by trap
-clean_up() {
-	stop_helper
-	stop_broker
-	[ -z "$work" ] || rm -rf "$work"
-}
-
-is_open() {
-	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-pick_port() {
-	port=$((20000 + RANDOM % 12000))
-	while is_open "$port"; do
-		port=$((20000 + RANDOM % 12000))
-	done
-}
-
-# write_config COLUMN
-write_config() {
-	echo "listener $port 127.0.0.1"
-	echo "allow_anonymous true"
-	echo "max_inflight_messages 0"
-	echo "max_queued_messages 0"
-	echo "set_tcp_nodelay $nodelay"
-	echo "log_dest stderr"
-	echo "log_type error"
-	echo "log_type warning"
-	[ "$(id -u)" != 0 ] || echo "user root"
-	if [ "$1" != stock ]; then
-		echo "plugin $plugin"
-		echo "plugin_opt_data_dir $broker_dir/data"
-		echo "plugin_opt_durability $1"
-		echo "plugin_opt_other_topics allow"
-	fi
-}
-
-# The last line the broker logged, but for the one about running as root.
-broker_words() {
-	grep -v 'run as root' "$work/broker.log" | tail -n 1
-}
-
-# start_broker COLUMN: false, with the broker's last words, when it does not start
-start_broker() {
-	for _ in 1 2 3; do
-		broker_dir=$(mktemp -d "$work/data.XXXXXX")
-		mkdir "$broker_dir/data"
-		pick_port
-		write_config "$1" >"$broker_dir/mosquitto.conf"
-		"$mosquitto" -c "$broker_dir/mosquitto.conf" >"$work/broker.log" 2>&1 &
-		broker_pid=$!
-		for _ in {1..200}; do
-			kill -0 "$broker_pid" 2>/dev/null || break
-			is_open "$port" && return 0
-			sleep 0.05
-		done
-		stop_broker
-	done
-	note "$1: the broker did not start: $(broker_words)"
-	return 1
-}
-
-# Nanoseconds the broker's own thread has been running; 0 where the kernel does not say.
-broker_cpu_ns() {
-	local ns=0
-
-	read -r ns _ 2>/dev/null <"/proc/$broker_pid/task/$broker_pid/schedstat"
-	echo "${ns:-0}"
-}
-
-# The same for all of its threads.
-process_cpu_ns() {
-	cat "/proc/$broker_pid"/task/*/schedstat | awk '{ ns += $1 } END { printf "%.0f", ns }'
-}
-
-broker_rss_kib() {
-	sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$broker_pid/status"
-}
-
 # ---- figures ----
-
-# load COMMAND [OPTION ...]: runs the generator and leaves its line in $line
-load() {
-	line=$("$tools/tl_mqtt_load" "$1" --port "$port" "${@:2}") && return 0
-	[ -z "$(broker_words)" ] || note "the broker said: $(broker_words)"
-	return 1
-}
-
-# start_helper COMMAND [OPTION ...]: runs the generator in the background
-start_helper() {
-	"$tools/tl_mqtt_load" "$1" --port "$port" "${@:2}" >"$work/helper.log" &
-	helper_pid=$!
-}
-
-stop_helper() {
-	if [ -n "$helper_pid" ]; then
-		kill "$helper_pid" 2>/dev/null
-		wait "$helper_pid" 2>/dev/null
-		helper_pid=''
-	fi
-}
-
-# value KEY: the figure KEY=... of $line
-value() {
-	sed -n "s/.* $1=\([0-9.]*\).*/\1/p" <<<"$line"
-}
 
 record() {
 	echo "$3" >>"$work/results/$1.$2"
-}
-
-# ratio A B: A / B
-ratio() {
-	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", (b > 0 ? a / b : 0) }'
 }
 
 warn_refused() {
@@ -333,12 +180,12 @@ measure_memory() {
 		load create --conv team --members $members || return 1
 		load wait --users $members || return 1
 	fi
-	before=$(broker_rss_kib)
+	before=$(memory_kib VmRSS)
 	load publish --connections 2 --messages $((undelivered / members / 2)) --topic "$topic" --bytes 100 \
 		--pause-us "$pause_us" || return 1
 	messages=$(value messages)
 	[ "$column" = stock ] || load wait --users $members --sum $((messages * members)) || return 1
-	record memory "$column" "$(ratio $((($(broker_rss_kib) - before) * 1024)) $((messages * members)))"
+	record memory "$column" "$(ratio $((($(memory_kib VmRSS) - before) * 1024)) $((messages * members)))"
 }
 
 # Bytes on disk of one message of 100 bytes, one to one, once all is compacted. (Stock has nothing there.)
@@ -498,13 +345,7 @@ print_table() {
 main() {
 	local round column
 
-	[ -x "$mosquitto" ] || die "no mosquitto found: install it or set MOSQUITTO=/path/to/mosquitto"
-	mkdir -p "${DATA:-$build}" || die "cannot make ${DATA:-$build}"
-	work=$(mktemp -d "${DATA:-$build}/bench.XXXXXX") || die "cannot make a directory in ${DATA:-$build}"
-	trap clean_up EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
-	ulimit -n "$(ulimit -Hn)" 2>/dev/null # as many connections as DEVICES
+	begin "${DATA:-$build}"
 	mkdir "$work/results"
 	build_all
 	for ((round = 1; round <= rounds; round++)); do

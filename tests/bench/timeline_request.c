@@ -2,6 +2,7 @@
 
 #include "bench_error.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,8 +19,7 @@ void tl_request_send(struct tl_connection *connection, const char *root, const c
 		map->data + map->start, tl_buffer_length(map));
 }
 
-/* Whether the topic is {root}/res/{device}/{op}; neither a device nor an op contains a slash. */
-static bool is_response(const struct tl_mqtt_message *message, const char *op)
+bool tl_request_is_response(const struct tl_mqtt_message *message, const char *op)
 {
 	size_t op_bytes = strlen(op);
 
@@ -28,7 +28,7 @@ static bool is_response(const struct tl_mqtt_message *message, const char *op)
 		memcmp(message->topic + message->topic_bytes - op_bytes, op, op_bytes) == 0;
 }
 
-static void check_ok(const struct tl_connection *connection, const char *op, const struct tl_mqtt_message *response)
+void tl_request_check(const struct tl_connection *connection, const char *op, const struct tl_mqtt_message *response)
 {
 	struct tl_msgpack_item ok;
 	struct tl_msgpack_item error;
@@ -70,11 +70,40 @@ void tl_request_wait(struct tl_connection *connection, const char *op, uint64_t 
 			continue;
 		}
 		tl_connection_accept(connection, &packet, response_out);
-		if (is_response(response_out, op)) {
+		if (tl_request_is_response(response_out, op)) {
 			break;
 		}
 	}
-	check_ok(connection, op, response_out);
+	tl_request_check(connection, op, response_out);
+}
+
+void tl_request_put_sync(struct tl_buffer *map, uint64_t after, uint64_t limit)
+{
+	map->start = map->end = 0;
+	tl_msgpack_put_map(map, 2);
+	tl_msgpack_put_text(map, "after");
+	tl_msgpack_put_number(map, after);
+	tl_msgpack_put_text(map, "limit");
+	tl_msgpack_put_number(map, limit);
+}
+
+struct tl_page tl_request_page(const struct tl_mqtt_message *response, uint64_t after)
+{
+	struct tl_msgpack_item messages;
+	struct tl_page page = {
+		.next = tl_request_number(response, "next"),
+		.more = tl_request_number(response, "more") != 0,
+	};
+
+	if (!tl_msgpack_find(response->payload, response->payload_bytes, "messages", &messages) ||
+		messages.kind != TL_MSGPACK_ARRAY) {
+		tl_die("the response to sync has no messages");
+	}
+	if (page.more && page.next <= after) {
+		tl_die("sync after %" PRIu64 " says there is more and goes on from %" PRIu64, after, page.next);
+	}
+	page.messages = messages.number;
+	return page;
 }
 
 uint64_t tl_request_number(const struct tl_mqtt_message *response, const char *key)

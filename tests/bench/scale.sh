@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# What a broker with the plugin costs and does over databases of very different size, as one table. README.md says what
+# the columns mean.
+#
+#	tests/bench/scale.sh                   10,000 to 1,000,000 timelines
+#	TIMELINES_MAX=10000000 tests/bench/scale.sh
+#
+# TIMELINES="..."      the sizes, inboxes and store timelines together
+# TIMELINES_MAX=N      leaves out those above
+# SECONDS_OF_LOAD=10   how long messages are sent
+# VISITS=2000          users who sync, each twice
+# DATA=DIR             where the databases go: a real disk; about 600 bytes for each timeline
+# BUILD=DIR            a finished release build, instead of building here
+# MOSQUITTO, PLUGIN, NODELAY as in run.sh
+set -uo pipefail
+
+# shellcheck source=tests/bench/broker.sh
+. "$(dirname "${BASH_SOURCE[0]}")/broker.sh"
+
+max=${TIMELINES_MAX:-1000000}
+sizes=${TIMELINES:-10000 100000 1000000 10000000}
+load_seconds=${SECONDS_OF_LOAD:-10}
+visits=${VISITS:-2000}
+desks=250 # users who are in chats with all others, and the connections of the load
+
+# The plugin makes an empty database and notes its options in it; then it is filled.
+make_database() {
+	start_broker group || return 1
+	end_broker
+	line=$("$tools/tl_scale_fill" --dir "$broker_dir/data" --timelines "$1" --desks $desks) || return 1
+	note "$line"
+	users=$(value users)
+}
+
+# The files of the database are to come from the disk again.
+forget_cached() {
+	local file
+
+	sync
+	for file in "$broker_dir"/data/db/*; do
+		dd if="$file" iflag=nocache count=0 status=none 2>/dev/null
+	done
+}
+
+# Milliseconds from the broker's start until it has answered a request.
+measure_start() {
+	local start_ns
+
+	forget_cached
+	start_ns=$(date +%s%N)
+	launch_broker group || return 1
+	load wait --users 1 || return 1
+	start_ms=$((($(date +%s%N) - start_ns) / 1000000))
+}
+
+# Desks write to any of the users they are in chats with; a desk's own inbox tells when all is stored.
+measure_load() {
+	local before messages start_ns
+
+	load wait --users $desks || return 1
+	before=$(value sum)
+	load publish --connections $desks --users "$users" --stride $desks --topic 'im/user/u%u/m%m' --window 20 \
+		--messages 10000000 --seconds "$load_seconds" --pause-us 1000 --timeout 120 || return 1
+	[ "$(value refused)" = 0 ] || note "$(value refused) messages were refused: $line"
+	messages=$(value messages)
+	start_ns=$(value start_ns)
+	acked=$(value acked_per_s)
+	load wait --users $desks --sum $((before + messages)) --since-ns "$start_ns" || return 1
+	stored=$(ratio "$messages" "$(value seconds)")
+}
+
+# mib KIB
+mib() {
+	awk -v kib="$1" 'BEGIN { printf "%.0f", kib / 1024 }'
+}
+
+# measure SIZE: a line of the table
+measure() {
+	local disk anonymous_start anonymous all visit_line
+
+	make_database "$1" || return 1
+	disk=$(du -sb "$broker_dir/data/db" | cut -f 1)
+	measure_start || return 1
+	anonymous_start=$(memory_kib RssAnon)
+	load visit --first $desks --users $((users - desks)) --visits "$visits" || return 1
+	visit_line=$line
+	measure_load || return 1
+	anonymous=$(memory_kib RssAnon)
+	all=$(memory_kib VmRSS)
+	line=$visit_line
+	printf '| %s | %.0f | %s | %s / %s / %s | %.0f / %.0f | %s / %s | %s / %s |\n' "$1" "$((disk / 1000000))" "$start_ms" \
+		"$(mib "$anonymous_start")" "$(mib "$anonymous")" "$(mib "$all")" "$acked" "$stored" \
+		"$(value first_p50_us)" "$(value first_p99_us)" "$(value again_p50_us)" "$(value again_p99_us)" |
+		tee -a "$work/table" >&2
+}
+
+build_all() {
+	[ -z "$own_build" ] || return 0
+	cd "$root" || die "cannot enter $root"
+	run_logged cmake --preset release
+	run_logged cmake --build --preset release
+}
+
+print_table() {
+	echo
+	echo "$("$mosquitto" -h 2>/dev/null | head -n 1), $(nproc) processors, $(uname -sr), data on" \
+		"$(stat -f -c %T "$work"), default options"
+	echo
+	echo '| timelines | disk, MB | start, ms | memory, MiB: start / load / with mapped files | acked/s / stored/s | sync cold p50 / p99, µs | again, µs |'
+	echo '|---|---|---|---|---|---|---|'
+	cat "$work/table"
+}
+
+main() {
+	local size users=0 start_ms=0 acked=0 stored=0
+
+	begin "${DATA:-$build}"
+	build_all
+	for size in $sizes; do
+		[ "$size" -le "$max" ] || continue
+		note "$size timelines"
+		measure "$size" || note "$size timelines failed and are left out"
+		stop_broker
+	done
+	[ -s "$work/table" ] || die "nothing was measured"
+	print_table
+}
+
+main "$@"
