@@ -27,7 +27,7 @@ static bool set_unless(bool *field, const struct tl_arg *arg)
 	return true;
 }
 
-/* Keeping for no time at all is keeping for ever. */
+/* Keeping for no time at all is keeping for as long as the server's option says. */
 static struct tl_slice retention_of(const struct tl_arg *arg)
 {
 	return arg->uint > 0 ? arg->bytes : tl_slice("", 0);
