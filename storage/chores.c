@@ -87,6 +87,33 @@ void tl_chores_committed(struct tl_chores *chores)
 	finish(&chores->in_batch, true);
 }
 
+/* Moves the impatient ones of a list to the end of another: how many. */
+static size_t move_impatient(struct tl_chore_list *from, struct tl_chore_list *to)
+{
+	struct tl_chore_list kept;
+	struct tl_chore *chore;
+	size_t count = 0;
+	list_init(&kept);
+	while ((chore = list_take(from))) {
+		list_add(chore->impatient ? to : &kept, chore);
+		count += chore->impatient;
+	}
+	if (kept.first)
+		*from = kept;
+	return count;
+}
+
+void tl_chores_refuse(struct tl_chores *chores)
+{
+	struct tl_chore_list refused;
+	list_init(&refused);
+	move_impatient(&chores->in_batch, &refused);
+	pthread_mutex_lock(&chores->lock);
+	atomic_fetch_sub(&chores->count, move_impatient(&chores->pending, &refused));
+	pthread_mutex_unlock(&chores->lock);
+	finish(&refused, false);
+}
+
 void tl_chores_failed(struct tl_chores *chores)
 {
 	size_t count = 0;

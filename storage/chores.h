@@ -4,6 +4,7 @@
  *     any thread: submit ──► pending ── at the beginning of a batch: apply ──► in the batch ── committed: done
  *                               ▲                                                  │ failed
  *                               └──────────────────────────────────────────────────┘
+ *                               └── nothing can be stored: the impatient ones done, not committed
  *
  *   (C1) A chore is applied before the records of its batch, so what it reads from the database is the present state;
  *        what other chores of the same batch have put is to be found in the writer's caches only.
@@ -21,8 +22,10 @@ struct tl_chore {
 	/* Puts its changes into the transaction. An error means that the database cannot be read: tried again later. Writer
 	 * thread. */
 	enum tl_err (*apply)(struct tl_chore *chore, struct tl_transaction *txn);
-	/* `committed`: its changes are in the database; else the store is being closed. Writer or closing thread. */
+	/* `committed`: its changes are in the database; else the store is being closed, or it was refused. Writer or closing
+	 * thread. */
 	void (*done)(struct tl_chore *chore, bool committed);
+	bool impatient;        /* somebody waits, who is rather refused than left waiting while nothing can be stored */
 	struct tl_chore *next; /* the list's */
 };
 
@@ -58,5 +61,9 @@ void tl_chores_committed(struct tl_chores *chores);
 
 /* Those in the batch wait again, before all others. */
 void tl_chores_failed(struct tl_chores *chores);
+
+/* The impatient ones, in the batch or not, are done without having been committed; what of them is in the batch may be
+ * in the database all the same. */
+void tl_chores_refuse(struct tl_chores *chores);
 
 #endif

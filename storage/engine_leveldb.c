@@ -11,6 +11,7 @@
 #include "engine_leveldb.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -194,6 +195,19 @@ static enum tl_err lock_directory(struct tl_engine *engine, const char *path, st
 	return TL_OK;
 }
 
+/* A file that holds the room for opening again. */
+static bool room_path(const struct tl_engine *engine, char path[PATH_MAX])
+{
+	return snprintf(path, PATH_MAX, "%s/room", engine->path) < PATH_MAX;
+}
+
+static void release_room(const struct tl_engine *engine)
+{
+	char path[PATH_MAX];
+	if (room_path(engine, path))
+		unlink(path);
+}
+
 static void make_options(struct tl_engine *engine, const struct tl_engine_options *options)
 {
 	engine->cache = leveldb_cache_create_lru((size_t)options->cache_bytes);
@@ -241,6 +255,7 @@ enum tl_err tl_engine_open_leveldb(const struct tl_engine_options *options, stru
 	enum tl_err err = lock_directory(engine, options->path, why);
 	if (err)
 		goto done;
+	release_room(engine); /* a crash may have left it */
 	err = open_db(engine, true, &engine->db, why);
 done:
 	if (err)
@@ -288,31 +303,55 @@ static leveldb_t *drain(struct tl_engine *engine)
 	return db;
 }
 
-enum { ROOM_BYTES = 128 * 1024 }; /* for the manifest and a new log, beside the table */
+enum { ROOM_BYTES = 128 * 1024 }; /* for the manifest and a new log, beside the tables */
 
-/* Opening writes what the log holds to a table. Whether there is room for that is tried out with a file. */
-static enum tl_err check_room(const struct tl_engine *engine, struct tl_why *why)
+/* How long the logs are: usually one, but two where the table of the first could not be written any more. */
+static uint64_t log_bytes(const struct tl_engine *engine)
+{
+	uint64_t bytes = 0;
+	struct stat st;
+	DIR *dir = opendir(engine->path);
+	for (const struct dirent *entry; dir && (entry = readdir(dir));) {
+		const char *suffix = strrchr(entry->d_name, '.');
+		if (suffix && strcmp(suffix, ".log") == 0 && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
+			bytes += (uint64_t)st.st_size;
+	}
+	if (dir)
+		closedir(dir);
+	return bytes;
+}
+
+/* Opening writes what the logs hold to tables, which are a little longer. Whether there is room for that is tried out with
+ * a file, and the file holds the room until it is needed: a database that is closed and cannot be opened cannot be read
+ * either. */
+static enum tl_err take_room(const struct tl_engine *engine, struct tl_why *why)
 {
 	char path[PATH_MAX];
-	if (snprintf(path, sizeof path, "%s/room", engine->path) >= (int)sizeof path)
+	uint64_t tables = log_bytes(engine) / 4 * 5;
+	uint64_t bytes = tables > engine->write_buffer_bytes ? tables : engine->write_buffer_bytes;
+	if (!room_path(engine, path))
 		return TL_OK;
 	int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
-	int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)engine->write_buffer_bytes + ROOM_BYTES);
+	int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)(bytes + ROOM_BYTES));
 	if (fd >= 0)
 		close(fd);
+	if (failed != ENOSPC)
+		return TL_OK;
 	unlink(path);
-	return failed == ENOSPC ? tl_fail(why, TL_NO_SPACE, "no room to open the database again") : TL_OK;
+	return tl_fail(why, TL_NO_SPACE, "no room to open the database again");
 }
 
 enum tl_err tl_engine_reopen(struct tl_engine *engine, struct tl_why *why)
 {
-	enum tl_err room = check_room(engine, why);
+	/* Only the writer thread, which is this one, makes `db` NULL. Then there is nothing to lose. */
+	enum tl_err room = engine->db ? take_room(engine, why) : TL_OK;
 	if (room != TL_OK)
 		return room;
 	leveldb_t *db = drain(engine);
 	if (db)
 		leveldb_close(db);
 	db = NULL;
+	release_room(engine);
 	enum tl_err err = open_db(engine, false, &db, why);
 	pthread_mutex_lock(&engine->mutex);
 	engine->write_error = TL_OK;

@@ -208,12 +208,12 @@ static void done(struct tl_chore *chore, bool committed)
 {
 	struct tl_pull *pull = (struct tl_pull *)(void *)chore;
 	if (!committed)
-		pull->err = TL_CLOSED;
+		pull->err = TL_STORAGE;
 	pull->ready(pull);
 }
 
 void tl_pull_init(struct tl_pull *pull)
 {
-	pull->chore = (struct tl_chore){.apply = apply, .done = done};
+	pull->chore = (struct tl_chore){.apply = apply, .done = done, .impatient = true};
 	pull->err = TL_OK;
 }

@@ -19,7 +19,8 @@ struct tl_pull {
 	struct tl_slice user; /* uid; stays valid until `ready` */
 	uint64_t upto;        /* seq that the inbox shall reach, if there is as much */
 	uint64_t now;         /* ms: as of when */
-	enum tl_err err;      /* TL_OK, or why it cannot be done: TL_CORRUPT, or TL_CLOSED where the store is being closed */
+	enum tl_err err;      /* TL_OK, or why it cannot be done: TL_CORRUPT, or TL_STORAGE where nothing can be stored now or
+	                       * the store is being closed */
 	/* Called once, on the writer's thread, or on the one that closes the store. */
 	void (*ready)(struct tl_pull *pull);
 };

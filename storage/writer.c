@@ -245,7 +245,8 @@ static void forget_all(struct tl_writer *writer)
 	writer->txn.conversations.numbers.next = writer->txn.conversations.numbers.reserved = 0;
 }
 
-/* Opens the database again, pausing between attempts, until it works (*watermark_out) or the writer is stopped. */
+/* Opens the database again, pausing between attempts, until it works (*watermark_out) or the writer is stopped. Who waits
+ * for a chore meanwhile is refused. */
 static enum tl_err reopen(struct tl_writer *writer, uint64_t *watermark_out)
 {
 	unsigned pause = RETRY_FIRST_MS;
@@ -257,6 +258,8 @@ static enum tl_err reopen(struct tl_writer *writer, uint64_t *watermark_out)
 		err = tl_engine_reopen(writer->database->engine, NULL);
 		if (err == TL_OK)
 			err = tl_database_read_uint(writer->database, TL_META_WATERMARK, watermark_out);
+		if (err != TL_OK)
+			tl_chores_refuse(writer->chores);
 	} while (err != TL_OK && !atomic_load(&writer->stop));
 	return err;
 }
@@ -273,6 +276,8 @@ static void recover(struct tl_writer *writer, uint64_t end, enum tl_err err, con
 		snprintf(text, sizeof text, "storing failed (%s%s%s), trying again until it works; what was acked is kept",
 		         tl_err_text(err), why->text[0] ? ": " : "", why->text);
 		say(writer, TL_LOG_ERROR, text);
+	} else {
+		tl_chores_refuse(writer->chores);
 	}
 	writer->failing = true;
 	writer->replay_until = tl_ingest_queue_end(writer->queue);

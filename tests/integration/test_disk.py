@@ -406,6 +406,27 @@ class FailingDisk(FaultTest):
         self.assertEqual([m["conv"] for m in ben.sync_all()], ["team"] + [f"g{i}" for i in range(50)])
 
 
+class FailingDiskOnRead(FaultTest):
+    """Where a page has yet to enter the inbox, a database that fails cannot give it; it says so."""
+
+    def setUp(self):
+        self.broker = ShimBroker({"write_fanout_max": "0"})
+        self.addCleanup(self.broker.close)
+        self.make_team()
+
+    def test_a_page_that_has_yet_to_enter(self):
+        ann, ben = self.client("ann"), self.client("ben")
+        for what, error in (("write", errno.ENOSPC), ("sync", errno.EIO), ("any", errno.EIO)):
+            with self.subTest(what=what):
+                ann.send_ok("conv/team", what)
+                self.broker.fail("db", what, error)
+                self.assertEqual(ben.error("sync"), "storage")
+                self.assertEqual(ben.error("sync"), "storage")
+                self.broker.heal()
+                until(lambda: ben.request("sync")["ok"], "the database to work again", 20)
+        self.assertEqual([m["seq"] for m in ben.sync_all()], [1, 2, 3, 4])
+
+
 class FailingDiskStrict(FailingDisk):
     durability = "strict"
     # The rest is the same in every durability.

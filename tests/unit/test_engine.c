@@ -837,6 +837,24 @@ static void test_reopen_waits_for_snapshot(void **state)
 	must_hold_str(f->engine, NULL, "a", "1");
 }
 
+/* What is needed for opening is held from before the database is closed until then. */
+static void test_reopen_holds_room(void **state)
+{
+	struct fixture *f = *state;
+	char room[320];
+	struct stat st;
+	struct tl_snapshot *snapshot = NULL;
+	struct reopener r;
+	snprintf(room, sizeof room, "%s/room", f->path);
+	assert_int_equal(tl_snapshot_new(f->engine, &snapshot), TL_OK);
+	start_reopen(&r, f->engine);
+	assert_int_equal(stat(room, &st), 0);
+	assert_true((uint64_t)st.st_size > f->engine->write_buffer_bytes);
+	tl_snapshot_free(snapshot);
+	finish_reopen(&r);
+	assert_int_not_equal(stat(room, &st), 0);
+}
+
 static void test_reopen_does_not_deadlock_with_a_reader_that_reads_on(void **state)
 {
 	struct fixture *f = *state;
@@ -1057,6 +1075,7 @@ int main(int argc, char **argv)
 		TEST(test_damage_is_reported),
 		TEST(test_reopen_keeps_data),
 		TEST(test_reopen_waits_for_snapshot),
+		TEST(test_reopen_holds_room),
 		TEST(test_reopen_does_not_deadlock_with_a_reader_that_reads_on),
 		TEST(test_reopen_under_load),
 		TEST(test_drop_range),
