@@ -155,6 +155,7 @@ static void answer_latest(struct reading *reading)
 static void run(struct tl_job *job)
 {
 	struct reading *reading = (struct reading *)(void *)job;
+	tl_outbox_wait(&reading->plugin->outbox);
 	if (!reading->request)
 		answer_latest(reading);
 	else if (!answer_reading(reading))

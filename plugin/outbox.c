@@ -5,12 +5,19 @@
 enum tl_err tl_outbox_init(struct tl_outbox *outbox, struct tl_waker *waker)
 {
 	*outbox = (struct tl_outbox){.waker = waker, .last = &outbox->first};
-	return pthread_mutex_init(&outbox->lock, NULL) == 0 ? TL_OK : TL_NO_MEMORY;
+	if (pthread_mutex_init(&outbox->lock, NULL) != 0)
+		return TL_NO_MEMORY;
+	if (pthread_cond_init(&outbox->changed, NULL) == 0)
+		return TL_OK;
+	pthread_mutex_destroy(&outbox->lock);
+	*outbox = (struct tl_outbox){0};
+	return TL_NO_MEMORY;
 }
 
 void tl_outbox_fini(struct tl_outbox *outbox)
 {
 	tl_packets_free(tl_outbox_take_all(outbox));
+	pthread_cond_destroy(&outbox->changed);
 	pthread_mutex_destroy(&outbox->lock);
 }
 
@@ -58,11 +65,13 @@ void tl_outbox_put_list_take(struct tl_outbox *outbox, struct tl_packet *first)
 	if (!first)
 		return;
 	struct tl_packet *last = first;
-	while (last->next)
-		last = last->next;
+	size_t bytes = first->payload.len;
+	for (; last->next; last = last->next)
+		bytes += last->next->payload.len;
 	pthread_mutex_lock(&outbox->lock);
 	*outbox->last = first;
 	outbox->last = &last->next;
+	outbox->bytes += bytes;
 	pthread_mutex_unlock(&outbox->lock);
 	tl_waker_wake(outbox->waker);
 }
@@ -79,6 +88,24 @@ struct tl_packet *tl_outbox_take_all(struct tl_outbox *outbox)
 	struct tl_packet *first = outbox->first;
 	outbox->first = NULL;
 	outbox->last = &outbox->first;
+	outbox->bytes = 0;
+	pthread_cond_broadcast(&outbox->changed);
 	pthread_mutex_unlock(&outbox->lock);
 	return first;
+}
+
+void tl_outbox_wait(struct tl_outbox *outbox)
+{
+	pthread_mutex_lock(&outbox->lock);
+	while (outbox->bytes >= TL_OUTBOX_BYTES && !outbox->closed)
+		pthread_cond_wait(&outbox->changed, &outbox->lock);
+	pthread_mutex_unlock(&outbox->lock);
+}
+
+void tl_outbox_close(struct tl_outbox *outbox)
+{
+	pthread_mutex_lock(&outbox->lock);
+	outbox->closed = true;
+	pthread_cond_broadcast(&outbox->changed);
+	pthread_mutex_unlock(&outbox->lock);
 }

@@ -1,4 +1,7 @@
-/* Packets for single devices, ready to be published: made by workers, published by the broker's thread at its tick. */
+/* Packets for single devices, ready to be published: made by workers, published by the broker's thread at its tick.
+ *
+ *   (O1) Readers begin no request while TL_OUTBOX_BYTES or more wait here. So thousands of devices that sync at once cost
+ *        memory for a few answers and not for all, and a tick has little to publish before others get their turn. */
 #ifndef TL_OUTBOX_H
 #define TL_OUTBOX_H
 
@@ -7,6 +10,8 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+
+enum { TL_OUTBOX_BYTES = 4 * 1024 * 1024 };
 
 struct tl_packet {
 	struct tl_packet *next;
@@ -26,7 +31,10 @@ struct tl_packet {
 struct tl_outbox {
 	struct tl_waker *waker; /* borrowed */
 	pthread_mutex_t lock;   /* guards the rest */
+	pthread_cond_t changed; /* there is room again, or it is closed */
 	struct tl_packet *first, **last;
+	size_t bytes; /* of the payloads that wait */
+	bool closed;
 };
 
 TL_MUST_USE enum tl_err tl_outbox_init(struct tl_outbox *outbox, struct tl_waker *waker);
@@ -44,6 +52,12 @@ void tl_outbox_put_take(struct tl_outbox *outbox, struct tl_packet *packet);
 
 /* As tl_outbox_put_take for several packets linked by `next` at once. */
 void tl_outbox_put_list_take(struct tl_outbox *outbox, struct tl_packet *first);
+
+/* Waits until fewer than TL_OUTBOX_BYTES wait to be published. Any thread but the broker's. */
+void tl_outbox_wait(struct tl_outbox *outbox);
+
+/* Has nobody wait any more: nothing will be published. */
+void tl_outbox_close(struct tl_outbox *outbox);
 
 /* All packets so far, in order, linked by `next`; the caller's to free. NULL if there are none. */
 struct tl_packet *tl_outbox_take_all(struct tl_outbox *outbox);

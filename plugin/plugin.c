@@ -258,6 +258,8 @@ static enum tl_err open_parts(struct tl_plugin *plugin, struct tl_why *why)
  * them has put off. */
 static void close_parts(struct tl_plugin *plugin)
 {
+	if (plugin->outbox.waker)
+		tl_outbox_close(&plugin->outbox);
 	if (plugin->readers)
 		tl_worker_pool_stop(plugin->readers);
 	tl_store_close(plugin->store);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define REQUEST_TIMEOUT_NS (30 * TL_NS_PER_S)
+#define MEMBERS_PER_REQUEST 4000 /* a request takes 8192, and 64 KiB */
 
 struct wait_options {
 	struct tl_target target;
@@ -106,12 +107,25 @@ static int run_wait(const void *values)
 	return EXIT_SUCCESS;
 }
 
-static void put_create(struct tl_buffer *map, const struct create_options *options)
+/* The members from `from` on, as many as a request takes; returns the number of the next one. */
+static uint64_t put_members(struct tl_buffer *map, const struct create_options *options, uint64_t from)
 {
+	uint64_t to = options->members - from > MEMBERS_PER_REQUEST ? from + MEMBERS_PER_REQUEST : options->members;
 	struct tl_pattern_values values = { 0 };
 	char name[TL_TOPIC_BYTES];
 	uint64_t i;
 
+	tl_msgpack_put_array(map, (size_t)(to - from));
+	for (i = from; i < to; i++) {
+		values.connection = values.user = options->first + i;
+		tl_pattern_fill(options->user, &values, name);
+		tl_msgpack_put_text(map, name);
+	}
+	return to;
+}
+
+static uint64_t put_create(struct tl_buffer *map, const struct create_options *options)
+{
 	tl_msgpack_put_map(map, 4);
 	tl_msgpack_put_text(map, "conv");
 	tl_msgpack_put_text(map, options->conv);
@@ -120,26 +134,45 @@ static void put_create(struct tl_buffer *map, const struct create_options *optio
 	tl_msgpack_put_text(map, "fanout");
 	tl_msgpack_put_text(map, options->fanout);
 	tl_msgpack_put_text(map, "members");
-	tl_msgpack_put_array(map, (size_t)options->members - 1);
-	for (i = 1; i < options->members; i++) {
-		values.connection = values.user = options->first + i;
-		tl_pattern_fill(options->user, &values, name);
-		tl_msgpack_put_text(map, name);
-	}
+	return put_members(map, options, 1);
+}
+
+static uint64_t put_add(struct tl_buffer *map, const struct create_options *options, uint64_t from)
+{
+	map->start = map->end = 0;
+	tl_msgpack_put_map(map, 2);
+	tl_msgpack_put_text(map, "conv");
+	tl_msgpack_put_text(map, options->conv);
+	tl_msgpack_put_text(map, "users");
+	return put_members(map, options, from);
+}
+
+static void request(struct tl_connection *owner, const struct create_options *options, const char *op,
+	const struct tl_buffer *map)
+{
+	struct tl_mqtt_message response;
+
+	tl_request_send(owner, options->root, op, map);
+	tl_request_wait(owner, op, tl_now_ns() + REQUEST_TIMEOUT_NS, &response);
 }
 
 static int run_create(const void *values)
 {
 	const struct create_options *options = values;
 	struct tl_connection owner;
-	struct tl_mqtt_message response;
 	struct tl_buffer map = { 0 };
+	uint64_t start_ns = tl_now_ns();
+	uint64_t next;
 
 	open_user(&owner, &options->target, options->user, options->first);
-	put_create(&map, options);
-	tl_request_send(&owner, options->root, "create", &map);
-	tl_request_wait(&owner, "create", tl_now_ns() + REQUEST_TIMEOUT_NS, &response);
-	printf("create conv=%s members=%" PRIu64 "\n", options->conv, options->members);
+	next = put_create(&map, options);
+	request(&owner, options, "create", &map);
+	while (next < options->members) {
+		next = put_add(&map, options, next);
+		request(&owner, options, "add", &map);
+	}
+	printf("create conv=%s members=%" PRIu64 " seconds=%.3f\n", options->conv, options->members,
+		tl_seconds_between(start_ns, tl_now_ns()));
 	tl_buffer_fini(&map);
 	tl_connection_close(&owner);
 	return EXIT_SUCCESS;
@@ -200,7 +233,7 @@ const struct tl_command tl_wait_command = {
 
 const struct tl_command tl_create_command = {
 	.name = "create",
-	.summary = "creates a group",
+	.summary = "creates a group of any size",
 	.options = create_table,
 	.option_count = sizeof(create_table) / sizeof(create_table[0]),
 	.defaults = &create_defaults,

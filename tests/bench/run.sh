@@ -8,8 +8,10 @@
 # ROUNDS=3            rounds; every round runs all columns in turn, the table shows medians
 # MOSQUITTO=PATH      the broker binary
 # DURABILITIES="..."  columns of the plugin, of: strict group os
-# ROWS="..."          what is measured, of: direct group latency drain idle memory disk beside
+# ROWS="..."          what is measured, of: direct group big latency drain idle memory disk beside storm
 # GROUPS_OF="..."     group sizes
+# BIG_GROUPS="..."    sizes of groups with fan-out on read
+# STORM_DEVICES=2000  devices that come back all at once
 # DEVICES=10000       how many are connected and do nothing
 # ENTRIES=1000000     how many are undelivered when memory is looked at
 # PAUSE_US=1000       the generator's rest between looks at its sockets, where throughput is measured
@@ -25,15 +27,18 @@ set -uo pipefail
 quick=${QUICK:-0}
 durabilities=${DURABILITIES-strict group os}
 groups_of=${GROUPS_OF:-2 100 500}
-rows=${ROWS:-direct group latency drain idle memory disk beside}
+big_groups=${BIG_GROUPS:-1000 100000}
+rows=${ROWS:-direct group big latency drain idle memory disk beside storm}
 pause_us=${PAUSE_US:-1000}
 
 if [ "$quick" = 1 ]; then
 	rounds=${ROUNDS:-1} load_seconds=1 latency_seconds=2 entries=100000 drain_messages=20000 raw_messages=50000
 	devices=${DEVICES:-1000} idle_seconds=2 undelivered=${ENTRIES:-100000} disk_messages=20000 beside_rate=5000
+	storm_devices=${STORM_DEVICES:-200} storm_each=100
 else
 	rounds=${ROUNDS:-3} load_seconds=5 latency_seconds=10 entries=1000000 drain_messages=200000 raw_messages=400000
 	devices=${DEVICES:-10000} idle_seconds=10 undelivered=${ENTRIES:-1000000} disk_messages=200000 beside_rate=15000
+	storm_devices=${STORM_DEVICES:-2000} storm_each=500
 fi
 
 senders=8      # connections that publish one to one: users 0 to 7
@@ -117,6 +122,20 @@ measure_group() {
 	start_ns=$(value start_ns)
 	load wait --users "$members" --sum $((sum + messages * members)) --since-ns "$start_ns" || return 1
 	record "group$members" "$column" "$(ratio $((messages * members)) "$(value seconds)")"
+}
+
+# measure_big COLUMN MEMBERS: a group whose messages are written once, nobody but the senders online. (Stock has no such
+# thing.)
+measure_big() {
+	local column=$1 members=$2
+
+	[ "$column" != stock ] || return 0
+	load create --conv crowd --members "$members" --fanout read || return 1
+	load publish --connections $senders --topic 'im/conv/crowd/m%m' --seconds $load_seconds --messages 10000000 \
+		--receipts --pause-us "$pause_us" || return 1
+	warn_refused "$column"
+	record "big$members" "$column" "$(value acked_per_s)"
+	record "bigstored$members" "$column" "$(value receipts_per_s)"
 }
 
 # From publishing to the notification that carries the message (stock: to delivery).
@@ -217,6 +236,27 @@ measure_beside() {
 	record beside "$1" "$(value ack_p99_us)"
 }
 
+# Devices that were away come back all at once and pull what they have missed, while others go on sending.
+measure_storm() {
+	[ "$1" != stock ] || return 0
+	load publish --connections $senders --messages $((storm_devices * storm_each / senders)) --users "$storm_devices" \
+		--first-user 1000 --topic 'im/user/u%u/m%m' --pause-us "$pause_us" || return 1
+	load wait --users $senders --sum "$(value messages)" || return 1
+	echo 5 >"/proc/$broker_pid/clear_refs" # VmHWM begins anew
+	record stormbefore "$1" "$(ratio "$(memory_kib VmRSS)" 1024)"
+	start_helper publish --connections $senders --users $receivers --first-user $senders --topic 'im/user/u%u/m%m' \
+		--rate $rate --messages 10000000
+	load storm --devices "$storm_devices" --first 1000 || return 1
+	record stormlast "$1" "$(value all_max_ms)"
+	record stormp50 "$1" "$(value all_p50_ms)"
+	record stormfirst "$1" "$(value first_p50_ms)"
+	record stormpeak "$1" "$(ratio "$(memory_kib VmHWM)" 1024)"
+	[ "$(value messages)" -ge $((storm_devices * storm_each)) ] || note "$1: pulled too few: $line"
+	stop_helper
+	line=$(cat "$work/helper.log")
+	record stormack "$1" "$(value ack_p99_us)"
+}
+
 publish_at_rate() {
 	load publish --connections $senders --users $receivers --first-user $senders --topic 'im/user/u%u/m%m' \
 		--rate $beside_rate --seconds $load_seconds --messages 10000000
@@ -265,6 +305,11 @@ measure_column() {
 		group)
 			for members in $groups_of; do
 				with_broker "$column" measure_group "$members" || return
+			done
+			;;
+		big)
+			for members in $big_groups; do
+				with_broker "$column" measure_big "$members" || return
 			done
 			;;
 		*)
@@ -329,6 +374,10 @@ print_table() {
 	for members in $groups_of; do
 		row "group$members" raw "inbox writes/s, group of $members *"
 	done
+	for members in $big_groups; do
+		row "big$members" stock "acked messages/s, group of $members"
+		row "bigstored$members" stock "stored messages/s, group of $members"
+	done
 	row notify_p50 stock "publish to notify at $rate/s, p50 us"
 	row notify_p99 stock "publish to notify at $rate/s, p99 us"
 	row drain stock 'drain by one device, messages/s'
@@ -337,6 +386,12 @@ print_table() {
 	row disk stock 'disk, bytes per 1:1 message of 100 bytes'
 	row alone stock "ack at $beside_rate/s, p99 us"
 	row beside stock '… beside one that pulls its inbox'
+	row stormlast stock "$storm_devices return at once, last done ms"
+	row stormp50 stock '… half of them done, ms'
+	row stormfirst stock '… half of them have a first page, ms'
+	row stormack stock "… ack at $rate/s meanwhile, p99 us"
+	row stormbefore stock '… memory before, MiB'
+	row stormpeak stock '… memory at most, MiB'
 	echo
 	echo "stock stores nothing: its figure is delivery to connected subscribers (rows *, notify), or from a"
 	echo "persistent session in memory (drain)."
