@@ -98,17 +98,28 @@ void tl_following_drop_all(struct tl_following *following, struct tl_follow **fo
 		drop(following, follows, *follows);
 }
 
+static uint64_t pending_of(const struct tl_follow *follow)
+{
+	uint64_t until = follow->record.until, last = follow->followed->head;
+	if (until > 0 && until < last)
+		last = until;
+	return last > follow->record.pulled ? last - follow->record.pulled : 0;
+}
+
 uint64_t tl_following_pending(const struct tl_follow *follows)
 {
 	uint64_t pending = 0;
-	for (const struct tl_follow *follow = follows; follow; follow = follow->next_of_follower) {
-		uint64_t until = follow->record.until, last = follow->followed->head;
-		if (until > 0 && until < last)
-			last = until;
-		if (last > follow->record.pulled)
-			pending += last - follow->record.pulled;
-	}
+	for (const struct tl_follow *follow = follows; follow; follow = follow->next_of_follower)
+		pending += pending_of(follow);
 	return pending;
+}
+
+bool tl_following_is_loud(const struct tl_follow *follows)
+{
+	for (const struct tl_follow *follow = follows; follow; follow = follow->next_of_follower)
+		if (!follow->quiet && pending_of(follow) > 0)
+			return true;
+	return false;
 }
 
 struct tl_followed *tl_following_raise(struct tl_following *following, uint64_t conversation_no, uint64_t cseq)

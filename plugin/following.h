@@ -56,6 +56,9 @@ void tl_following_drop_all(struct tl_following *following, struct tl_follow **fo
 /* How much a user has yet to take in. */
 uint64_t tl_following_pending(const struct tl_follow *follows);
 
+/* Whether any of it is in a conversation that the user has not muted. */
+bool tl_following_is_loud(const struct tl_follow *follows);
+
 /* The conversation of that number with `cseq` as its new head, NULL if nobody follows it. */
 struct tl_followed *tl_following_raise(struct tl_following *following, uint64_t conversation_no, uint64_t cseq);
 

@@ -392,7 +392,7 @@ static void wake(struct tl_notify *notify)
 		tl_waker_wake_in(notify->options.waker, TURN_MS);
 }
 
-/* Heads before backlogs: who joins with this commit has been counted by it already. */
+/* Backlogs before heads: whoever joins with this commit follows the conversation when its head is raised. */
 void tl_notify_committed(struct tl_notify *notify, const struct tl_commit *commit)
 {
 	pthread_mutex_lock(&notify->lock);
@@ -432,11 +432,10 @@ void tl_notify_loaded(struct tl_notify *notify, struct tl_slice user, const stru
 	if (watcher && last) {
 		watcher->loading = false;
 		tl_following_drop_ended(&notify->following, &watcher->follows);
-		/* What became due meanwhile; of backlogs nobody knows whether they have grown since the device was told. */
 		if (watcher->last > 0)
 			put_into(notify, watcher, AT_ONCE);
-		else if (watcher->codecs && tl_following_pending(watcher->follows) > 0)
-			put_into(notify, watcher, IN_TURN);
+		else if (watcher->codecs != 0 && tl_following_is_loud(watcher->follows))
+			put_into(notify, watcher, IN_TURN); /* some of it may have come meanwhile */
 		wake(notify);
 	}
 	pthread_mutex_unlock(&notify->lock);

@@ -1,0 +1,136 @@
+/* Notifications: who is told what, and when. What is published is written down in place of the broker. */
+#include "notify.h"
+
+#include "broker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	struct tl_notify *notify;
+};
+
+static char published[256]; /* the last payload */
+static unsigned published_count;
+
+bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice first, struct tl_slice second)
+{
+	(void)address;
+	(void)second;
+	snprintf(published, sizeof published, "%.*s", (int)first.len, (const char *)first.ptr);
+	published_count++;
+	return true;
+}
+
+void tl_waker_wake(struct tl_waker *waker)
+{
+	(void)waker;
+}
+
+void tl_waker_wake_in(struct tl_waker *waker, unsigned ms)
+{
+	(void)waker;
+	(void)ms;
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	const struct tl_notify_options options = {.root = "im", .inline_max = 4096};
+	if (!f || tl_notify_new(&options, &f->notify) != TL_OK)
+		return -1;
+	tl_notify_set_epoch(f->notify, "e");
+	published[0] = '\0';
+	published_count = 0;
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	tl_notify_free(f->notify);
+	free(f);
+	return 0;
+}
+
+static const struct tl_slice bob = {"bob", 3};
+
+static void watch(struct fixture *f)
+{
+	bool first;
+	assert_true(tl_notify_watch(f->notify, bob, &first));
+	assert_true(first);
+	tl_notify_want(f->notify, bob, TL_CODEC_JSON);
+}
+
+/* Bob's inbox is empty, and he has one backlog of a conversation with that head. */
+static void load(struct fixture *f, uint64_t head, bool last)
+{
+	struct tl_backlog backlog = {.conversation_no = 7, .since = 1, .head = head, .last = head};
+	const struct tl_inbox inbox = {.latest = head, .backlogs = &backlog, .count = 1};
+	tl_notify_loaded(f->notify, bob, &inbox, last);
+}
+
+/* A message is committed to that conversation. */
+static void commit(struct fixture *f, uint64_t cseq)
+{
+	const struct tl_delivery delivery = {.cid = {"c", 1}, .conversation_no = 7, .cseq = cseq};
+	const struct tl_commit commit = {.deliveries = &delivery, .delivery_count = 1};
+	tl_notify_committed(f->notify, &commit);
+}
+
+static void expect_told(struct fixture *f, const char *payload)
+{
+	published[0] = '\0';
+	tl_notify_flush(f->notify);
+	assert_string_equal(published, payload);
+}
+
+static void test_backlog(void **state)
+{
+	struct fixture *f = *state;
+	watch(f);
+	load(f, 0, false);
+	load(f, 0, true);
+	expect_told(f, "");
+	commit(f, 1);
+	expect_told(f, "{\"seq\":1,\"epoch\":\"e\"}");
+	expect_told(f, "");
+}
+
+/* A message that comes while the inbox is being read, whenever that is, is told afterwards. */
+static void test_backlog_while_loading(void **state)
+{
+	struct fixture *f = *state;
+	watch(f);
+	load(f, 0, false);
+	commit(f, 1);
+	expect_told(f, "");
+	load(f, 1, true);
+	expect_told(f, "{\"seq\":1,\"epoch\":\"e\"}");
+}
+
+static void test_backlog_before_anything_is_known(void **state)
+{
+	struct fixture *f = *state;
+	watch(f);
+	commit(f, 1);
+	load(f, 1, false);
+	load(f, 1, true);
+	expect_told(f, "{\"seq\":1,\"epoch\":\"e\"}");
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_backlog), TEST(test_backlog_while_loading), TEST(test_backlog_before_anything_is_known)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
