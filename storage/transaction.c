@@ -3,6 +3,7 @@
 #include "expiry.h"
 #include "fanout.h"
 #include "index_queue.h"
+#include "transaction_parts.h"
 
 #include <stdlib.h>
 
@@ -120,20 +121,6 @@ enum tl_err tl_transaction_find_user(struct tl_transaction *txn, struct tl_slice
 	if (err == TL_NOT_FOUND)
 		*user_out = NULL;
 	return err == TL_NOT_FOUND ? TL_OK : err;
-}
-
-/* A list with room for `more` elements beyond `count`: the same one, a larger copy, or NULL (then the old one stays). */
-static void *with_room(void *list, size_t count, size_t more, size_t *room, size_t element)
-{
-	if (list && count + more <= *room)
-		return list;
-	size_t wanted = *room ? *room : 64;
-	while (wanted < count + more)
-		wanted *= 2;
-	void *grown = realloc(list, wanted * element);
-	if (grown)
-		*room = wanted;
-	return grown;
 }
 
 /* Queue position and time of the message with this cseq; TL_NOT_FOUND if it is not there. */
@@ -290,7 +277,7 @@ enum tl_err tl_transaction_member_changed(struct tl_transaction *txn, struct tl_
 {
 	if (member->changed)
 		return TL_OK;
-	void *changed = with_room(txn->changed, txn->changed_count, 1, &txn->changed_room, sizeof *txn->changed);
+	void *changed = tl_grow(txn->changed, txn->changed_count, 1, &txn->changed_room, sizeof *txn->changed);
 	if (!changed)
 		return TL_NO_MEMORY;
 	txn->changed = changed;
@@ -369,24 +356,6 @@ void tl_transaction_mark_index(struct tl_transaction *txn, uint64_t conversation
 	txn->index_upkeep = true;
 }
 
-/* An inbox that is longer than it may be is looked at every so many entries. */
-static bool is_overdue(const struct tl_user *user, uint64_t inbox_max)
-{
-	return inbox_max > 0 && user->inbox_head > inbox_max &&
-	       (user->inbox_head - inbox_max) % (inbox_max / TL_INBOX_SLACK + 1) == 0;
-}
-
-static void mark_inbox(struct tl_transaction *txn, struct tl_user *user, uint64_t ts)
-{
-	if (ts != txn->due_ts) {
-		txn->due_ts = ts;
-		txn->due_time = tl_due_time(ts, txn->limits->inbox_ttl_ms);
-	}
-	tl_due_mark(&txn->due, txn->batch, TL_DUE_INBOX, txn->due_time, user->no, &user->marked);
-	if (is_overdue(user, txn->limits->inbox_max))
-		tl_due_put(&txn->due, txn->batch, TL_DUE_INBOX, tl_due_now(ts), user->no);
-}
-
 static void mark_store(struct tl_transaction *txn, struct tl_conversation *conversation, uint64_t ts)
 {
 	uint64_t retention_ms = tl_retention_ms(&conversation->record, txn->limits);
@@ -397,44 +366,6 @@ static void mark_store(struct tl_transaction *txn, struct tl_conversation *conve
 void tl_transaction_retention_changed(struct tl_transaction *txn, struct tl_conversation *conversation)
 {
 	tl_due_put(&txn->due, txn->batch, TL_DUE_STORE, tl_due_now(conversation->ts), conversation->no);
-}
-
-void tl_transaction_raise_inbox_floor(struct tl_transaction *txn, struct tl_user *user, uint64_t floor)
-{
-	if (floor <= user->inbox_floor)
-		return;
-	user->inbox_floor = floor;
-	tl_timeline_put_floor(txn->batch, tl_partition(TL_PART_INBOX, user->no), floor);
-}
-
-/* Puts a packed entry of that time. Room for what is told has been made before. */
-static void put_inbox(struct tl_transaction *txn, struct tl_user *user, struct tl_slice entry, uint64_t ts,
-                      uint32_t delivery, bool quiet)
-{
-	if (txn->replaying && user->position >= txn->position) {
-		mark_inbox(txn, user, ts); /* its marker may not be there */
-		return;
-	}
-	user->inbox_head++;
-	user->position = txn->position;
-	user->inbox_ts = ts;
-	mark_inbox(txn, user, ts);
-	tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head, entry);
-	txn->appends[txn->append_count++] = (struct tl_inbox_append){
-		.uid = tl_slice(user->uid, user->uid_len), .seq = user->inbox_head, .delivery = delivery, .quiet = quiet};
-}
-
-/* Puts an entry into an inbox whose last one has a later time: it takes that time, so that times never decrease. */
-static void put_inbox_late(struct tl_transaction *txn, struct tl_user *user, struct tl_inbox_entry entry,
-                           uint32_t delivery, bool quiet)
-{
-	struct tl_pack pack;
-	entry.ts = user->inbox_ts;
-	tl_pack_init(&pack);
-	tl_inbox_entry_pack(&pack, &entry);
-	tl_pack_check(&pack, txn->batch);
-	put_inbox(txn, user, tl_pack_bytes(&pack), entry.ts, delivery, quiet);
-	tl_pack_fini(&pack);
 }
 
 /* The same reference goes to every member; on read, to none. */
@@ -451,30 +382,10 @@ static void put_inboxes(struct tl_transaction *txn, const struct tl_conversation
 		if (!users[i])
 			continue;
 		if (users[i]->inbox_ts > entry->ts)
-			put_inbox_late(txn, users[i], *entry, delivery, quiet);
+			tl_transaction_put_inbox_late(txn, users[i], *entry, delivery, quiet);
 		else
-			put_inbox(txn, users[i], tl_pack_bytes(&txn->pack), entry->ts, delivery, quiet);
+			tl_transaction_put_inbox(txn, users[i], tl_pack_bytes(&txn->pack), entry->ts, delivery, quiet);
 	}
-}
-
-static enum tl_err room_to_tell(struct tl_transaction *txn, size_t members)
-{
-	void *deliveries =
-		with_room(txn->deliveries, txn->delivery_count, 1, &txn->delivery_room, sizeof *txn->deliveries);
-	if (!deliveries)
-		return TL_NO_MEMORY;
-	txn->deliveries = deliveries;
-	void *appends = with_room(txn->appends, txn->append_count, members, &txn->append_room, sizeof *txn->appends);
-	if (!appends)
-		return TL_NO_MEMORY;
-	txn->appends = appends;
-	return TL_OK;
-}
-
-static uint32_t tell_delivery(struct tl_transaction *txn, const struct tl_delivery *delivery)
-{
-	txn->deliveries[txn->delivery_count] = *delivery;
-	return (uint32_t)txn->delivery_count++;
 }
 
 /* What is told outlives the conversation's present record. */
@@ -500,7 +411,7 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 	if (err == TL_OK)
 		err = copy_cid(txn, conversation, &cid);
 	if (err == TL_OK)
-		err = room_to_tell(txn, conversation->member_count);
+		err = tl_transaction_room_to_tell(txn, conversation->member_count);
 	if (err == TL_OK)
 		err = find_applied(txn, conversation, &applied, &applied_ts);
 	if (err == TL_OK && has_id(txn, append))
@@ -527,7 +438,7 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 	                                     .conversation_no = conversation->no,
 	                                     .cseq = cseq,
 	                                     .message = tl_slice(append->message, append->len)};
-	put_inboxes(txn, conversation, users, &entry, tell_delivery(txn, &delivery));
+	put_inboxes(txn, conversation, users, &entry, tl_transaction_tell_delivery(txn, &delivery));
 	*cseq_out = cseq;
 	*ts_out = ts;
 	if (txn->pack.failed)
@@ -539,7 +450,7 @@ enum tl_err tl_transaction_append_private(struct tl_transaction *txn, struct tl_
                                           const struct tl_conversation *conversation, char *message, size_t len)
 {
 	struct tl_slice kept = tl_slice(message, len), cid;
-	enum tl_err err = room_to_tell(txn, 1);
+	enum tl_err err = tl_transaction_room_to_tell(txn, 1);
 	if (err == TL_OK)
 		err = copy_cid(txn, conversation, &cid);
 	if (err != TL_OK)
@@ -553,131 +464,6 @@ enum tl_err tl_transaction_append_private(struct tl_transaction *txn, struct tl_
 	if (txn->pack.failed)
 		return TL_NO_MEMORY;
 	const struct tl_delivery delivery = {.cid = cid, .message = kept};
-	put_inbox(txn, user, tl_pack_bytes(&txn->pack), entry.ts, tell_delivery(txn, &delivery), false);
+	tl_transaction_put_inbox(txn, user, tl_pack_bytes(&txn->pack), entry.ts, tl_transaction_tell_delivery(txn, &delivery), false);
 	return TL_OK;
-}
-
-void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *user, uint64_t conversation_no,
-                                  uint64_t cseq, uint64_t ts)
-{
-	const struct tl_inbox_entry entry = {.conversation_no = conversation_no,
-	                                     .cseq = cseq,
-	                                     .ts = ts > user->inbox_ts ? ts : user->inbox_ts,
-	                                     .position = txn->position};
-	tl_pack_clear(&txn->pack);
-	tl_inbox_entry_pack(&txn->pack, &entry);
-	tl_pack_check(&txn->pack, txn->batch);
-	user->inbox_head++;
-	user->inbox_ts = entry.ts;
-	user->position = txn->position;
-	mark_inbox(txn, user, entry.ts);
-	tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head, tl_pack_bytes(&txn->pack));
-	txn->pulled_count++;
-}
-
-void tl_transaction_skip(struct tl_transaction *txn, struct tl_user *user, uint64_t head)
-{
-	if (user->inbox_head > user->inbox_floor)
-		tl_due_drop(&txn->due, txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_floor, true);
-	user->inbox_head = head;
-	user->position = txn->position;
-	tl_transaction_raise_inbox_floor(txn, user, head);
-}
-
-static enum tl_err tell_backlog(struct tl_transaction *txn, const struct tl_user *user,
-                                const struct tl_backlog_change *change)
-{
-	void *backlogs = with_room(txn->backlogs, txn->backlog_count, 1, &txn->backlog_room, sizeof *txn->backlogs);
-	if (!backlogs)
-		return TL_NO_MEMORY;
-	txn->backlogs = backlogs;
-	struct tl_backlog_change *told = &txn->backlogs[txn->backlog_count++];
-	*told = *change;
-	told->uid = tl_slice(user->uid, user->uid_len);
-	told->inbox_head = user->inbox_head;
-	return TL_OK;
-}
-
-enum tl_err tl_transaction_put_backlog(struct tl_transaction *txn, const struct tl_user *user,
-                                       const struct tl_backlog_change *change)
-{
-	const struct tl_backlog_record *record = &change->record;
-	struct tl_partition backlog = tl_partition(TL_PART_BACKLOG, user->no);
-	struct tl_pair_key key;
-	struct tl_slice at = tl_pair_key(&key, change->conversation_no, change->since);
-	if (record->until > 0 && record->pulled >= record->until) {
-		tl_batch_delete(txn->batch, backlog, at);
-	} else {
-		tl_pack_clear(&txn->pack);
-		tl_backlog_record_pack(&txn->pack, record);
-		tl_pack_check(&txn->pack, txn->batch);
-		tl_batch_put(txn->batch, backlog, at, tl_pack_bytes(&txn->pack));
-	}
-	return tell_backlog(txn, user, change);
-}
-
-enum tl_err tl_transaction_tell_sound(struct tl_transaction *txn, const struct tl_user *user,
-                                      const struct tl_conversation *conversation, const struct tl_member *member)
-{
-	const struct tl_backlog_change change = {
-		.conversation_no = conversation->no,
-		.since = member->record.backlog,
-		.sound = member->record.mute ? TL_SOUND_QUIET : TL_SOUND_LOUD,
-	};
-	return member->record.backlog > 0 ? tell_backlog(txn, user, &change) : TL_OK;
-}
-
-/* --- telling --- */
-
-static bool copy_slice(struct tl_transaction *txn, struct tl_slice *slice)
-{
-	slice->ptr = tl_arena_copy(&txn->arena, *slice);
-	return slice->ptr != NULL;
-}
-
-enum tl_err tl_transaction_tell(struct tl_transaction *txn, const struct tl_outcome *outcome)
-{
-	struct tl_outcome copy = *outcome;
-	struct tl_slice why = tl_slice(outcome->why, strlen(outcome->why) + 1);
-
-	if (!copy_slice(txn, &copy.route) || !copy_slice(txn, &copy.user) || !copy_slice(txn, &copy.device) ||
-	    !copy_slice(txn, &copy.fields) || !copy_slice(txn, &why))
-		return TL_NO_MEMORY;
-	void *outcomes = with_room(txn->outcomes, txn->outcome_count, 1, &txn->outcome_room, sizeof *txn->outcomes);
-	if (!outcomes)
-		return TL_NO_MEMORY;
-	txn->outcomes = outcomes;
-	copy.why = why.ptr;
-	txn->outcomes[txn->outcome_count++] = copy;
-	return TL_OK;
-}
-
-enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice cid)
-{
-	void *regrouped =
-		with_room(txn->regrouped, txn->regrouped_count, 1, &txn->regrouped_room, sizeof *txn->regrouped);
-	const void *copy = tl_arena_copy(&txn->arena, cid);
-	if (regrouped)
-		txn->regrouped = regrouped;
-	if (!regrouped || !copy)
-		return TL_NO_MEMORY;
-	txn->regrouped[txn->regrouped_count++] = tl_slice(copy, cid.len);
-	return TL_OK;
-}
-
-struct tl_commit tl_transaction_told(const struct tl_transaction *txn)
-{
-	return (struct tl_commit){
-		.outcomes = txn->outcomes,
-		.outcome_count = txn->outcome_count,
-		.deliveries = txn->deliveries,
-		.delivery_count = txn->delivery_count,
-		.appends = txn->appends,
-		.append_count = txn->append_count,
-		.backlogs = txn->backlogs,
-		.backlog_count = txn->backlog_count,
-		.pulled_count = txn->pulled_count,
-		.regrouped = txn->regrouped,
-		.regrouped_count = txn->regrouped_count,
-	};
 }
