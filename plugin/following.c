@@ -28,21 +28,26 @@ static void free_unused(struct tl_following *following, struct tl_followed *foll
 static struct tl_follow *find_or_add(struct tl_following *following, struct tl_follow **follows, void *follower,
                                      const struct tl_backlog_change *change)
 {
+	struct tl_follow_key key;
 	struct tl_follow *follow;
-	for (follow = *follows; follow; follow = follow->next_of_follower)
-		if (follow->followed->conversation_no == change->conversation_no && follow->since == change->since)
-			return follow;
+	memset(&key, 0, sizeof key); /* it is hashed byte by byte */
+	key.follower = follower;
+	key.conversation_no = change->conversation_no;
+	key.since = change->since;
+	HASH_FIND(hh, following->by_key, &key, sizeof key, follow);
+	if (follow)
+		return follow;
 	follow = calloc(1, sizeof *follow);
 	struct tl_followed *followed = follow ? find_or_make(following, change->conversation_no) : NULL;
 	if (!followed) {
 		free(follow);
 		return NULL;
 	}
-	follow->follower = follower;
+	follow->key = key;
 	follow->followed = followed;
-	follow->since = change->since;
+	HASH_ADD(hh, following->by_key, key, sizeof follow->key, follow);
 	DL_APPEND(followed->follows, follow);
-	LL_PREPEND2(*follows, follow, next_of_follower);
+	DL_PREPEND2(*follows, follow, prev_of_follower, next_of_follower);
 	return follow;
 }
 
@@ -72,7 +77,8 @@ static void drop(struct tl_following *following, struct tl_follow **follows, str
 	if (followed->walk == follow)
 		followed->walk = follow->next;
 	DL_DELETE(followed->follows, follow);
-	LL_DELETE2(*follows, follow, next_of_follower);
+	DL_DELETE2(*follows, follow, prev_of_follower, next_of_follower);
+	HASH_DEL(following->by_key, follow);
 	free(follow);
 	free_unused(following, followed);
 }
@@ -138,7 +144,7 @@ void *tl_following_walk(struct tl_followed *followed)
 		followed->walk = follow->next;
 		bool concerned = follow->record.until == 0 || follow->record.until >= followed->head;
 		if (concerned && !follow->quiet)
-			return follow->follower;
+			return follow->key.follower;
 	}
 	return NULL;
 }

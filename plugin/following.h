@@ -4,7 +4,8 @@
  *     conversation ── head ──┬── follow: pulled, until ── user online
  *                            ├── follow …
  *
- * Cost: in proportion to those who are online, not to the members.
+ * Cost: in proportion to those who are online, not to the members; of one change, the same however many conversations a
+ * user follows.
  *
  *   (O1) Everything here only grows (heads, positions, ends), so that what was read from the database and what commits
  *        tell can arrive in any order.
@@ -17,15 +18,20 @@
 
 #include <uthash.h>
 
+struct tl_follow_key {
+	void *follower;
+	uint64_t conversation_no, since;
+};
+
 /* A user's part in one conversation. */
 struct tl_follow {
-	void *follower;
+	struct tl_follow_key key;
 	struct tl_followed *followed;
-	uint64_t since;
 	struct tl_backlog_record record;
 	bool quiet;
-	struct tl_follow *next_of_follower;
+	struct tl_follow *prev_of_follower, *next_of_follower;
 	struct tl_follow *prev, *next; /* of the conversation */
+	UT_hash_handle hh;
 };
 
 /* One conversation. */
@@ -41,6 +47,7 @@ struct tl_followed {
 
 struct tl_following {
 	struct tl_followed *by_no;
+	struct tl_follow *by_key;
 };
 
 /* Takes in how a user stands; `follows` is the user's list. `head` 0: not known. False if memory is short. */

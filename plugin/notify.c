@@ -18,7 +18,7 @@ enum {
 	TOPIC_MAX = 128 + 8 + TL_ID_MAX + 5 + 1,
 	FLUSHED_USERS = 1000,  /* notified in one tick; the others in the next ones */
 	FLUSHED_IN_TURN = 100, /* of those who wait their turn, at least */
-	LOCKED_USERS = 256,    /* gone through before the lock is let go for a moment */
+	LOCKED_USERS = 256,    /* gone through, or backlogs, before the lock is let go for a moment */
 	TURN_MS = 200,         /* how long a user is left alone by conversations with fan-out on read */
 };
 
@@ -334,17 +334,24 @@ static void take_appends(struct tl_notify *notify, const struct tl_commit *commi
 	free(made);
 }
 
+static bool ends(const struct tl_backlog_record *record)
+{
+	return record->until > 0 && record->pulled >= record->until;
+}
+
 static void take_backlogs(struct tl_notify *notify, const struct tl_commit *commit)
 {
 	for (size_t i = 0; notify->watchers && i < commit->backlog_count; i++) {
 		const struct tl_backlog_change *change = &commit->backlogs[i];
+		if (i % LOCKED_USERS == LOCKED_USERS - 1)
+			let_others_in(notify);
 		struct watcher *watcher = find(notify, change->uid);
 		if (!watcher)
 			continue;
 		if (change->inbox_head > watcher->head)
 			watcher->head = change->inbox_head;
 		tl_following_set(&notify->following, &watcher->follows, watcher, change, 0);
-		if (!watcher->loading)
+		if (!watcher->loading && ends(&change->record))
 			tl_following_drop_ended(&notify->following, &watcher->follows);
 	}
 }
@@ -405,30 +412,37 @@ void tl_notify_committed(struct tl_notify *notify, const struct tl_commit *commi
 
 /* --- what the database says --- */
 
-static bool set_all(struct tl_notify *notify, struct watcher *watcher, const struct tl_inbox *inbox)
+static void set_backlog(struct tl_notify *notify, struct watcher *watcher, const struct tl_backlog *backlog)
 {
-	bool ok = true;
-	if (inbox->bounds.head > watcher->head)
+	const struct tl_backlog_change change = {
+		.conversation_no = backlog->conversation_no,
+		.since = backlog->since,
+		.record = backlog->record,
+		.sound = backlog->quiet ? TL_SOUND_QUIET : TL_SOUND_LOUD,
+	};
+	tl_following_set(&notify->following, &watcher->follows, watcher, &change, backlog->head);
+}
+
+/* The user, NULL if there is none online any more. */
+static struct watcher *set_all(struct tl_notify *notify, struct tl_slice user, const struct tl_inbox *inbox)
+{
+	struct watcher *watcher = find(notify, user);
+	if (watcher && inbox->bounds.head > watcher->head)
 		watcher->head = inbox->bounds.head;
-	for (size_t i = 0; i < inbox->count; i++) {
-		const struct tl_backlog *backlog = &inbox->backlogs[i];
-		const struct tl_backlog_change change = {
-			.conversation_no = backlog->conversation_no,
-			.since = backlog->since,
-			.record = backlog->record,
-			.sound = backlog->quiet ? TL_SOUND_QUIET : TL_SOUND_LOUD,
-		};
-		ok &= tl_following_set(&notify->following, &watcher->follows, watcher, &change, backlog->head);
+	for (size_t i = 0; watcher && i < inbox->count; i++) {
+		set_backlog(notify, watcher, &inbox->backlogs[i]);
+		if (i % LOCKED_USERS == LOCKED_USERS - 1) {
+			let_others_in(notify);
+			watcher = find(notify, user);
+		}
 	}
-	return ok;
+	return watcher;
 }
 
 void tl_notify_loaded(struct tl_notify *notify, struct tl_slice user, const struct tl_inbox *inbox, bool last)
 {
 	pthread_mutex_lock(&notify->lock);
-	struct watcher *watcher = find(notify, user);
-	if (watcher && inbox)
-		set_all(notify, watcher, inbox);
+	struct watcher *watcher = inbox ? set_all(notify, user, inbox) : find(notify, user);
 	if (watcher && last) {
 		watcher->loading = false;
 		tl_following_drop_ended(&notify->following, &watcher->follows);

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -126,11 +125,41 @@ static void test_backlog_before_anything_is_known(void **state)
 	expect_told(f, "{\"seq\":1,\"epoch\":\"e\"}");
 }
 
+/* A user in very many big groups: what the notifications know of each is found at once, whatever their number. */
+static void test_many_backlogs(void **state)
+{
+	enum { BACKLOGS = 100000 };
+	struct fixture *f = *state;
+	struct tl_backlog *backlogs = calloc(BACKLOGS, sizeof *backlogs);
+	struct tl_backlog_change *changes = calloc(BACKLOGS, sizeof *changes);
+	const struct tl_inbox inbox = {.latest = BACKLOGS, .backlogs = backlogs, .count = BACKLOGS};
+	assert_true(backlogs && changes);
+	for (uint64_t i = 0; i < BACKLOGS; i++) {
+		backlogs[i] = (struct tl_backlog){.conversation_no = i + 1, .since = 1, .head = 1, .last = 1};
+		changes[i] = (struct tl_backlog_change){
+			.uid = bob, .conversation_no = i + 1, .since = 1, .inbox_head = i + 1, .record = {.pulled = 1}};
+	}
+	watch(f);
+	tl_notify_loaded(f->notify, bob, &inbox, false);
+	tl_notify_loaded(f->notify, bob, &inbox, true);
+	expect_told(f, "{\"seq\":100000,\"epoch\":\"e\"}");
+	const struct tl_commit some = {.backlogs = changes, .backlog_count = BACKLOGS / 2};
+	tl_notify_committed(f->notify, &some);
+	commit(f, 2);
+	expect_told(f, "");
+	const struct tl_commit rest = {.backlogs = changes + BACKLOGS / 2, .backlog_count = BACKLOGS / 2};
+	tl_notify_committed(f->notify, &rest);
+	tl_notify_unwatch(f->notify, bob);
+	free(backlogs);
+	free(changes);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_backlog), TEST(test_backlog_while_loading), TEST(test_backlog_before_anything_is_known)};
+		TEST(test_backlog), TEST(test_backlog_while_loading), TEST(test_backlog_before_anything_is_known),
+		TEST(test_many_backlogs)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
