@@ -11,13 +11,17 @@
 #include "plugin.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <mosquitto.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { READER_JOBS_MAX = 100000 }; /* requests waiting for a reader */
+enum {
+	READER_JOBS_MAX = 100000, /* requests waiting for a reader */
+	ARENAS_MAX = 2,           /* of malloc: with one for each thread, a quarter of the memory is what they hold in reserve */
+};
 
 uint64_t tl_now_ms(void)
 {
@@ -316,6 +320,13 @@ static enum tl_err start(struct tl_plugin *plugin, const struct mosquitto_opt *o
 	return err == TL_OK ? register_callbacks(plugin, why) : err;
 }
 
+static void limit_arenas(void)
+{
+#ifdef M_ARENA_MAX
+	mallopt(M_ARENA_MAX, ARENAS_MAX);
+#endif
+}
+
 EXPORT int mosquitto_plugin_version(int supported_version_count, const int *supported_versions)
 {
 	for (int i = 0; i < supported_version_count; i++)
@@ -331,6 +342,7 @@ EXPORT int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userd
 	struct tl_why why = {""};
 	if (!plugin)
 		return MOSQ_ERR_NOMEM;
+	limit_arenas();
 	plugin->identifier = identifier;
 	plugin->generation = tl_broker_generation();
 	plugin->sleeps_after_tick = plugin->generation == TL_MOSQUITTO_2_1;
