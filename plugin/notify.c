@@ -3,8 +3,7 @@
 #include "broker.h"
 #include "following.h"
 #include "id.h"
-#include "json.h"
-#include "message.h"
+#include "notification.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -20,20 +19,6 @@ enum {
 	FLUSHED_IN_TURN = 100, /* of those who wait their turn, at least */
 	LOCKED_USERS = 256,    /* gone through, or backlogs, before the lock is let go for a moment */
 	TURN_MS = 200,         /* how long a user is left alone by conversations with fan-out on read */
-};
-
-/* A message as shown but for its seq, which differs from user to user: shared by all who are told of it. */
-struct fragment {
-	unsigned references; /* guarded by the lock */
-	uint32_t pairs;      /* of the packed form */
-	struct tl_slice msgpack; /* pairs without the map's head */
-	struct tl_slice json;    /* an object; empty until somebody wants it */
-	msgpack_sbuffer packed, text;
-};
-
-struct due {
-	struct fragment *fragment;
-	uint64_t seq;
 };
 
 /* Who is announced when. */
@@ -56,7 +41,7 @@ struct watcher {
 	uint64_t last; /* seq of the inbox to be announced; 0: nothing is due but what has yet to enter */
 	bool whole;    /* `due` ends at `last` and holds all that is to be announced */
 	size_t bytes;  /* of the fragments */
-	struct due *due;
+	struct tl_due_message *due;
 	size_t due_count, due_room;
 	uint64_t told_ms;  /* when something was announced in turn the last time */
 	uint64_t later_ms; /* LATER: until when */
@@ -91,57 +76,6 @@ void tl_notify_set_epoch(struct tl_notify *notify, const char *epoch)
 	notify->epoch = epoch;
 }
 
-/* --- fragments --- */
-
-static void fragment_release(struct fragment *fragment)
-{
-	if (!fragment || --fragment->references > 0)
-		return;
-	msgpack_sbuffer_destroy(&fragment->packed);
-	msgpack_sbuffer_destroy(&fragment->text);
-	free(fragment);
-}
-
-static bool fragment_pack(struct fragment *fragment, const struct tl_delivery *delivery)
-{
-	struct tl_pack pack;
-	tl_pack_init(&pack);
-	bool ok = tl_message_show(&pack, 0, delivery->cid, delivery->cseq, delivery->message) && !pack.failed;
-	fragment->packed = pack.buffer;
-	if (!ok)
-		return false;
-	/* The head of such a small map is one byte, or three from sixteen pairs on. */
-	const unsigned char *head = (const unsigned char *)pack.buffer.data;
-	size_t head_len = (head[0] & 0xf0) == 0x80 ? 1 : 3;
-	fragment->pairs = head_len == 1 ? head[0] & 0x0fU : (uint32_t)(head[1] << 8 | head[2]);
-	fragment->msgpack = tl_slice(head + head_len, pack.buffer.size - head_len);
-	return true;
-}
-
-static struct fragment *fragment_new(const struct tl_delivery *delivery)
-{
-	struct fragment *fragment = calloc(1, sizeof *fragment);
-	if (!fragment)
-		return NULL;
-	fragment->references = 1;
-	msgpack_sbuffer_init(&fragment->text);
-	if (!fragment_pack(fragment, delivery)) {
-		fragment_release(fragment);
-		return NULL;
-	}
-	return fragment;
-}
-
-static bool fragment_make_json(struct fragment *fragment)
-{
-	if (fragment->json.len > 0)
-		return true;
-	if (tl_json_from_msgpack(tl_slice(fragment->packed.data, fragment->packed.size), &fragment->text) != TL_OK)
-		return false;
-	fragment->json = tl_slice(fragment->text.data, fragment->text.size);
-	return true;
-}
-
 /* --- watchers --- */
 
 static uint64_t now_ms(void)
@@ -165,7 +99,7 @@ static void put_into(struct tl_notify *notify, struct watcher *watcher, enum que
 static void drop_due(struct watcher *watcher)
 {
 	for (size_t i = 0; i < watcher->due_count; i++)
-		fragment_release(watcher->due[i].fragment);
+		tl_fragment_release(watcher->due[i].fragment);
 	watcher->due_count = 0;
 	watcher->bytes = 0;
 }
@@ -242,37 +176,37 @@ void tl_notify_want(struct tl_notify *notify, struct tl_slice user, unsigned cod
 
 /* --- what is due --- */
 
-static bool add_due(struct watcher *watcher, struct fragment *fragment, uint64_t seq)
+static bool add_due(struct watcher *watcher, struct tl_fragment *fragment, uint64_t seq)
 {
 	if (watcher->due_count == watcher->due_room) {
 		size_t more = watcher->due_room ? watcher->due_room * 2 : 4;
-		struct due *grown = realloc(watcher->due, more * sizeof *grown);
+		struct tl_due_message *grown = realloc(watcher->due, more * sizeof *grown);
 		if (!grown)
 			return false;
 		watcher->due = grown;
 		watcher->due_room = more;
 	}
 	fragment->references++;
-	watcher->due[watcher->due_count++] = (struct due){fragment, seq};
+	watcher->due[watcher->due_count++] = (struct tl_due_message){fragment, seq};
 	watcher->bytes += fragment->msgpack.len;
 	return true;
 }
 
 /* The fragment of a delivery, made when the first watcher needs it; NULL where it is too long to be inlined, or an edit: not
  * every member may see the message that it is about, and sync knows who may. */
-static struct fragment *fragment_for(const struct tl_notify *notify, const struct tl_delivery *delivery,
-                                     struct fragment **made)
+static struct tl_fragment *fragment_for(const struct tl_notify *notify, const struct tl_delivery *delivery,
+                                     struct tl_fragment **made)
 {
 	if (delivery->message.len > notify->options.inline_max)
 		return NULL;
 	uint64_t edited;
 	if (!*made && !tl_message_edit_target(delivery->message, &edited))
-		*made = fragment_new(delivery);
+		*made = tl_fragment_new(delivery);
 	return *made;
 }
 
 static void announce(struct tl_notify *notify, struct watcher *watcher, const struct tl_delivery *delivery,
-                     struct fragment **made, uint64_t seq)
+                     struct tl_fragment **made, uint64_t seq)
 {
 	if (watcher->codecs == 0)
 		return;
@@ -280,8 +214,8 @@ static void announce(struct tl_notify *notify, struct watcher *watcher, const st
 		watcher->whole = true;
 	if (!watcher->loading)
 		put_into(notify, watcher, AT_ONCE);
-	struct fragment *fragment = watcher->whole ? fragment_for(notify, delivery, made) : NULL;
-	if (fragment && (watcher->codecs & TL_CODEC_JSON) && !fragment_make_json(fragment))
+	struct tl_fragment *fragment = watcher->whole ? fragment_for(notify, delivery, made) : NULL;
+	if (fragment && (watcher->codecs & TL_CODEC_JSON) && !tl_fragment_make_json(fragment))
 		fragment = NULL;
 	bool joins = watcher->last == 0 || seq == watcher->last + 1;
 	if (!fragment || !joins || watcher->bytes + fragment->msgpack.len > notify->options.inline_max ||
@@ -314,9 +248,9 @@ static void let_others_in(struct tl_notify *notify)
 
 static void take_appends(struct tl_notify *notify, const struct tl_commit *commit)
 {
-	struct fragment **made = NULL;
+	struct tl_fragment **made = NULL;
 	if (notify->watchers && commit->append_count > 0)
-		made = calloc(commit->delivery_count, sizeof(struct fragment *));
+		made = calloc(commit->delivery_count, sizeof(struct tl_fragment *));
 	for (size_t i = 0; made && i < commit->append_count; i++) {
 		const struct tl_inbox_append *append = &commit->appends[i];
 		if (i % LOCKED_USERS == LOCKED_USERS - 1)
@@ -330,7 +264,7 @@ static void take_appends(struct tl_notify *notify, const struct tl_commit *commi
 			announce(notify, watcher, &commit->deliveries[append->delivery], &made[append->delivery], append->seq);
 	}
 	for (size_t i = 0; made && i < commit->delivery_count; i++)
-		fragment_release(made[i]);
+		tl_fragment_release(made[i]);
 	free(made);
 }
 
@@ -463,56 +397,9 @@ void tl_notify_topic(const struct tl_notify *notify, enum tl_codec codec, struct
 	         codec == TL_CODEC_JSON ? "/json" : "");
 }
 
-static void write_msgpack(const struct tl_notify *notify, const struct due *due, size_t count, uint64_t seq,
-                          struct tl_pack *pack)
-{
-	tl_pack_map(pack, count ? 3 : 2);
-	tl_pack_cstr(pack, "seq");
-	tl_pack_uint(pack, seq);
-	tl_pack_cstr(pack, "epoch");
-	tl_pack_cstr(pack, notify->epoch);
-	if (count == 0)
-		return;
-	tl_pack_cstr(pack, "messages");
-	tl_pack_array(pack, (uint32_t)count);
-	for (size_t i = 0; i < count; i++) {
-		tl_pack_map(pack, due[i].fragment->pairs + 1);
-		tl_pack_cstr(pack, "seq");
-		tl_pack_uint(pack, due[i].seq);
-		tl_pack_raw(pack, due[i].fragment->msgpack);
-	}
-}
-
-/* The fragments are objects already; their seq is put in front of what they hold. */
-static void write_json(const struct tl_notify *notify, const struct due *due, size_t count, uint64_t seq,
-                       struct tl_pack *pack)
-{
-	char text[96];
-	int len = snprintf(text, sizeof text, "{\"seq\":%" PRIu64 ",\"epoch\":\"%s\"%s", seq, notify->epoch,
-	                   count ? ",\"messages\":[" : "}");
-	tl_pack_raw(pack, tl_slice(text, (size_t)len));
-	for (size_t i = 0; i < count; i++) {
-		const struct tl_slice *json = &due[i].fragment->json;
-		len = snprintf(text, sizeof text, "%s{\"seq\":%" PRIu64 ",", i ? "," : "", due[i].seq);
-		tl_pack_raw(pack, tl_slice(text, (size_t)len));
-		tl_pack_raw(pack, tl_slice((const char *)json->ptr + 1, json->len - 1));
-	}
-	if (count)
-		tl_pack_raw(pack, tl_slice("]}", 2));
-}
-
-static void write_payload(const struct tl_notify *notify, enum tl_codec codec, const struct due *due, size_t count,
-                          uint64_t seq, struct tl_pack *pack)
-{
-	if (codec == TL_CODEC_MSGPACK)
-		write_msgpack(notify, due, count, seq, pack);
-	else
-		write_json(notify, due, count, seq, pack);
-}
-
 void tl_notify_lightweight(const struct tl_notify *notify, enum tl_codec codec, uint64_t seq, struct tl_pack *pack)
 {
-	write_payload(notify, codec, NULL, 0, seq, pack);
+	tl_notification_write(codec, notify->epoch, NULL, 0, seq, pack);
 }
 
 /* --- publishing --- */
@@ -535,7 +422,7 @@ static void publish(const struct tl_notify *notify, const struct watcher *watche
 	char topic[TOPIC_MAX];
 	size_t count = codec == TL_CODEC_JSON && !json_fits(notify, watcher) ? 0 : watcher->due_count;
 	tl_pack_clear(pack);
-	write_payload(notify, codec, watcher->due, count, seq, pack);
+	tl_notification_write(codec, notify->epoch, watcher->due, count, seq, pack);
 	tl_notify_topic(notify, codec, tl_slice(watcher->uid, watcher->uid_len), topic, sizeof topic);
 	const struct tl_packet_address address = {.topic = topic};
 	if (!pack->failed)
