@@ -76,7 +76,7 @@ void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *us
 
 void tl_transaction_skip(struct tl_transaction *txn, struct tl_user *user, uint64_t head)
 {
-	if (user->inbox_head > user->inbox_floor)
+	if (user->inbox_head > 0) /* at the floor, too, there may be an entry: the head of before */
 		tl_due_drop(&txn->due, txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_floor, true);
 	user->inbox_head = head;
 	user->position = txn->position;

@@ -176,10 +176,34 @@ static void test_damaged_member(void **state)
 	}
 }
 
+/* What an inbox moves on from is on record to be dropped, also the entry at its head that stays when all has expired. */
+static void test_skip_drops_the_head(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_pair_key key;
+	char *value;
+	size_t len;
+	uint64_t bob = user(f, "bob")->no;
+	f->limits.inbox_ttl_ms = 1000;
+	post(f, 100);
+	assert_int_equal(pull(f, "bob", 1, 100), TL_OK);
+	tl_transaction_raise_inbox_floor(&f->txn, user(f, "bob"), 1);
+	commit(f);
+	post(f, 200);
+	post(f, 2000);
+	assert_int_equal(pull(f, "bob", 3, 2000), TL_OK);
+	assert_int_equal(tl_engine_get(f->db.engine, NULL, tl_partition(TL_PART_DUE, TL_DUE_DROP),
+	                               tl_pair_key(&key, TL_PART_INBOX, bob), &value, &len),
+	                 TL_OK);
+	assert_int_equal(len, 1);
+	assert_true(value[0] <= 1); /* from the entry at 1, or before */
+	free(value);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(test_pages), TEST(test_damaged_member)};
+	const struct CMUnitTest tests[] = {TEST(test_pages), TEST(test_damaged_member), TEST(test_skip_drops_the_head)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
