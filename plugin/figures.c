@@ -25,6 +25,10 @@ size_t tl_figures(const struct tl_plugin *plugin, struct tl_figure *figures_out)
 		{"index/damaged", stats.index.damaged},
 		{"index/lag/messages", stats.index.lag_messages},
 		{"index/lag/ms", oldest > 0 && oldest < now ? now - oldest : 0},
+		{"expired/entries", stats.upkeep.entries},
+		{"expired/messages", stats.upkeep.messages},
+		{"expired/devices", stats.upkeep.devices},
+		{"expired/lag/ms", stats.upkeep.behind_ms},
 	};
 	enum { COUNT = sizeof figures / sizeof figures[0] };
 	_Static_assert((int)COUNT <= (int)TL_FIGURES_MAX, "TL_FIGURES_MAX is too small");

@@ -19,7 +19,7 @@
 #include "waker.h"
 #include "worker_pool.h"
 
-enum { TL_FIGURES_MAX = 16 };
+enum { TL_FIGURES_MAX = 24 };
 
 struct tl_plugin {
 	mosquitto_plugin_id_t *identifier;

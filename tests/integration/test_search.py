@@ -468,7 +468,7 @@ class Administration(SearchTest):
     def test_stats(self):
         response = control(self.boss, {"command": "stats", "correlationData": "x1"})
         self.assertEqual((response["command"], response["correlationData"]), ("stats", "x1"))
-        for name in ("messages", "queue/bytes", "index/lag/messages", "index/lag/ms"):
+        for name in ("messages", "queue/bytes", "index/lag/messages", "index/lag/ms", "expired/entries", "expired/lag/ms"):
             self.assertIsInstance(response["data"][name], int)
 
     def test_several_commands(self):
