@@ -215,9 +215,11 @@ static bool put_straight(struct upkeep *upkeep)
 	return true;
 }
 
+/* Where the number of a cseq in the tail made it due (tl_index_is_due): its fresh mark may have been followed already, before
+ * the conversation was indexed anew. */
 static bool is_due_to_seal(const struct upkeep *upkeep)
 {
-	return upkeep->wanted && upkeep->bounds.head >= upkeep->directory.indexed_to + TL_INDEX_TAIL &&
+	return upkeep->wanted && upkeep->bounds.head / TL_INDEX_TAIL > upkeep->directory.indexed_to / TL_INDEX_TAIL &&
 	       upkeep->directory.segment_count < TL_INDEX_SEGMENTS_MAX;
 }
 

@@ -177,11 +177,12 @@ static void append(struct world *world, unsigned i)
 	commit(world);
 }
 
-/* As retention would. */
+/* As retention would: the last entry stays, so that the head does. */
 static void expire(struct world *world, unsigned i)
 {
 	struct tl_pack pack;
 	uint64_t floor = world->floors[i] + below((unsigned)(world->heads[i] - world->floors[i]) + 1);
+	uint64_t end = floor < world->heads[i] ? floor + 1 : floor;
 	struct tl_drop drop = {.limit = UINT64_MAX};
 	unsigned char from[TL_ORDERED_INT_MAX], to[TL_ORDERED_INT_MAX];
 	world->floors[i] = floor;
@@ -192,7 +193,7 @@ static void expire(struct world *world, unsigned i)
 	commit(world);
 	tl_pack_fini(&pack);
 	CHECK(tl_engine_drop_range(world->database.engine, tl_partition(TL_PART_STORE, i + 1),
-	                           tl_slice(from, tl_ordered_int_put(from, 1)), tl_slice(to, tl_ordered_int_put(to, floor + 1)),
+	                           tl_slice(from, tl_ordered_int_put(from, 1)), tl_slice(to, tl_ordered_int_put(to, end)),
 	                           &drop) == TL_OK);
 }
 
@@ -285,6 +286,13 @@ static bool step(struct world *world)
 	return did;
 }
 
+static void finish(struct world *world)
+{
+	while (step(world))
+		;
+	check(world, true);
+}
+
 static void change(struct world *world)
 {
 	unsigned i = below(CONVERSATIONS), kind = below(100);
@@ -315,11 +323,29 @@ static void round_of(struct world *world)
 		open_world(world);
 	}
 	check(world, false);
-	if (below(4) == 0) {
-		while (step(world))
-			;
-		check(world, true);
+	if (below(4) == 0)
+		finish(world);
+}
+
+static void append_words(struct world *world, unsigned i, uint64_t to, uint64_t is_long)
+{
+	while (world->heads[i] < to) {
+		uint64_t cseq = ++world->heads[i];
+		world->entries[i][cseq] = (struct entry){.words = 1, .is_long = cseq == is_long};
+		put_entry(world, i, cseq);
+		commit(world);
 	}
+}
+
+/* A segment ends at a very long message. The entry that made the rest of the tail due has no mark any more. */
+static void index_anew_behind_long_message(struct world *world)
+{
+	append_words(world, 0, TL_INDEX_TAIL + 8, TL_INDEX_TAIL - 7);
+	finish(world);
+	CHECK(tl_index_work_anew(&world->work, 1) == TL_OK);
+	finish(world);
+	append_words(world, 0, 2 * TL_INDEX_TAIL - 7, 0);
+	finish(world);
 }
 
 int main(void)
@@ -335,11 +361,10 @@ int main(void)
 	for (unsigned i = 0; i < CONVERSATIONS; i++)
 		put_conversation(&world, i);
 	commit(&world);
+	index_anew_behind_long_message(&world);
 	for (unsigned i = 0; i < ROUNDS; i++)
 		round_of(&world);
-	while (step(&world))
-		;
-	check(&world, true);
+	finish(&world);
 	CHECK(faults > 0);
 	printf("%u faults, %" PRIu64 " entries\n", faults, world.heads[0] + world.heads[1] + world.heads[2]);
 	close_world(&world);
