@@ -134,25 +134,33 @@ static void begin_device(struct storm *storm, uint64_t index)
 	}
 }
 
+/* Takes what is there, after at most so many ms; true if there was anything. */
+static bool serve(struct storm *storm, int wait_ms)
+{
+	struct epoll_event events[EVENT_COUNT];
+	int count = epoll_wait(storm->epoll, events, EVENT_COUNT, wait_ms);
+	int i;
+
+	for (i = 0; i < count; i++) {
+		on_event(storm, events[i].data.ptr);
+	}
+	return count > 0;
+}
+
 static void run_devices(struct storm *storm)
 {
 	const struct storm_options *options = storm->options;
-	struct epoll_event events[EVENT_COUNT];
 	uint64_t last_event_ns;
 	uint64_t i;
 
-	storm->start_ns = last_event_ns = tl_now_ns();
+	storm->start_ns = tl_now_ns();
 	for (i = 0; i < options->devices; i++) {
 		begin_device(storm, i);
+		serve(storm, 0);
 	}
+	last_event_ns = tl_now_ns();
 	while (storm->done < options->devices) {
-		int count = epoll_wait(storm->epoll, events, EVENT_COUNT, TICK_MS);
-		int k;
-
-		for (k = 0; k < count; k++) {
-			on_event(storm, events[k].data.ptr);
-		}
-		if (count > 0) {
+		if (serve(storm, TICK_MS)) {
 			last_event_ns = tl_now_ns();
 		} else if (tl_now_ns() - last_event_ns > options->timeout * TL_NS_PER_S) {
 			tl_die("nothing arrived for %" PRIu64 " s: %" PRIu64 " of %" PRIu64 " devices have everything",

@@ -26,11 +26,11 @@ static int open_socket(const struct tl_target *target)
 	if (inet_pton(AF_INET, target->host, &address.sin_addr) != 1) {
 		tl_die("--host %s is not an IPv4 address", target->host);
 	}
-	opened = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	opened = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (opened < 0) {
 		tl_die("cannot open a socket: %s", strerror(errno));
 	}
-	if (connect(opened, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+	if (connect(opened, (const struct sockaddr *)&address, sizeof(address)) != 0 && errno != EINPROGRESS) {
 		tl_die("cannot connect to %s:%u: %s", target->host, (unsigned)target->port, strerror(errno));
 	}
 	setsockopt(opened, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
