@@ -7,6 +7,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 mosquitto=${MOSQUITTO:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mosquitto || true)}
 nodelay=${NODELAY:-true}
+# shellcheck disable=SC2034 # for the scripts
 own_build=${BUILD:+0}
 build=${BUILD:-$root/build/release}
 plugin=${PLUGIN:-$build/plugin/mosquitto_timeline.so}
