@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -303,7 +304,12 @@ static leveldb_t *drain(struct tl_engine *engine)
 	return db;
 }
 
-enum { ROOM_BYTES = 128 * 1024 }; /* for the manifest and a new log, beside the tables */
+enum {
+	ROOM_BYTES = 128 * 1024, /* for the manifest and a new log, beside the tables */
+	MARGIN_SHARE = 16,       /* of the disk: what must be free beyond that … */
+	MARGIN_MIN = 1024 * 1024, /* … at least, and at most */
+	MARGIN_MAX = 16 * 1024 * 1024,
+};
 
 /* How long the logs are: usually one, but two where the table of the first could not be written any more. */
 static uint64_t log_bytes(const struct tl_engine *engine)
@@ -321,6 +327,17 @@ static uint64_t log_bytes(const struct tl_engine *engine)
 	return bytes;
 }
 
+/* Whether somebody else who writes could take the room in the moment between giving it up and opening. */
+static bool is_nearly_full(const struct tl_engine *engine, uint64_t bytes)
+{
+	struct statvfs fs;
+	if (statvfs(engine->path, &fs) != 0)
+		return false;
+	uint64_t margin = (uint64_t)fs.f_blocks * fs.f_frsize / MARGIN_SHARE;
+	margin = margin < MARGIN_MIN ? MARGIN_MIN : margin > MARGIN_MAX ? MARGIN_MAX : margin;
+	return (uint64_t)fs.f_bavail * fs.f_frsize < bytes + margin;
+}
+
 /* Opening writes what the logs hold to tables, which are a little longer. Whether there is room for that is tried out with
  * a file, and the file holds the room until it is needed: a database that is closed and cannot be opened cannot be read
  * either. */
@@ -331,6 +348,8 @@ static enum tl_err take_room(const struct tl_engine *engine, struct tl_why *why)
 	uint64_t bytes = tables > engine->write_buffer_bytes ? tables : engine->write_buffer_bytes;
 	if (!room_path(engine, path))
 		return TL_OK;
+	if (is_nearly_full(engine, bytes + ROOM_BYTES))
+		return tl_fail(why, TL_NO_SPACE, "no room to open the database again");
 	int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
 	int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)(bytes + ROOM_BYTES));
 	if (fd >= 0)

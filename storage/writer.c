@@ -15,6 +15,8 @@
 enum {
 	IDLE_MS = 1000,         /* how long checkpoints may wait for company */
 	RETRY_FIRST_MS = 100,   /* pause after a failure, doubled each time */
+	RETRY_FULL_MS = 1000,   /* the first one on a full disk: what is filling it shall have settled before the database,
+	                         * which can be read as it is, is closed to be opened again */
 	RETRY_LONGEST_MS = 5000,
 };
 
@@ -247,9 +249,9 @@ static void forget_all(struct tl_writer *writer)
 
 /* Opens the database again, pausing between attempts, until it works (*watermark_out) or the writer is stopped. Who waits
  * for a chore meanwhile is refused. */
-static enum tl_err reopen(struct tl_writer *writer, uint64_t *watermark_out)
+static enum tl_err reopen(struct tl_writer *writer, enum tl_err failure, uint64_t *watermark_out)
 {
-	unsigned pause = RETRY_FIRST_MS;
+	unsigned pause = failure == TL_NO_SPACE ? RETRY_FULL_MS : RETRY_FIRST_MS;
 	enum tl_err err;
 	do {
 		pause_ms(writer, pause);
@@ -282,7 +284,7 @@ static void recover(struct tl_writer *writer, uint64_t end, enum tl_err err, con
 	writer->failing = true;
 	writer->replay_until = tl_ingest_queue_end(writer->queue);
 	tl_transaction_release(&writer->txn);
-	if (reopen(writer, &watermark) == TL_OK && end > writer->committed && watermark == end) {
+	if (reopen(writer, err, &watermark) == TL_OK && end > writer->committed && watermark == end) {
 		note_success(writer);
 		publish(writer, end);
 	}
