@@ -105,10 +105,10 @@ static void skip_excess(struct tl_inbox *inbox, uint64_t excess)
 	}
 }
 
-static enum tl_err set_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
-                             const struct tl_limits *limits, uint64_t now, struct tl_inbox *inbox)
+static enum tl_err set_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
+                             uint64_t user_no, const struct tl_limits *limits, uint64_t now, struct tl_inbox *inbox)
 {
-	enum tl_err err = tl_inbox_floor(engine, snapshot, user_no, &inbox->bounds, limits, now, &inbox->floor);
+	enum tl_err err = tl_inbox_floor(iter, user_no, &inbox->bounds, limits, now, &inbox->floor);
 	if (err == TL_OK && inbox->floor == inbox->bounds.head)
 		err = skip_expired(engine, snapshot, limits, now, inbox);
 	if (err != TL_OK || limits->inbox_max == 0 || inbox->latest <= limits->inbox_max)
@@ -135,7 +135,7 @@ enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *sn
 		inbox.latest += tl_backlog_pending(&inbox.backlogs[i]);
 	}
 	if (err == TL_OK)
-		err = set_floor(engine, snapshot, user_no, limits, now, &inbox);
+		err = set_floor(engine, snapshot, iter, user_no, limits, now, &inbox);
 	if (err != TL_OK) {
 		free(inbox.backlogs);
 		return err;

@@ -72,7 +72,7 @@ static struct tl_chore *take(struct tl_chores *chores)
 enum tl_err tl_chores_apply(struct tl_chores *chores, struct tl_transaction *txn, uint64_t max_keys)
 {
 	enum tl_err err = TL_OK;
-	while (err == TL_OK && tl_batch_count(txn->batch) < max_keys) {
+	while (err == TL_OK && tl_transaction_puts(txn) < max_keys) {
 		struct tl_chore *chore = take(chores);
 		if (!chore)
 			break;

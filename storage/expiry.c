@@ -5,12 +5,14 @@
 
 #include <stdlib.h>
 
-/* One timeline as of a view, and how its entries tell their time. */
+/* A timeline as of a view. */
 struct timeline {
-	struct tl_engine *engine;
-	const struct tl_snapshot *snapshot;
-	struct tl_partition partition;
-	bool (*ts_of)(struct tl_slice entry, uint64_t *ts_out);
+	/* When the entry `seq` came into being. TL_CORRUPT where it is missing. */
+	enum tl_err (*ts_at)(const struct timeline *timeline, uint64_t seq, uint64_t *ts_out);
+	uint64_t no;
+	struct tl_iter *iter;               /* of an inbox */
+	struct tl_engine *engine;           /* of a store timeline … */
+	const struct tl_snapshot *snapshot; /* … and on which view */
 };
 
 bool tl_expired(uint64_t ts, uint64_t ttl_ms, uint64_t now)
@@ -26,58 +28,42 @@ uint64_t tl_retention_ms(const struct tl_conversation_record *record, const stru
 	return tl_duration_parse(record->retention, &retention_ms) ? retention_ms : 0;
 }
 
-static bool inbox_ts(struct tl_slice bytes, uint64_t *ts_out)
+static enum tl_err inbox_ts(const struct timeline *timeline, uint64_t seq, uint64_t *ts_out)
 {
-	struct tl_inbox_entry entry;
-	if (!tl_inbox_entry_unpack(bytes, &entry))
-		return false;
-	*ts_out = entry.ts;
-	return true;
+	return tl_inbox_entry_ts(timeline->iter, timeline->no, seq, ts_out);
 }
 
-static bool store_ts(struct tl_slice bytes, uint64_t *ts_out)
+static enum tl_err store_ts(const struct timeline *timeline, uint64_t seq, uint64_t *ts_out)
 {
-	struct tl_store_record record;
-	if (!tl_store_record_unpack(bytes, &record))
-		return false;
-	*ts_out = tl_message_ts(record.message);
-	return true;
+	return tl_store_entry_ts(timeline->engine, timeline->snapshot, timeline->no, seq, ts_out);
 }
 
-static struct timeline inbox(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no)
+enum tl_err tl_inbox_entry_ts(struct tl_iter *iter, uint64_t user_no, uint64_t seq, uint64_t *ts_out)
 {
-	return (struct timeline){engine, snapshot, tl_partition(TL_PART_INBOX, user_no), inbox_ts};
-}
-
-static struct timeline store(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no)
-{
-	return (struct timeline){engine, snapshot, tl_partition(TL_PART_STORE, conversation_no), store_ts};
-}
-
-static enum tl_err ts_at(const struct timeline *timeline, uint64_t seq, uint64_t *ts_out)
-{
-	char *bytes;
-	size_t len;
-	enum tl_err err = tl_timeline_get(timeline->engine, timeline->snapshot, timeline->partition, seq, &bytes, &len);
-	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
-	bool ok = timeline->ts_of(tl_slice(bytes, len), ts_out);
-	free(bytes);
-	return ok ? TL_OK : TL_CORRUPT;
-}
-
-enum tl_err tl_inbox_entry_ts(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
-                              uint64_t seq, uint64_t *ts_out)
-{
-	const struct timeline timeline = inbox(engine, snapshot, user_no);
-	return ts_at(&timeline, seq, ts_out);
+	struct tl_inbox_cursor cursor;
+	enum tl_err err = tl_inbox_seek(&cursor, iter, user_no, seq);
+	if (err == TL_END || (err == TL_OK && cursor.seq != seq))
+		return TL_CORRUPT;
+	if (err == TL_OK)
+		*ts_out = cursor.entry.ts;
+	return err;
 }
 
 enum tl_err tl_store_entry_ts(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no,
                               uint64_t seq, uint64_t *ts_out)
 {
-	const struct timeline timeline = store(engine, snapshot, conversation_no);
-	return ts_at(&timeline, seq, ts_out);
+	struct tl_store_record record;
+	char *bytes;
+	size_t len;
+	enum tl_err err =
+		tl_timeline_get(engine, snapshot, tl_partition(TL_PART_STORE, conversation_no), seq, &bytes, &len);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+	bool ok = tl_store_record_unpack(tl_slice(bytes, len), &record);
+	if (ok)
+		*ts_out = tl_message_ts(record.message);
+	free(bytes);
+	return ok ? TL_OK : TL_CORRUPT;
 }
 
 /* The last expired entry of (floor, head], or `floor`. Steps that double find an expired and an unexpired one, halving
@@ -90,7 +76,7 @@ static enum tl_err last_expired(const struct timeline *timeline, uint64_t floor,
 	bool doubling = true;
 	while (ttl_ms > 0 && high - low > 1) {
 		uint64_t at = doubling && step < high - low ? low + step : low + (high - low) / 2;
-		enum tl_err err = ts_at(timeline, at, &ts);
+		enum tl_err err = timeline->ts_at(timeline, at, &ts);
 		if (err != TL_OK)
 			return err;
 		if (tl_expired(ts, ttl_ms, now)) {
@@ -105,11 +91,10 @@ static enum tl_err last_expired(const struct timeline *timeline, uint64_t floor,
 	return TL_OK;
 }
 
-enum tl_err tl_inbox_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
-                           const struct tl_bounds *bounds, const struct tl_limits *limits, uint64_t now,
-                           uint64_t *floor_out)
+enum tl_err tl_inbox_floor(struct tl_iter *iter, uint64_t user_no, const struct tl_bounds *bounds,
+                           const struct tl_limits *limits, uint64_t now, uint64_t *floor_out)
 {
-	const struct timeline timeline = inbox(engine, snapshot, user_no);
+	const struct timeline timeline = {.ts_at = inbox_ts, .no = user_no, .iter = iter};
 	uint64_t floor = bounds->floor;
 	if (limits->inbox_max > 0 && bounds->head > limits->inbox_max && bounds->head - limits->inbox_max > floor)
 		floor = bounds->head - limits->inbox_max;
@@ -119,18 +104,19 @@ enum tl_err tl_inbox_floor(struct tl_engine *engine, const struct tl_snapshot *s
 enum tl_err tl_store_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no,
                            const struct tl_bounds *bounds, uint64_t retention_ms, uint64_t now, uint64_t *floor_out)
 {
-	const struct timeline timeline = store(engine, snapshot, conversation_no);
+	const struct timeline timeline = {.ts_at = store_ts, .no = conversation_no, .engine = engine, .snapshot = snapshot};
 	return last_expired(&timeline, bounds->floor, bounds->head, retention_ms, now, floor_out);
 }
 
 /* The running number of an entry, and whether it counts in it itself. */
-static enum tl_err read_running(const struct timeline *timeline, uint64_t cseq, uint64_t *running_out,
-                                bool *counts_out)
+static enum tl_err read_running(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no,
+                                uint64_t cseq, uint64_t *running_out, bool *counts_out)
 {
 	struct tl_store_record record;
 	char *bytes;
 	size_t len;
-	enum tl_err err = tl_timeline_get(timeline->engine, timeline->snapshot, timeline->partition, cseq, &bytes, &len);
+	enum tl_err err =
+		tl_timeline_get(engine, snapshot, tl_partition(TL_PART_STORE, conversation_no), cseq, &bytes, &len);
 	if (err != TL_OK)
 		return err;
 	bool ok = tl_store_record_unpack(tl_slice(bytes, len), &record);
@@ -145,13 +131,12 @@ static enum tl_err read_running(const struct timeline *timeline, uint64_t cseq, 
 enum tl_err tl_store_running(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no,
                              uint64_t cseq, uint64_t *running_out)
 {
-	const struct timeline timeline = store(engine, snapshot, conversation_no);
 	bool counts;
-	enum tl_err err = read_running(&timeline, cseq, running_out, &counts);
+	enum tl_err err = read_running(engine, snapshot, conversation_no, cseq, running_out, &counts);
 	if (err != TL_NOT_FOUND || cseq == UINT64_MAX)
 		return err;
 	/* The floor's own entry has been dropped: the next one tells what was before it. */
-	err = read_running(&timeline, cseq + 1, running_out, &counts);
+	err = read_running(engine, snapshot, conversation_no, cseq + 1, running_out, &counts);
 	if (err == TL_OK && counts)
 		--*running_out;
 	return err;

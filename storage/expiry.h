@@ -14,9 +14,8 @@
 #ifndef TL_EXPIRY_H
 #define TL_EXPIRY_H
 
-#include "records.h"
+#include "inbox.h"
 #include "store_limits.h"
-#include "timeline.h"
 
 /* Whether what came into being at `ts` and lives for `ttl_ms` (0: for ever) is no more. */
 bool tl_expired(uint64_t ts, uint64_t ttl_ms, uint64_t now);
@@ -25,11 +24,10 @@ bool tl_expired(uint64_t ts, uint64_t ttl_ms, uint64_t now);
 uint64_t tl_retention_ms(const struct tl_conversation_record *record, const struct tl_limits *limits);
 
 /* The visible floor of an inbox: the greatest of the stored one, what `inbox_max` leaves out, and what `inbox_ttl` does.
- * `bounds` are the inbox's in the same view. Reads one entry, a few more where that one has expired. TL_CORRUPT where an
+ * `bounds` are the inbox's in the view of `iter`, which is moved. Reads one entry, a few more where that one has expired. TL_CORRUPT where an
  * entry is missing. */
-TL_MUST_USE enum tl_err tl_inbox_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
-                                       const struct tl_bounds *bounds, const struct tl_limits *limits, uint64_t now,
-                                       uint64_t *floor_out);
+TL_MUST_USE enum tl_err tl_inbox_floor(struct tl_iter *iter, uint64_t user_no, const struct tl_bounds *bounds,
+                                       const struct tl_limits *limits, uint64_t now, uint64_t *floor_out);
 
 /* The visible floor of a conversation's store timeline, likewise. */
 TL_MUST_USE enum tl_err tl_store_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
@@ -37,8 +35,7 @@ TL_MUST_USE enum tl_err tl_store_floor(struct tl_engine *engine, const struct tl
                                        uint64_t now, uint64_t *floor_out);
 
 /* When the entry `seq` came into being. TL_CORRUPT where it is missing. */
-TL_MUST_USE enum tl_err tl_inbox_entry_ts(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                          uint64_t user_no, uint64_t seq, uint64_t *ts_out);
+TL_MUST_USE enum tl_err tl_inbox_entry_ts(struct tl_iter *iter, uint64_t user_no, uint64_t seq, uint64_t *ts_out);
 TL_MUST_USE enum tl_err tl_store_entry_ts(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                           uint64_t conversation_no, uint64_t seq, uint64_t *ts_out);
 

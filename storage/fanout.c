@@ -97,7 +97,7 @@ enum tl_err tl_fanout_settle(struct tl_transaction *txn, struct tl_conversation 
 	if (on_read != conversation->record.on_read)
 		return change_way(txn, conversation, on_read);
 	/* Nobody needs all of them any more, and they may become very many. */
-	if (on_read && conversation->whole && tl_batch_count(txn->batch) == 0 && txn->changed_count == 0)
+	if (on_read && conversation->whole && tl_transaction_puts(txn) == 0)
 		tl_conversations_forget_members(&txn->conversations, conversation);
 	return TL_OK;
 }

@@ -60,16 +60,23 @@ void tl_inbox_entry_pack(struct tl_pack *pack, const struct tl_inbox_entry *entr
 		tl_pack_raw(pack, entry->message);
 }
 
-bool tl_inbox_entry_unpack(struct tl_slice bytes, struct tl_inbox_entry *entry_out)
+bool tl_inbox_entry_read(struct tl_reader *reader, struct tl_inbox_entry *entry_out)
 {
-	struct tl_reader reader = tl_reader(bytes);
+	struct tl_reader ahead = *reader;
 	struct tl_inbox_entry entry = {0};
-	if (!open_array(&reader, 4) || !tl_reader_uint(&reader, &entry.conversation_no) ||
-	    !tl_reader_uint(&reader, &entry.cseq) || !tl_reader_uint(&reader, &entry.ts) ||
-	    !tl_reader_uint(&reader, &entry.position))
+	uint32_t count;
+	if (!tl_reader_array(&ahead, &count) || count < 4 || !tl_reader_uint(&ahead, &entry.conversation_no) ||
+	    !tl_reader_uint(&ahead, &entry.cseq) || !tl_reader_uint(&ahead, &entry.ts) ||
+	    !tl_reader_uint(&ahead, &entry.position))
 		return false;
-	if (entry.cseq == 0)
-		entry.message = tl_slice(reader.next, (size_t)(reader.end - reader.next));
+	const unsigned char *message = ahead.next;
+	for (uint32_t i = 4; i < count; i++) {
+		if (!tl_reader_skip(&ahead))
+			return false;
+		if (i == 4 && entry.cseq == 0)
+			entry.message = tl_slice(message, (size_t)(ahead.next - message));
+	}
+	*reader = ahead;
 	*entry_out = entry;
 	return true;
 }

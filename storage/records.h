@@ -5,6 +5,7 @@
 #define TL_RECORDS_H
 
 #include "engine.h"
+#include "msgpack_reader.h"
 #include "msgpack_writer.h"
 #include "slice.h"
 
@@ -88,7 +89,9 @@ struct tl_inbox_entry {
 };
 
 void tl_inbox_entry_pack(struct tl_pack *pack, const struct tl_inbox_entry *entry);
-bool tl_inbox_entry_unpack(struct tl_slice bytes, struct tl_inbox_entry *entry_out);
+
+/* Takes an entry of several that stand one behind the other. */
+bool tl_inbox_entry_read(struct tl_reader *reader, struct tl_inbox_entry *entry_out);
 
 /* --- users --- */
 

@@ -26,7 +26,7 @@ static enum tl_err running_at(struct tl_transaction *txn, const struct tl_conver
 	if (err == TL_OK)
 		err = tl_store_running(engine, NULL, conversation->no, cseq > floor ? cseq : floor, running_out);
 	if (err == TL_NOT_FOUND)
-		return tl_batch_count(txn->batch) > 0 ? TL_CONFLICT : TL_CORRUPT;
+		return tl_transaction_puts(txn) > 0 ? TL_CONFLICT : TL_CORRUPT;
 	return err;
 }
 

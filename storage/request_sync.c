@@ -194,14 +194,10 @@ static enum tl_err show_entry(struct page *page, uint64_t seq, const struct tl_i
 }
 
 /* Appends one entry to the page; false in *room_out, and nothing appended, where the page is full. */
-static enum tl_err add_entry(struct page *page, uint64_t seq, struct tl_slice bytes, bool *room_out)
+static enum tl_err add_entry(struct page *page, uint64_t seq, const struct tl_inbox_entry *entry, bool *room_out)
 {
-	struct tl_inbox_entry entry;
 	size_t before = page->out->buffer.size;
-
-	if (!tl_inbox_entry_unpack(bytes, &entry))
-		return TL_CORRUPT;
-	enum tl_err err = show_entry(page, seq, &entry);
+	enum tl_err err = show_entry(page, seq, entry);
 	if (err != TL_OK)
 		return err;
 	size_t weight = tl_answer_weight(page->call, page->answer, before);
@@ -218,22 +214,22 @@ static enum tl_err add_entry(struct page *page, uint64_t seq, struct tl_slice by
 
 static enum tl_err fill(struct page *page, uint64_t user_no, uint64_t after)
 {
-	struct tl_cursor inbox;
+	struct tl_inbox_cursor inbox;
 	struct tl_pack_open messages = tl_pack_array_begin(page->out);
-	enum tl_err err = TL_OK;
 	bool room = true;
 
 	page->next = after;
 	page->user_no = user_no;
-	bool there = tl_cursor_seek(&inbox, page->inbox_iter, tl_partition(TL_PART_INBOX, user_no), after + 1);
-	while (there && room && err == TL_OK && page->count < page->limit) {
+	enum tl_err err = tl_inbox_seek(&inbox, page->inbox_iter, user_no, after + 1);
+	while (err == TL_OK && room && page->count < page->limit) {
 		if (inbox.seq != page->next + 1)
 			return TL_CORRUPT; /* a gap would be passed on to the device for good */
-		err = add_entry(page, inbox.seq, inbox.entry, &room);
-		there = tl_cursor_next(&inbox);
+		err = add_entry(page, inbox.seq, &inbox.entry, &room);
+		if (err == TL_OK)
+			err = tl_inbox_next(&inbox);
 	}
 	tl_pack_array_end(page->out, messages, page->count);
-	return err == TL_OK ? tl_iter_error(page->inbox_iter) : err;
+	return err == TL_END ? TL_OK : err;
 }
 
 /* Where to begin: as asked, else the device's checkpoint, else the floor. */

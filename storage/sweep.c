@@ -58,15 +58,14 @@ static enum tl_err read_bounds(struct view *view, struct tl_sweep_item *item, st
 static enum tl_err assess_inbox(struct view *view, struct tl_sweep_item *item)
 {
 	const struct tl_sweep *sweep = view->sweep;
-	struct tl_engine *engine = sweep->database->engine;
 	struct tl_bounds bounds;
 	uint64_t ts;
 	enum tl_err err = read_bounds(view, item, &bounds);
 	if (err == TL_OK)
-		err = tl_inbox_floor(engine, view->snapshot, item->no, &bounds, sweep->limits, sweep->now, &item->floor);
+		err = tl_inbox_floor(view->iter, item->no, &bounds, sweep->limits, sweep->now, &item->floor);
 	if (err != TL_OK || item->floor == item->head || sweep->limits->inbox_ttl_ms == 0)
 		return err;
-	if ((err = tl_inbox_entry_ts(engine, view->snapshot, item->no, item->floor + 1, &ts)) == TL_OK)
+	if ((err = tl_inbox_entry_ts(view->iter, item->no, item->floor + 1, &ts)) == TL_OK)
 		item->next = tl_due_time(ts, sweep->limits->inbox_ttl_ms);
 	return err;
 }

@@ -59,6 +59,7 @@ void tl_transaction_release(struct tl_transaction *txn)
 void tl_transaction_clear(struct tl_transaction *txn)
 {
 	tl_batch_clear(txn->batch);
+	tl_transaction_forget_runs(txn);
 	tl_transaction_release(txn);
 	HASH_CLEAR(hh, txn->dedup);
 	tl_arena_clear(&txn->arena);
@@ -286,8 +287,19 @@ enum tl_err tl_transaction_member_changed(struct tl_transaction *txn, struct tl_
 	return TL_OK;
 }
 
+uint64_t tl_transaction_puts(const struct tl_transaction *txn)
+{
+	return tl_batch_count(txn->batch) + txn->run_count + txn->changed_count;
+}
+
+uint64_t tl_transaction_bytes(const struct tl_transaction *txn)
+{
+	return tl_batch_bytes(txn->batch) + txn->run_bytes;
+}
+
 void tl_transaction_finish(struct tl_transaction *txn)
 {
+	tl_transaction_put_runs(txn);
 	for (size_t i = 0; i < txn->changed_count; i++) {
 		struct tl_conversation *conversation = txn->changed[i].conversation;
 		struct tl_member *member = tl_conversation_member(conversation, txn->changed[i].user_no);
@@ -374,9 +386,7 @@ static void put_inboxes(struct tl_transaction *txn, const struct tl_conversation
 {
 	if (!users)
 		return;
-	tl_pack_clear(&txn->pack);
-	tl_inbox_entry_pack(&txn->pack, entry);
-	tl_pack_check(&txn->pack, txn->batch);
+	struct tl_slice packed = tl_transaction_pack_entry(txn, entry);
 	for (size_t i = 0; i < conversation->member_count; i++) {
 		bool quiet = conversation->members[i].record.mute;
 		if (!users[i])
@@ -384,7 +394,7 @@ static void put_inboxes(struct tl_transaction *txn, const struct tl_conversation
 		if (users[i]->inbox_ts > entry->ts)
 			tl_transaction_put_inbox_late(txn, users[i], *entry, delivery, quiet);
 		else
-			tl_transaction_put_inbox(txn, users[i], tl_pack_bytes(&txn->pack), entry->ts, delivery, quiet);
+			tl_transaction_put_inbox(txn, users[i], packed, entry->ts, delivery, quiet);
 	}
 }
 
@@ -459,11 +469,8 @@ enum tl_err tl_transaction_append_private(struct tl_transaction *txn, struct tl_
 	                               .ts = tl_message_ts(kept) > user->inbox_ts ? tl_message_ts(kept) : user->inbox_ts,
 	                               .position = txn->position,
 	                               .message = kept};
-	tl_pack_clear(&txn->pack);
-	tl_inbox_entry_pack(&txn->pack, &entry);
-	if (txn->pack.failed)
-		return TL_NO_MEMORY;
 	const struct tl_delivery delivery = {.cid = cid, .message = kept};
-	tl_transaction_put_inbox(txn, user, tl_pack_bytes(&txn->pack), entry.ts, tl_transaction_tell_delivery(txn, &delivery), false);
+	struct tl_slice packed = tl_transaction_pack_entry(txn, &entry);
+	tl_transaction_put_inbox(txn, user, packed, entry.ts, tl_transaction_tell_delivery(txn, &delivery), false);
 	return TL_OK;
 }

@@ -41,6 +41,8 @@ struct tl_transaction {
 	struct tl_arena arena;
 	struct tl_pack pack;  /* scratch */
 	struct tl_dedup_pending *dedup; /* ids used in this batch */
+	struct tl_inbox_run *runs;         /* what it appends to inboxes and is put when it is finished … */
+	size_t run_count, run_bytes;       /* … in so many items that are not put yet, and bytes */
 	uint64_t index_marks;              /* fresh ones of the search index in this batch … */
 	bool index_upkeep;                 /* … and whether there is one of upkeep */
 	struct tl_changed_member *changed; /* members whose records are to be put */
@@ -161,6 +163,10 @@ TL_MUST_USE enum tl_err tl_transaction_member_changed(struct tl_transaction *txn
 
 /* Has the indexer look after a conversation whose record changes with this batch: whether it is to be indexed. */
 void tl_transaction_mark_index(struct tl_transaction *txn, uint64_t conversation_no);
+
+/* How large the batch will be, as far as it goes: puts, and bytes. */
+uint64_t tl_transaction_puts(const struct tl_transaction *txn);
+uint64_t tl_transaction_bytes(const struct tl_transaction *txn);
 
 /* Puts what has been left for the end. Before the commit. */
 void tl_transaction_finish(struct tl_transaction *txn);

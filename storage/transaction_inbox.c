@@ -1,6 +1,20 @@
 #include "transaction_parts.h"
 
-#include "timeline.h"
+#include "inbox.h"
+
+/* An entry of a run in the making; in the arena. */
+struct piece {
+	struct piece *next;
+	struct tl_slice entry;
+};
+
+/* What the batch at hand appends to one inbox (inbox.h); in the arena. */
+struct tl_inbox_run {
+	struct tl_inbox_run *next; /* of another user */
+	struct tl_user *user;
+	struct piece *first, **last;
+	size_t bytes;
+};
 
 /* An inbox that is longer than it may be is looked at every so many entries. */
 static bool is_overdue(const struct tl_user *user, uint64_t inbox_max)
@@ -28,32 +42,111 @@ void tl_transaction_raise_inbox_floor(struct tl_transaction *txn, struct tl_user
 	tl_timeline_put_floor(txn->batch, tl_partition(TL_PART_INBOX, user->no), floor);
 }
 
+/* --- runs --- */
+
+static struct tl_inbox_run *run_of(struct tl_transaction *txn, struct tl_user *user)
+{
+	struct tl_inbox_run *run = user->run;
+	if (run)
+		return run;
+	if (!(run = tl_arena_alloc(&txn->arena, sizeof *run)))
+		return NULL;
+	*run = (struct tl_inbox_run){.next = txn->runs, .user = user, .last = &run->first};
+	txn->runs = user->run = run;
+	return run;
+}
+
+/* Puts a run that is not empty, whose last entry is the inbox's head, and begins it anew. */
+static void put_run(struct tl_transaction *txn, struct tl_inbox_run *run)
+{
+	struct tl_partition inbox = tl_partition(TL_PART_INBOX, run->user->no);
+	struct tl_slice item = run->first->entry;
+	if (run->first->next) {
+		char *joined = tl_arena_alloc(&txn->arena, run->bytes), *to = joined;
+		for (struct piece *piece = run->first; piece && joined; piece = piece->next) {
+			memcpy(to, piece->entry.ptr, piece->entry.len);
+			to += piece->entry.len;
+		}
+		item = tl_slice(joined, joined ? run->bytes : 0);
+		if (!joined)
+			tl_batch_fail(txn->batch);
+	}
+	tl_timeline_put(txn->batch, inbox, run->user->inbox_head, item);
+	run->first = NULL;
+	run->last = &run->first;
+	run->bytes = 0;
+	txn->run_count--;
+}
+
+/* Appends an entry, which is in the arena, as the one after the inbox's head. */
+static void append(struct tl_transaction *txn, struct tl_user *user, struct tl_slice entry)
+{
+	struct tl_inbox_run *run = run_of(txn, user);
+	struct piece *piece = tl_arena_alloc(&txn->arena, sizeof *piece);
+	if (!run || !piece) {
+		tl_batch_fail(txn->batch);
+		return;
+	}
+	if (run->first && run->bytes + entry.len > TL_INBOX_RUN_BYTES)
+		put_run(txn, run);
+	txn->run_count += !run->first;
+	txn->run_bytes += entry.len;
+	*piece = (struct piece){.entry = entry};
+	*run->last = piece;
+	run->last = &piece->next;
+	run->bytes += entry.len;
+	user->inbox_head++;
+}
+
+void tl_transaction_put_runs(struct tl_transaction *txn)
+{
+	for (struct tl_inbox_run *run = txn->runs; run; run = run->next)
+		if (run->first)
+			put_run(txn, run);
+}
+
+void tl_transaction_forget_runs(struct tl_transaction *txn)
+{
+	for (struct tl_inbox_run *run = txn->runs; run; run = run->next)
+		run->user->run = NULL;
+	txn->runs = NULL;
+	txn->run_count = txn->run_bytes = 0;
+}
+
+/* --- appending --- */
+
+struct tl_slice tl_transaction_pack_entry(struct tl_transaction *txn, const struct tl_inbox_entry *entry)
+{
+	tl_pack_clear(&txn->pack);
+	tl_inbox_entry_pack(&txn->pack, entry);
+	tl_pack_check(&txn->pack, txn->batch);
+	struct tl_slice packed = tl_pack_bytes(&txn->pack);
+	const void *copy = tl_arena_copy(&txn->arena, packed);
+	if (!copy)
+		tl_batch_fail(txn->batch);
+	return tl_slice(copy, copy ? packed.len : 0);
+}
+
 void tl_transaction_put_inbox(struct tl_transaction *txn, struct tl_user *user, struct tl_slice entry, uint64_t ts,
-                      uint32_t delivery, bool quiet)
+                              uint32_t delivery, bool quiet)
 {
 	if (txn->replaying && user->position >= txn->position) {
 		mark_inbox(txn, user, ts); /* its marker may not be there */
 		return;
 	}
-	user->inbox_head++;
+	append(txn, user, entry);
 	user->position = txn->position;
 	user->inbox_ts = ts;
 	mark_inbox(txn, user, ts);
-	tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head, entry);
 	txn->appends[txn->append_count++] = (struct tl_inbox_append){
 		.uid = tl_slice(user->uid, user->uid_len), .seq = user->inbox_head, .delivery = delivery, .quiet = quiet};
 }
 
 void tl_transaction_put_inbox_late(struct tl_transaction *txn, struct tl_user *user, struct tl_inbox_entry entry,
-                           uint32_t delivery, bool quiet)
+                                   uint32_t delivery, bool quiet)
 {
-	struct tl_pack pack;
 	entry.ts = user->inbox_ts;
-	tl_pack_init(&pack);
-	tl_inbox_entry_pack(&pack, &entry);
-	tl_pack_check(&pack, txn->batch);
-	tl_transaction_put_inbox(txn, user, tl_pack_bytes(&pack), entry.ts, delivery, quiet);
-	tl_pack_fini(&pack);
+	tl_transaction_put_inbox(txn, user, tl_transaction_pack_entry(txn, &entry), entry.ts, delivery, quiet);
 }
 
 void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *user, uint64_t conversation_no,
@@ -63,19 +156,17 @@ void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *us
 	                                     .cseq = cseq,
 	                                     .ts = ts > user->inbox_ts ? ts : user->inbox_ts,
 	                                     .position = txn->position};
-	tl_pack_clear(&txn->pack);
-	tl_inbox_entry_pack(&txn->pack, &entry);
-	tl_pack_check(&txn->pack, txn->batch);
-	user->inbox_head++;
+	append(txn, user, tl_transaction_pack_entry(txn, &entry));
 	user->inbox_ts = entry.ts;
 	user->position = txn->position;
 	mark_inbox(txn, user, entry.ts);
-	tl_timeline_put(txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_head, tl_pack_bytes(&txn->pack));
 	txn->pulled_count++;
 }
 
 void tl_transaction_skip(struct tl_transaction *txn, struct tl_user *user, uint64_t head)
 {
+	if (user->run && user->run->first)
+		put_run(txn, user->run);
 	if (user->inbox_head > 0) /* at the floor, too, there may be an entry: the head of before */
 		tl_due_drop(&txn->due, txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_floor, true);
 	user->inbox_head = head;

@@ -7,6 +7,9 @@
 
 /* --- transaction_inbox.c --- */
 
+/* An entry's bytes, in the arena. */
+struct tl_slice tl_transaction_pack_entry(struct tl_transaction *txn, const struct tl_inbox_entry *entry);
+
 /* Puts a packed entry of that time at the end of a user's inbox and has it told. Room for what is told has been made. */
 void tl_transaction_put_inbox(struct tl_transaction *txn, struct tl_user *user, struct tl_slice entry, uint64_t ts,
                               uint32_t delivery, bool quiet);
@@ -14,6 +17,12 @@ void tl_transaction_put_inbox(struct tl_transaction *txn, struct tl_user *user, 
 /* The same for an inbox whose last entry has a later time: the new one takes that, so that times never decrease. */
 void tl_transaction_put_inbox_late(struct tl_transaction *txn, struct tl_user *user, struct tl_inbox_entry entry,
                                    uint32_t delivery, bool quiet);
+
+/* Puts what has been appended to inboxes into the batch. */
+void tl_transaction_put_runs(struct tl_transaction *txn);
+
+/* Forgets it; the users must still be there. */
+void tl_transaction_forget_runs(struct tl_transaction *txn);
 
 /* --- transaction_told.c --- */
 

@@ -1,7 +1,7 @@
 #include "users.h"
 
+#include "inbox.h"
 #include "msgpack_reader.h"
-#include "timeline.h"
 
 #include <stdlib.h>
 
@@ -77,11 +77,9 @@ static enum tl_err load_inbox(struct tl_users *users, struct tl_iter *iter, stru
 		return err;
 	user->inbox_head = bounds.head;
 	user->inbox_floor = bounds.floor;
-	if (last && tl_inbox_entry_unpack(tl_slice(last, last_len), &entry)) {
+	if (last && (err = tl_inbox_last(tl_slice(last, last_len), &entry)) == TL_OK) {
 		user->position = entry.position;
 		user->inbox_ts = entry.ts;
-	} else if (last) {
-		err = TL_CORRUPT;
 	}
 	free(last);
 	return err;

@@ -17,6 +17,7 @@ struct tl_user {
 	uint64_t groups_position; /* queue position of what changed that last */
 	uint64_t inbox_floor;
 	uint64_t marked;     /* when the inbox is looked at next, by the last marker; 0: not known */
+	struct tl_inbox_run *run; /* what the batch at hand appends; NULL: nothing (transaction_inbox.c) */
 	UT_hash_handle by_no;
 	UT_hash_handle by_uid;
 	bool used;   /* since the last trim */

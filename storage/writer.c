@@ -18,6 +18,7 @@ enum {
 	RETRY_FULL_MS = 1000,   /* the first one on a full disk: what is filling it shall have settled before the database,
 	                         * which can be read as it is, is closed to be opened again */
 	RETRY_LONGEST_MS = 5000,
+	ENTRIES_PER_KEY = 8, /* inbox entries in runs cost that much less than keys (inbox.h) */
 };
 
 struct tl_writer {
@@ -83,7 +84,7 @@ static enum tl_err apply(struct tl_writer *writer, uint64_t position, struct tl_
 	if (!tl_ingest_record_unpack(bytes, &record))
 		return position == writer->damaged_at ? TL_OK : TL_CORRUPT;
 	writer->alone = record.kind == TL_INGEST_REQUEST && tl_request_needs_batch(record.target);
-	if (writer->alone && tl_batch_count(writer->txn.batch) > 0)
+	if (writer->alone && tl_transaction_puts(&writer->txn) > 0)
 		return TL_CONFLICT;
 	writer->counted = record.kind == TL_INGEST_REQUEST && position >= writer->start_end;
 	if (position == writer->damaged_at)
@@ -95,9 +96,10 @@ static enum tl_err apply(struct tl_writer *writer, uint64_t position, struct tl_
 
 static bool batch_is_full(const struct tl_writer *writer)
 {
-	const struct tl_batch *batch = writer->txn.batch;
-	return tl_batch_count(batch) >= writer->options.batch_keys ||
-	       tl_batch_bytes(batch) >= writer->options.batch_bytes ||
+	const struct tl_transaction *txn = &writer->txn;
+	return tl_transaction_puts(txn) >= writer->options.batch_keys ||
+	       tl_transaction_bytes(txn) >= writer->options.batch_bytes ||
+	       txn->append_count >= ENTRIES_PER_KEY * writer->options.batch_keys ||
 	       writer->batch_records >= writer->options.batch_keys; /* those that are refused put nothing */
 }
 
@@ -124,7 +126,7 @@ static enum tl_err apply_next(struct tl_writer *writer, uint64_t *next)
 	*next = after;
 	writer->batch_records++;
 	writer->batch_changes += writer->counted;
-	bool ends = position == writer->damaged_at || (writer->alone && tl_batch_count(writer->txn.batch) > 0);
+	bool ends = position == writer->damaged_at || (writer->alone && tl_transaction_puts(&writer->txn) > 0);
 	return ends ? TL_END : TL_OK;
 }
 

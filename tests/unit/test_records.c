@@ -51,7 +51,8 @@ static bool unpack_store(struct tl_slice bytes)
 static bool unpack_inbox(struct tl_slice bytes)
 {
 	struct tl_inbox_entry entry;
-	return tl_inbox_entry_unpack(bytes, &entry);
+	struct tl_reader reader = tl_reader(bytes);
+	return tl_inbox_entry_read(&reader, &entry);
 }
 
 static bool unpack_conversation(struct tl_slice bytes)
@@ -107,7 +108,9 @@ static void test_inbox(void **state)
 	(void)state;
 	tl_pack_init(&pack);
 	tl_inbox_entry_pack(&pack, &entry);
-	assert_true(tl_inbox_entry_unpack(tl_pack_bytes(&pack), &read));
+	struct tl_reader reader = tl_reader(tl_pack_bytes(&pack));
+	assert_true(tl_inbox_entry_read(&reader, &read));
+	assert_ptr_equal(reader.next, reader.end);
 	assert_int_equal(read.conversation_no, 70000);
 	assert_int_equal(read.cseq, big);
 	assert_int_equal(read.ts, 1700000000000);

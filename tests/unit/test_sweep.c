@@ -25,6 +25,7 @@ struct fixture {
 	struct tl_conversation *group; /* of alice and bob; valid until the caches are cleared */
 	struct tl_sweep sweep;
 	uint64_t position, alice, bob, conversation_no;
+	bool in_runs; /* several messages in a batch, so in one item of an inbox; else each has its own */
 };
 
 static void find_or_make_group(struct fixture *f)
@@ -120,6 +121,8 @@ static void append(struct fixture *f, uint64_t ts)
 	tl_pack_fini(&pack);
 	tl_transaction_record(&f->txn, ++f->position, false);
 	assert_int_equal(tl_transaction_append(&f->txn, f->group, &appended, &cseq, &stored), TL_OK);
+	if (!f->in_runs)
+		commit(f);
 }
 
 /* Messages at 1000, 2000 … */
@@ -275,6 +278,29 @@ static void test_all(void **state)
 	commit(f);
 	sweep_all(f, 107000);
 	assert_timeline(f, TL_PART_STORE, f->conversation_no, MESSAGES + 1, MESSAGES + 2);
+}
+
+/* Of entries that stand together in items, those that have all expired are dropped (inbox.h N1). */
+static void test_runs(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_bounds bounds;
+	f->in_runs = true;
+	for (uint64_t i = 1; i <= 100; i++) {
+		append(f, i * 1000);
+		if (i % 10 == 0)
+			commit(f);
+	}
+	assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), 10);
+	for (uint64_t floor = 1; floor <= 100; floor += 3) {
+		sweep_all(f, TTL + 500 + floor * 1000);
+		assert_int_equal(tl_timeline_bounds(f->db.engine, NULL, NULL, tl_partition(TL_PART_INBOX, f->alice), &bounds,
+		                                    NULL, NULL),
+		                 TL_OK);
+		assert_int_equal(bounds.floor, floor);
+		assert_int_equal(bounds.head, 100);
+		assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), 1 + 10 - (floor < 100 ? floor / 10 : 9));
+	}
 }
 
 /* A crash after each step, at every stage of expiry (S2). */
@@ -450,7 +476,7 @@ static void test_damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_some),           TEST(test_all),      TEST(test_crash),   TEST(test_floor_comes_first),
+		TEST(test_some), TEST(test_runs),           TEST(test_all),      TEST(test_crash),   TEST(test_floor_comes_first),
 		TEST(test_clock_set_back), TEST(test_appended_meanwhile), TEST(test_inbox_max), TEST(test_devices),
 		TEST(test_damage),
 	};

@@ -1,0 +1,216 @@
+/* Inboxes in runs (storage/inbox.h): what the transaction writes, and reading it from any place. */
+#include "inbox.h"
+
+#include "temp_dir.h"
+#include "transaction.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { USER = 7 };
+
+struct fixture {
+	struct temp_dir dir;
+	struct tl_database db;
+	struct tl_limits limits;
+	struct tl_transaction txn;
+	struct tl_iter *iter;
+	uint64_t position;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	struct tl_why why;
+	if (!f || !temp_dir_make(&f->dir))
+		return -1;
+	const struct tl_engine_options options = temp_dir_engine(&f->dir);
+	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
+	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
+	f->txn.limits = &f->limits;
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	tl_iter_free(f->iter);
+	tl_transaction_fini(&f->txn);
+	tl_database_close(&f->db);
+	temp_dir_remove(&f->dir);
+	free(f);
+	return 0;
+}
+
+static void commit(struct fixture *f)
+{
+	tl_transaction_finish(&f->txn);
+	assert_int_equal(tl_engine_commit(f->db.engine, f->txn.batch, false, NULL), TL_OK);
+	tl_transaction_clear(&f->txn);
+}
+
+static struct tl_user *user(struct fixture *f, const char *uid)
+{
+	struct tl_user *user;
+	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str(uid), &user), TL_OK);
+	return user;
+}
+
+/* References, whose cseq is their seq. */
+static void append(struct fixture *f, const char *uid, unsigned count)
+{
+	struct tl_user *to = user(f, uid);
+	for (unsigned i = 0; i < count; i++) {
+		tl_transaction_record(&f->txn, ++f->position, false);
+		tl_transaction_append_pulled(&f->txn, to, 1, to->inbox_head + 1, 1000 + f->position);
+	}
+}
+
+static struct tl_iter *reader(struct fixture *f)
+{
+	tl_iter_free(f->iter);
+	assert_int_equal(tl_iter_new(f->db.engine, NULL, tl_partition(TL_PART_META, 0), true, &f->iter), TL_OK);
+	return f->iter;
+}
+
+static unsigned count_items(struct fixture *f, uint64_t no)
+{
+	struct tl_cursor cursor;
+	unsigned count = 0;
+	for (bool there = tl_cursor_seek(&cursor, reader(f), tl_partition(TL_PART_INBOX, no), 1); there;
+	     there = tl_cursor_next(&cursor)) {
+		assert_true(cursor.entry.len <= TL_INBOX_RUN_BYTES);
+		count++;
+	}
+	return count;
+}
+
+/* From every place to the end. */
+static void assert_entries(struct fixture *f, uint64_t no, uint64_t head)
+{
+	struct tl_inbox_cursor cursor;
+	for (uint64_t from = 1; from <= head + 1; from++) {
+		enum tl_err err = tl_inbox_seek(&cursor, reader(f), no, from);
+		for (uint64_t seq = from; seq <= head; seq++) {
+			assert_int_equal(err, TL_OK);
+			assert_int_equal(cursor.seq, seq);
+			assert_int_equal(cursor.entry.cseq, seq);
+			err = tl_inbox_next(&cursor);
+		}
+		assert_int_equal(err, TL_END);
+	}
+}
+
+/* What one batch appends shares items, whatever else it appends to others. */
+static void test_runs(void **state)
+{
+	struct fixture *f = *state;
+	const unsigned batches[] = {1, 3, 2, 400, 1, 1};
+	unsigned head = 0;
+	for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++) {
+		append(f, "alice", batches[i]);
+		append(f, "bob", 1);
+		append(f, "alice", 1);
+		commit(f);
+		head += batches[i] + 1;
+	}
+	struct tl_user *alice = user(f, "alice"), *bob = user(f, "bob");
+	assert_int_equal(alice->inbox_head, head);
+	assert_in_range(count_items(f, alice->no), 6 + 2, 6 + 5); /* four hundred take more than one */
+	assert_int_equal(count_items(f, bob->no), 6);
+	assert_entries(f, alice->no, head);
+	assert_entries(f, bob->no, 6);
+}
+
+/* After a start the inbox goes on behind its last entry. */
+static void test_loading(void **state)
+{
+	struct fixture *f = *state;
+	append(f, "alice", 100);
+	commit(f);
+	tl_users_clear(&f->txn.users);
+	struct tl_user *alice = user(f, "alice");
+	assert_int_equal(alice->inbox_head, 100);
+	assert_int_equal(alice->position, 100);
+	assert_int_equal(alice->inbox_ts, 1100);
+}
+
+/* What is put together counts before it is put. */
+static void test_puts(void **state)
+{
+	struct fixture *f = *state;
+	append(f, "alice", 1);
+	commit(f);
+	assert_int_equal(tl_transaction_puts(&f->txn), 0);
+	append(f, "alice", 1);
+	uint64_t puts = tl_transaction_puts(&f->txn), bytes = tl_transaction_bytes(&f->txn);
+	assert_true(puts > 0);
+	append(f, "alice", 1);
+	assert_int_equal(tl_transaction_puts(&f->txn), puts);
+	assert_true(tl_transaction_bytes(&f->txn) > bytes);
+	tl_transaction_clear(&f->txn);
+	tl_users_clear(&f->txn.users);
+	assert_int_equal(user(f, "alice")->inbox_head, 1);
+}
+
+static void put_item(struct fixture *f, uint64_t seq, struct tl_slice item)
+{
+	tl_timeline_put(f->txn.batch, tl_partition(TL_PART_INBOX, USER), seq, item);
+}
+
+/* Damaged items are errors, whatever they are. */
+static void test_damage(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_inbox_cursor cursor;
+	const struct tl_inbox_entry entry = {.conversation_no = 1, .cseq = 1, .ts = 1, .position = 1};
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	for (int i = 0; i < 3; i++)
+		tl_inbox_entry_pack(&pack, &entry);
+	struct tl_slice item = tl_pack_bytes(&pack);
+	put_item(f, 2, item); /* more entries than there is room for */
+	commit(f);
+	assert_int_equal(tl_inbox_seek(&cursor, reader(f), USER, 1), TL_CORRUPT);
+	for (size_t len = 0; len < item.len; len++) {
+		struct tl_inbox_entry last;
+		enum tl_err expected = len > 0 && len % (item.len / 3) == 0 ? TL_OK : TL_CORRUPT;
+		put_item(f, 3, tl_slice(item.ptr, len));
+		commit(f);
+		assert_int_equal(tl_inbox_seek(&cursor, reader(f), USER, 3), expected);
+		assert_int_equal(tl_inbox_last(tl_slice(item.ptr, len), &last), expected);
+	}
+	put_item(f, 3, tl_slice_str("\x01"));
+	commit(f);
+	assert_int_equal(tl_inbox_seek(&cursor, reader(f), USER, 3), TL_CORRUPT);
+	tl_pack_fini(&pack);
+}
+
+/* A place that no item covers is passed over: the caller sees it by the number. */
+static void test_gap(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_inbox_cursor cursor;
+	append(f, "alice", 3);
+	tl_transaction_skip(&f->txn, user(f, "alice"), 10);
+	append(f, "alice", 2);
+	commit(f);
+	assert_int_equal(tl_inbox_seek(&cursor, reader(f), user(f, "alice")->no, 5), TL_OK);
+	assert_int_equal(cursor.seq, 11);
+	assert_int_equal(cursor.entry.cseq, 11);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_runs), TEST(test_loading), TEST(test_puts), TEST(test_damage), TEST(test_gap),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
