@@ -1,5 +1,7 @@
 #include "waker.h"
 
+#include "thread.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -68,16 +70,6 @@ static void *repeat(void *arg)
 	return NULL;
 }
 
-static int start_thread(struct tl_waker *waker)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = pthread_create(&waker->thread, NULL, repeat, waker);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return failed;
-}
-
 enum tl_err tl_waker_open(struct tl_waker **waker_out)
 {
 	struct tl_waker *waker = calloc(1, sizeof *waker);
@@ -85,16 +77,12 @@ enum tl_err tl_waker_open(struct tl_waker **waker_out)
 	if (!waker)
 		return TL_NO_MEMORY;
 	waker->broker = pthread_self();
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&waker->lock, NULL);
-	pthread_cond_init(&waker->wanted, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	tl_thread_condition_init(&waker->wanted);
 	memset(&action, 0, sizeof action);
 	action.sa_handler = do_nothing;
 	sigaction(SIGURG, &action, &waker->before);
-	if (start_thread(waker) != 0) {
+	if (tl_thread_start(&waker->thread, "timeline wake", repeat, waker) != TL_OK) {
 		sigaction(SIGURG, &waker->before, NULL);
 		free(waker);
 		return TL_NO_MEMORY;
@@ -131,11 +119,7 @@ void tl_waker_wake(struct tl_waker *waker)
 
 void tl_waker_wake_in(struct tl_waker *waker, unsigned ms)
 {
-	struct timespec at;
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_nsec += (long)ms * 1000000;
-	at.tv_sec += at.tv_nsec / 1000000000;
-	at.tv_nsec %= 1000000000;
+	const struct timespec at = tl_thread_deadline(ms);
 	pthread_mutex_lock(&waker->lock);
 	if (waker->alarm.tv_sec == 0) {
 		waker->alarm = at;

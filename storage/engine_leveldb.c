@@ -10,6 +10,8 @@
  */
 #include "engine_leveldb.h"
 
+#include "thread.h"
+
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +23,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { DRAIN_PATIENCE_MS = 50 }; /* (L3) */
@@ -115,12 +116,7 @@ void tl_db_key_fini(struct tl_db_key *db_key)
 /* Called and returns with the mutex held; in between time passes, so look at `db` afterwards. */
 static void wait_for_turn(struct tl_engine *engine)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += DRAIN_PATIENCE_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
-
+	const struct timespec until = tl_thread_deadline(DRAIN_PATIENCE_MS);
 	bool patient = true;
 	while (engine->state == TL_DB_SWAPPING || (engine->state == TL_DB_DRAINING && patient)) {
 		if (engine->state == TL_DB_SWAPPING)
@@ -237,11 +233,7 @@ static struct tl_engine *engine_new(const struct tl_engine_options *options)
 		return NULL;
 	engine->lock_fd = -1;
 	make_options(engine, options);
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&engine->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	tl_thread_condition_init(&engine->changed);
 	pthread_mutex_init(&engine->mutex, NULL);
 	pthread_mutex_init(&engine->commit_mutex, NULL);
 	return engine;

@@ -2,9 +2,9 @@
 
 #include "disk_space.h"
 #include "index_work.h"
+#include "thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -59,8 +59,7 @@ static uint64_t now_us(void)
 /* With the lock held. */
 static void wait_for(struct tl_indexer *indexer, uint64_t ms)
 {
-	uint64_t until_ms = now_ms() + ms;
-	struct timespec until = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
+	const struct timespec until = tl_thread_deadline(ms);
 	while (!indexer->stop && pthread_cond_timedwait(&indexer->changed, &indexer->lock, &until) != ETIMEDOUT)
 		;
 }
@@ -202,23 +201,9 @@ static void *run(void *arg)
 
 /* --- life --- */
 
-static enum tl_err start_thread(struct tl_indexer *indexer)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = pthread_create(&indexer->thread, NULL, run, indexer);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return failed ? TL_NO_MEMORY : TL_OK;
-}
-
 static void init_lock(struct tl_indexer *indexer)
 {
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&indexer->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	tl_thread_condition_init(&indexer->changed);
 	pthread_mutex_init(&indexer->lock, NULL);
 }
 
@@ -238,7 +223,7 @@ enum tl_err tl_indexer_open(struct tl_database *database, const struct tl_indexe
 	tl_disk_space_init(&indexer->disk, options->dir, NULL);
 	indexer->disk.reserve *= 2; /* before messages are refused */
 	init_lock(indexer);
-	if ((err = start_thread(indexer)) != TL_OK) {
+	if ((err = tl_thread_start(&indexer->thread, "timeline index", run, indexer)) != TL_OK) {
 		tl_index_work_fini(&indexer->work);
 		free(indexer);
 		return err;

@@ -21,6 +21,7 @@
 
 #include "queue_recovery.h"
 #include "queue_segment.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 struct tl_ingest_queue {
@@ -204,11 +204,7 @@ static struct tl_ingest_queue *queue_new(const struct tl_ingest_queue_options *o
 	queue->dir_fd = -1;
 	queue->tail.fd = -1;
 	tl_queue_reader_init(&queue->reader);
-	pthread_condattr_t attributes;
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&queue->wait_cond, &attributes);
-	pthread_condattr_destroy(&attributes);
+	tl_thread_condition_init(&queue->wait_cond);
 	pthread_mutex_init(&queue->wait_mutex, NULL);
 	pthread_mutex_init(&queue->list_mutex, NULL);
 	return queue;
@@ -452,26 +448,13 @@ void tl_ingest_queue_release(struct tl_ingest_queue *queue, uint64_t position)
 	}
 }
 
-static struct timespec deadline_after(unsigned timeout_ms)
-{
-	struct timespec deadline;
-	clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += (time_t)(timeout_ms / 1000);
-	deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (deadline.tv_nsec >= 1000000000) {
-		deadline.tv_sec++;
-		deadline.tv_nsec -= 1000000000;
-	}
-	return deadline;
-}
-
 bool tl_ingest_queue_wait(struct tl_ingest_queue *queue, uint64_t position, unsigned timeout_ms)
 {
 	/* A gap at the end is nothing to wake up for. */
 	position = after_gap(queue, position);
 	if (tl_ingest_queue_end(queue) > position)
 		return true;
-	struct timespec deadline = deadline_after(timeout_ms);
+	const struct timespec deadline = tl_thread_deadline(timeout_ms);
 	int result = 0;
 	pthread_mutex_lock(&queue->wait_mutex);
 	atomic_store(&queue->waiting, true); /* before `end` is looked at again: see publish */

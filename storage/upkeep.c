@@ -2,10 +2,10 @@
 
 #include "reclaim.h"
 #include "sweep.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -76,14 +76,7 @@ static uint64_t elapsed_ms(const struct timespec *since)
 /* False if upkeep is to stop. */
 static bool pause_ms(struct tl_upkeep *upkeep, uint64_t ms)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	const struct timespec until = tl_thread_deadline(ms);
 	pthread_mutex_lock(&upkeep->lock);
 	while (!upkeep->stop && pthread_cond_timedwait(&upkeep->changed, &upkeep->lock, &until) != ETIMEDOUT)
 		;
@@ -403,11 +396,7 @@ static enum tl_err note_options(struct tl_upkeep *upkeep)
 
 static void init_lock(struct tl_upkeep *upkeep)
 {
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&upkeep->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	tl_thread_condition_init(&upkeep->changed);
 	pthread_mutex_init(&upkeep->lock, NULL);
 }
 
@@ -441,12 +430,9 @@ enum tl_err tl_upkeep_new(struct tl_database *database, struct tl_chores *chores
 
 enum tl_err tl_upkeep_start(struct tl_upkeep *upkeep)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	upkeep->started = pthread_create(&upkeep->thread, NULL, run, upkeep) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return upkeep->started ? TL_OK : TL_NO_MEMORY;
+	enum tl_err err = tl_thread_start(&upkeep->thread, "timeline upkeep", run, upkeep);
+	upkeep->started = err == TL_OK;
+	return err;
 }
 
 void tl_upkeep_stop(struct tl_upkeep *upkeep)

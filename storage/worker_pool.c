@@ -1,7 +1,8 @@
 #include "worker_pool.h"
 
+#include "thread.h"
+
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -43,19 +44,15 @@ static void *work(void *arg)
 enum tl_err tl_worker_pool_open(unsigned threads, size_t max_jobs, struct tl_worker_pool **pool_out)
 {
 	struct tl_worker_pool *pool = calloc(1, sizeof *pool + threads * sizeof pool->threads[0]);
-	sigset_t all, before;
 	if (!pool)
 		return TL_NO_MEMORY;
 	pool->last = &pool->first;
 	pool->max_jobs = max_jobs;
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (pool->thread_count < threads &&
-	       pthread_create(&pool->threads[pool->thread_count], NULL, work, pool) == 0)
+	       tl_thread_start(&pool->threads[pool->thread_count], "timeline read", work, pool) == TL_OK)
 		pool->thread_count++;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (pool->thread_count == 0) {
 		tl_worker_pool_close(pool);
 		return TL_NO_MEMORY;

@@ -4,13 +4,12 @@
 #include "membership.h"
 #include "requests.h"
 #include "send.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
 	IDLE_MS = 1000,         /* how long checkpoints may wait for company */
@@ -217,14 +216,7 @@ static void trim(struct tl_writer *writer)
 
 static void pause_ms(struct tl_writer *writer, unsigned ms)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	const struct timespec until = tl_thread_deadline(ms);
 	pthread_mutex_lock(&writer->lock);
 	while (!atomic_load(&writer->stop) && pthread_cond_timedwait(&writer->stopping, &writer->lock, &until) != ETIMEDOUT)
 		;
@@ -345,23 +337,9 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static enum tl_err start_thread(struct tl_writer *writer)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = pthread_create(&writer->thread, NULL, run, writer);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return failed ? TL_NO_MEMORY : TL_OK;
-}
-
 static enum tl_err init(struct tl_writer *writer)
 {
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&writer->stopping, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	tl_thread_condition_init(&writer->stopping);
 	pthread_mutex_init(&writer->lock, NULL);
 
 	enum tl_err err = tl_database_read_uint(writer->database, TL_META_WATERMARK, &writer->committed);
@@ -373,7 +351,7 @@ static enum tl_err init(struct tl_writer *writer)
 		atomic_fetch_add(&writer->versions->pending, 1);
 	writer->txn.limits = writer->options.limits;
 	writer->txn.due.board = writer->options.due;
-	return start_thread(writer);
+	return tl_thread_start(&writer->thread, "timeline write", run, writer);
 }
 
 enum tl_err tl_writer_open(struct tl_database *database, struct tl_ingest_queue *queue,
