@@ -72,6 +72,7 @@ enum tl_err tl_conversation_load_members(struct tl_iter *iter, struct tl_convers
 		HASH_FIND(hh, conversation->looked_up, &loading.members[i].user_no, sizeof(uint64_t), newer);
 		if (newer)
 			loading.members[i] = newer->member;
+		tl_last_sends_apply(&conversation->sends, loading.members[i].user_no, &loading.members[i].record);
 	}
 	tl_conversation_free_members(conversation);
 	conversation->members = loading.members;
@@ -194,6 +195,7 @@ enum tl_err tl_conversations_member(struct tl_conversations *conversations, stru
 	}
 	if (err != TL_OK)
 		return err;
+	tl_last_sends_apply(&conversation->sends, user_no, &member.record);
 	struct tl_looked_up *found = remember(conversations, conversation, &member);
 	if (!found)
 		return TL_NO_MEMORY;

@@ -76,6 +76,7 @@ static enum tl_err load_head(struct tl_engine *engine, struct tl_iter *iter, str
 	if (last && tl_store_record_unpack(tl_slice(last, last_len), &record)) {
 		conversation->running = record.running;
 		conversation->position = record.position;
+		conversation->sends = record.sends;
 		conversation->ts = tl_message_ts(record.message);
 	} else if (last) {
 		err = TL_CORRUPT;

@@ -23,6 +23,7 @@ struct tl_conversation {
 	uint64_t running;  /* running number of the last entry */
 	uint64_t ts;       /* ms: time of the last entry */
 	uint64_t position; /* queue position of the last entry */
+	struct tl_last_sends sends; /* of a direct chat, as its last entry says */
 	uint64_t marked;   /* when the store timeline is looked at next, by the last marker; 0: not known */
 	bool whole;                /* all members are at hand: in `members`; else those looked up are in `looked_up` */
 	struct tl_member *members; /* by ascending user number */

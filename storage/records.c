@@ -30,20 +30,64 @@ static bool open_array(struct tl_reader *reader, uint32_t at_least)
 	return tl_reader_array(reader, &count) && count >= at_least;
 }
 
+void tl_last_sends_note(struct tl_last_sends *sends, uint64_t user_no, uint64_t cseq, uint64_t running)
+{
+	if (sends->user_no != user_no) {
+		sends->other_cseq = sends->cseq;
+		sends->other_running = sends->running;
+	}
+	sends->user_no = user_no;
+	sends->cseq = cseq;
+	sends->running = running;
+}
+
+void tl_last_sends_apply(const struct tl_last_sends *sends, uint64_t user_no, struct tl_member_record *member)
+{
+	bool last = sends->user_no == user_no;
+	uint64_t cseq = last ? sends->cseq : sends->other_cseq;
+	if (sends->user_no == 0 || cseq <= member->seen)
+		return;
+	member->seen = cseq;
+	member->seen_running = last ? sends->running : sends->other_running;
+}
+
+static void pack_sends(struct tl_pack *pack, const struct tl_last_sends *sends)
+{
+	tl_pack_uint(pack, sends->user_no);
+	tl_pack_uint(pack, sends->cseq);
+	tl_pack_uint(pack, sends->running);
+	tl_pack_uint(pack, sends->other_cseq);
+	tl_pack_uint(pack, sends->other_running);
+}
+
+static bool read_sends(struct tl_reader *reader, struct tl_last_sends *sends)
+{
+	return tl_reader_uint(reader, &sends->user_no) && tl_reader_uint(reader, &sends->cseq) &&
+	       tl_reader_uint(reader, &sends->running) && tl_reader_uint(reader, &sends->other_cseq) &&
+	       tl_reader_uint(reader, &sends->other_running);
+}
+
 void tl_store_record_pack(struct tl_pack *pack, const struct tl_store_record *record)
 {
-	tl_pack_array(pack, 4);
+	bool direct = record->sends.user_no > 0;
+	tl_pack_array(pack, direct ? 9 : 4);
 	tl_pack_uint(pack, record->position);
 	tl_pack_uint(pack, record->running);
 	tl_pack_uint(pack, record->edit);
+	if (direct)
+		pack_sends(pack, &record->sends);
 	tl_pack_raw(pack, record->message);
 }
 
 bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *record_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
-	if (!open_array(&reader, 4) || !tl_reader_uint(&reader, &record_out->position) ||
+	uint32_t count;
+	if (!tl_reader_array(&reader, &count) || count < 4 || !tl_reader_uint(&reader, &record_out->position) ||
 	    !tl_reader_uint(&reader, &record_out->running) || !tl_reader_uint(&reader, &record_out->edit))
+		return false;
+	record_out->sends = (struct tl_last_sends){0};
+	if (count >= 9 && !read_sends(&reader, &record_out->sends))
 		return false;
 	record_out->message = tl_slice(reader.next, (size_t)(reader.end - reader.next));
 	return true;

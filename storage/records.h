@@ -68,10 +68,27 @@ static inline void tl_pack_check(const struct tl_pack *pack, struct tl_batch *ba
 
 /* --- store timeline: one message or event --- */
 
+struct tl_member_record;
+
+/* The last messages of the two in a direct chat, up to and with an entry. Kept in the chat's newest entry, they spare what a
+ * larger conversation does with each message: putting its sender's record, who has seen all up to it. */
+struct tl_last_sends {
+	uint64_t user_no;             /* who has sent the last message, 0: nobody has sent any, or it is no direct chat */
+	uint64_t cseq, running;       /* its place, and the running number there */
+	uint64_t other_cseq, other_running; /* the last one of the other user, 0: none */
+};
+
+/* A message of that user at that place. */
+void tl_last_sends_note(struct tl_last_sends *sends, uint64_t user_no, uint64_t cseq, uint64_t running);
+
+/* What the user has sent is seen: raises the member's record, as it was stored, to what it is. */
+void tl_last_sends_apply(const struct tl_last_sends *sends, uint64_t user_no, struct tl_member_record *member);
+
 struct tl_store_record {
 	uint64_t position; /* in the ingest queue; tells on replay that the message is here already */
 	uint64_t running;  /* how many messages, events not counted, the conversation has up to and with this one */
 	uint64_t edit;     /* cseq of the latest edit event about this message, 0: none; it alone carries the new body */
+	struct tl_last_sends sends;
 	struct tl_slice message; /* the message object of PROTOCOL 4 as a map, without seq, conv and cseq */
 };
 
@@ -147,7 +164,8 @@ struct tl_member_record {
 	uint8_t role;
 	uint64_t since;        /* cseq of joining: the first one the member gets */
 	uint64_t read;         /* cseq up to which the user has read */
-	uint64_t seen;         /* the greatest of read, own last send, what came before joining, cleared … */
+	uint64_t seen;         /* the greatest of read, own last send, what came before joining, cleared; of a direct chat's
+	                        * member as stored without the own last send, see tl_last_sends … */
 	uint64_t seen_running; /* … and the running number there: unread = the conversation's - this one */
 	uint64_t cleared;      /* cseq up to which the user has deleted everything */
 	bool deleted_some;     /* there is something in TL_PART_DELETED besides */

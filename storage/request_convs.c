@@ -194,6 +194,7 @@ static enum tl_err pack_last(struct tl_pack *out, const struct tl_visibility *v,
 /* The last entry, if the user may see it; its running number tells what is unread. */
 static enum tl_err pack_head(struct tl_pack *out, const struct tl_visibility *v, uint32_t *pairs)
 {
+	struct tl_member_record member = v->member;
 	struct tl_store_record record;
 	uint64_t unread = 0;
 	char *bytes;
@@ -207,9 +208,13 @@ static enum tl_err pack_head(struct tl_pack *out, const struct tl_visibility *v,
 		free(bytes);
 		return TL_CORRUPT;
 	}
-	err = there ? tl_store_unread(v->engine, v->snapshot, v->conversation_no, v->conversation_floor, record.running,
-	                              &v->member, &unread)
-	            : TL_OK;
+	if (there) {
+		tl_last_sends_apply(&record.sends, v->user_no, &member);
+		err = tl_store_unread(v->engine, v->snapshot, v->conversation_no, v->conversation_floor, record.running,
+		                      &member, &unread);
+	} else {
+		err = TL_OK;
+	}
 	tl_pack_cstr(out, "unread");
 	tl_pack_uint(out, unread);
 	++*pairs;

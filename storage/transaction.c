@@ -311,7 +311,7 @@ void tl_transaction_finish(struct tl_transaction *txn)
 	txn->changed_count = 0;
 }
 
-/* One's own message is seen. */
+/* One's own message is seen. In a direct chat the message's own record says so. */
 static enum tl_err sender_has_seen(struct tl_transaction *txn, struct tl_conversation *conversation,
                                    struct tl_member *sender, uint64_t cseq, uint64_t running)
 {
@@ -319,7 +319,7 @@ static enum tl_err sender_has_seen(struct tl_transaction *txn, struct tl_convers
 		return TL_OK;
 	sender->record.seen = cseq;
 	sender->record.seen_running = running;
-	return tl_transaction_member_changed(txn, conversation, sender);
+	return conversation->record.kind == TL_DIRECT ? TL_OK : tl_transaction_member_changed(txn, conversation, sender);
 }
 
 static void put_order(struct tl_transaction *txn, const struct tl_conversation *conversation, uint64_t order)
@@ -337,9 +337,12 @@ static void put_store(struct tl_transaction *txn, struct tl_conversation *conver
 	conversation->running += !append->event;
 	conversation->ts = ts;
 	conversation->position = txn->position;
+	if (append->sender && conversation->record.kind == TL_DIRECT)
+		tl_last_sends_note(&conversation->sends, append->sender->user_no, conversation->head, conversation->running);
 	struct tl_store_record record = {
 		.position = txn->position,
 		.running = conversation->running,
+		.sends = conversation->sends,
 		.message = tl_slice(append->message, append->len),
 	};
 	tl_pack_clear(&txn->pack);

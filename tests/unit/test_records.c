@@ -98,7 +98,44 @@ static void test_store(void **state)
 	assert_true(tl_slice_equal(read.message, record.message));
 	/* The message is taken as it is. */
 	assert_refused_below(unpack_store, tl_pack_bytes(&pack), tl_pack_bytes(&pack).len - record.message.len);
+	assert_int_equal(read.sends.user_no, 0);
+	tl_last_sends_note(&record.sends, 5, 300, 200);
+	tl_last_sends_note(&record.sends, 900, 301, 201);
+	tl_pack_clear(&pack);
+	tl_store_record_pack(&pack, &record);
+	assert_true(tl_store_record_unpack(tl_pack_bytes(&pack), &read));
+	assert_memory_equal(&read.sends, &record.sends, sizeof read.sends);
+	assert_true(tl_slice_equal(read.message, record.message));
+	assert_refused_below(unpack_store, tl_pack_bytes(&pack), tl_pack_bytes(&pack).len - record.message.len);
 	tl_pack_fini(&pack);
+}
+
+static void assert_seen(const struct tl_last_sends *sends, uint64_t user_no, uint64_t stored, uint64_t cseq,
+                        uint64_t running)
+{
+	struct tl_member_record member = {.seen = stored, .seen_running = stored - 1};
+	tl_last_sends_apply(sends, user_no, &member);
+	assert_int_equal(member.seen, cseq);
+	assert_int_equal(member.seen_running, running);
+}
+
+static void test_last_sends(void **state)
+{
+	struct tl_last_sends sends = {0};
+	(void)state;
+	assert_seen(&sends, 1, 4, 4, 3);
+	tl_last_sends_note(&sends, 1, 10, 9);
+	tl_last_sends_note(&sends, 1, 12, 10);
+	assert_seen(&sends, 1, 4, 12, 10);
+	assert_seen(&sends, 2, 4, 4, 3);
+	assert_seen(&sends, 1, 20, 20, 19); /* has read more */
+	tl_last_sends_note(&sends, 2, 15, 11);
+	tl_last_sends_note(&sends, 2, 16, 12);
+	assert_seen(&sends, 1, 4, 12, 10);
+	assert_seen(&sends, 2, 4, 16, 12);
+	tl_last_sends_note(&sends, 1, 17, 13);
+	assert_seen(&sends, 1, 4, 17, 13);
+	assert_seen(&sends, 2, 4, 16, 12);
 }
 
 static void test_inbox(void **state)
@@ -277,7 +314,7 @@ static void test_choice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_store),     cmocka_unit_test(test_inbox),  cmocka_unit_test(test_conversation),
+		cmocka_unit_test(test_store),     cmocka_unit_test(test_last_sends), cmocka_unit_test(test_inbox),  cmocka_unit_test(test_conversation),
 		cmocka_unit_test(test_member),    cmocka_unit_test(test_pairs),  cmocka_unit_test(test_choices_out_of_range),
 		cmocka_unit_test(test_ingest),    cmocka_unit_test(test_choice), cmocka_unit_test(test_longer_records),
 		cmocka_unit_test(test_dedup_key),
