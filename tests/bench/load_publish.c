@@ -26,7 +26,7 @@
 #include <time.h>
 
 #define OUT_BYTES 65536u /* no more is put into a connection's buffer ahead of the socket */
-#define EVENT_COUNT 1024   /* sockets looked at between two rests: with few, these would bound the rate of thousands */
+#define EVENT_COUNT 1024 /* sockets looked at between two rests: with few, these would bound the rate of thousands */
 #define TICK_MS 1        /* how often a fixed rate is looked at */
 #define IDLE_TICK_MS 100
 
