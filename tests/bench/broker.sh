@@ -1,4 +1,5 @@
-# What the benchmark scripts share: a broker on a free port, and the generator. To be sourced by bash.
+# What the benchmark scripts share: a broker on a free port, the generator, and the figures it yields. To be sourced by
+# bash.
 #
 # The script sets $work, a directory of its own, and $tools, where the programs are. Here: $root, the project; $build;
 # $mosquitto; $plugin; $port and $broker_dir of the broker at hand; $line, what the generator printed last.
@@ -44,6 +45,19 @@ run_logged() {
 		tail -n 40 "$work/build.log" >&2
 		die "failed: $*"
 	}
+}
+
+# The programs and the plugin, unless BUILD says where they are.
+build_release() {
+	[ -z "$own_build" ] || return 0
+	cd "$root" || die "cannot enter $root"
+	run_logged cmake --preset release
+	run_logged cmake --build --preset release
+}
+
+# What the figures were measured on, and with.
+machine() {
+	echo "$("$mosquitto" -h 2>/dev/null | head -n 1), $(nproc) processors, $(uname -sr), data on $(stat -f -c %T "$work")"
 }
 
 # ---- the broker ----
@@ -133,6 +147,15 @@ start_broker() {
 	return 1
 }
 
+# with_broker COLUMN MEASURE [ARGUMENT]: a fresh broker for one measurement
+with_broker() {
+	local column=$1 measure=$2
+
+	start_broker "$column" || return 1
+	"$measure" "$column" "${@:3}" || note "$column: $measure ${*:3} failed and is left out"
+	stop_broker
+}
+
 # Nanoseconds the broker's own thread has been running; 0 where the kernel does not say.
 broker_cpu_ns() {
 	local ns=0
@@ -182,4 +205,22 @@ value() {
 # ratio A B: A / B
 ratio() {
 	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", (b > 0 ? a / b : 0) }'
+}
+
+# ---- figures, each in a file of $work/results ----
+
+# record NAME COLUMN FIGURE
+record() {
+	echo "$3" >>"$work/results/$1.$2"
+}
+
+# median NAME COLUMN: nothing if there is no figure
+median() {
+	[ -s "$work/results/$1.$2" ] || return 0
+	sort -n "$work/results/$1.$2" |
+		awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int((NR + 2) / 2)]) / 2 }'
+}
+
+warn_refused() {
+	[ "$(value refused)" = 0 ] || note "$1: $(value refused) messages were refused: $line"
 }

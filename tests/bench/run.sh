@@ -48,11 +48,7 @@ rate=1000      # of the latency runs
 # ---- building ----
 
 build_all() {
-	if [ -z "$own_build" ] && [ -f "$root/CMakePresets.json" ]; then
-		cd "$root" || die "cannot enter $root"
-		run_logged cmake --preset release
-		run_logged cmake --build --preset release
-	fi
+	[ ! -f "$root/CMakePresets.json" ] || build_release
 	if [ ! -x "$tools/tl_mqtt_load" ] || [ ! -x "$tools/tl_raw_leveldb" ]; then
 		tools=$build/bench-tools
 		run_logged cmake -S "$root/tests/bench" -B "$tools" -DCMAKE_BUILD_TYPE=Release
@@ -62,16 +58,6 @@ build_all() {
 		note "there is no $plugin: measuring without the plugin"
 		durabilities=''
 	fi
-}
-
-# ---- figures ----
-
-record() {
-	echo "$3" >>"$work/results/$1.$2"
-}
-
-warn_refused() {
-	[ "$(value refused)" = 0 ] || note "$1: $(value refused) messages were refused: $line"
 }
 
 # ---- what is measured; each with a broker of its own ----
@@ -279,15 +265,6 @@ measure_raw() {
 	done
 }
 
-# with_broker COLUMN MEASURE [ARGUMENT]: a fresh broker for one measurement
-with_broker() {
-	local column=$1 measure=$2
-
-	start_broker "$column" || return 1
-	"$measure" "$column" "${@:3}" || note "$column: $measure ${*:3} failed and is left out"
-	stop_broker
-}
-
 # wants ROW
 wants() {
 	[[ " $rows " == *" $1 "* ]]
@@ -321,12 +298,6 @@ measure_column() {
 
 # ---- the table ----
 
-median() {
-	[ -s "$work/results/$1.$2" ] || return 0
-	sort -n "$work/results/$1.$2" |
-		awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int((NR + 2) / 2)]) / 2 }'
-}
-
 # cell MEDIAN REFERENCE [own]: "median (ratio)"; the column that is the reference itself has no ratio
 cell() {
 	if [ -z "$1" ]; then
@@ -359,8 +330,7 @@ print_table() {
 	local column members
 
 	echo
-	echo "$("$mosquitto" -h 2>/dev/null | head -n 1), $(nproc) processors, $(uname -sr), data on" \
-		"$(stat -f -c %T "$work"), set_tcp_nodelay $nodelay"
+	echo "$(machine), set_tcp_nodelay $nodelay"
 	echo "medians of $rounds rounds; in brackets the ratio to stock, in rows marked * to LevelDB alone (raw)"
 	echo
 	printf '%-39s' ''

@@ -9,6 +9,7 @@
 # TIMELINES_MAX=N      leaves out those above
 # SECONDS_OF_LOAD=10   how long messages are sent
 # VISITS=2000          users who sync, each twice
+# FIGURES=FILE         also writes the figures there, tab-separated
 # DATA=DIR             where the databases go: a real disk; about 600 bytes for each timeline
 # BUILD=DIR            a finished release build, instead of building here
 # MOSQUITTO, PLUGIN, NODELAY as in run.sh
@@ -22,6 +23,7 @@ sizes=${TIMELINES:-10000 100000 1000000 10000000}
 load_seconds=${SECONDS_OF_LOAD:-10}
 visits=${VISITS:-2000}
 settle_seconds=600 # at most
+figures_file=${FIGURES:+$(realpath -m "$FIGURES")}
 desks=250 # users who are in chats with all others, and the connections of the load
 
 # The plugin makes an empty database and notes its options in it; then it is filled.
@@ -87,14 +89,9 @@ measure_load() {
 	cpu=$(ratio $(($(process_cpu_ns) - cpu)) $((messages * 1000)))
 }
 
-# mib KIB
-mib() {
-	awk -v kib="$1" 'BEGIN { printf "%.0f", kib / 1024 }'
-}
-
-# measure SIZE: a line of the table
+# measure SIZE: a line of figures
 measure() {
-	local disk anonymous_start anonymous all visit_line
+	local disk anonymous_start anonymous all figures
 
 	make_database "$1" || return 1
 	settle || return 1
@@ -102,47 +99,48 @@ measure() {
 	measure_start || return 1
 	anonymous_start=$(memory_kib RssAnon)
 	load visit --first $desks --users $((users - desks)) --visits "$visits" || return 1
-	visit_line=$line
+	figures="$(value first_p50_us) $(value first_p99_us) $(value again_p50_us) $(value again_p99_us)"
 	measure_load || return 1
 	anonymous=$(memory_kib RssAnon)
 	all=$(memory_kib VmRSS)
-	line=$visit_line
-	printf '| %s | %.0f | %s | %s / %s / %s | %.0f / %.0f | %.0f | %s / %s | %s / %s |\n' "$1" "$((disk / 1000000))" "$start_ms" \
-		"$(mib "$anonymous_start")" "$(mib "$anonymous")" "$(mib "$all")" "$acked" "$stored" "$cpu" \
-		"$(value first_p50_us)" "$(value first_p99_us)" "$(value again_p50_us)" "$(value again_p99_us)" |
-		tee -a "$work/table" >&2
+	figures="$1 $disk $start_ms $anonymous_start $anonymous $all $acked $stored $cpu $figures"
+	echo "$figures" >>"$work/figures"
+	note "$figures"
 }
 
-build_all() {
-	[ -z "$own_build" ] || return 0
-	cd "$root" || die "cannot enter $root"
-	run_logged cmake --preset release
-	run_logged cmake --build --preset release
-}
-
+# A row for each line of figures, which are in the order of the columns.
 print_table() {
 	echo
-	echo "$("$mosquitto" -h 2>/dev/null | head -n 1), $(nproc) processors, $(uname -sr), data on" \
-		"$(stat -f -c %T "$work"), default options"
+	echo "$(machine), default options"
 	echo
 	echo '| timelines | disk, MB | start, ms | memory, MiB: start / load / with mapped files | acked/s / stored/s | CPU, µs | sync cold p50 / p99, µs | again, µs |'
 	echo '|---|---|---|---|---|---|---|---|'
-	cat "$work/table"
+	awk '{ printf "| %d | %.0f | %d | %.0f / %.0f / %.0f | %.0f / %.0f | %.0f | %d / %d | %d / %d |\n", $1, $2 / 1e6, $3,
+		$4 / 1024, $5 / 1024, $6 / 1024, $7, $8, $9, $10, $11, $12, $13 }' "$work/figures"
+}
+
+# The same for programs.
+write_figures() {
+	echo "# $(machine)"
+	echo timelines disk_bytes start_ms start_kib load_kib mapped_kib acked_per_s stored_per_s cpu_us first_p50_us \
+		first_p99_us again_p50_us again_p99_us | tr ' ' '\t'
+	tr ' ' '\t' <"$work/figures"
 }
 
 main() {
 	local size users=0 start_ms=0 acked=0 stored=0 cpu=0
 
 	begin "${DATA:-$build}"
-	build_all
+	build_release
 	for size in $sizes; do
 		[ "$size" -le "$max" ] || continue
 		note "$size timelines"
 		measure "$size" || note "$size timelines failed and are left out"
 		stop_broker
 	done
-	[ -s "$work/table" ] || die "nothing was measured"
+	[ -s "$work/figures" ] || die "nothing was measured"
 	print_table
+	[ -z "$figures_file" ] || write_figures >"$figures_file" || die "cannot write $figures_file"
 }
 
 main "$@"
