@@ -27,7 +27,7 @@ struct tl_backlog {
 	uint64_t floor; /* of the conversation's store timeline */
 	uint64_t head;  /* likewise */
 	uint64_t last;  /* the last cseq that the user gets so far */
-	bool quiet;     /* the user has muted the conversation; only tl_inbox_of says so */
+	bool quiet;     /* the user has muted the conversation; only tl_inbox_with_quiet says so */
 };
 
 struct tl_inbox {
@@ -39,14 +39,19 @@ struct tl_inbox {
 	size_t count;
 };
 
-/* Reads it, as of `now`, ms. `iter` is any iterator on `snapshot`, moved by this. */
+/* Reads it, as of `now`, ms. `iter` is any iterator on `snapshot`, moved by this. `pulled_floor`: where the inbox began
+ * when it was filled up a moment ago; what has come since moves it no further (pull.h L3). NULL: it was not. */
 TL_MUST_USE enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                       struct tl_iter *iter, uint64_t user_no, const struct tl_limits *limits,
-                                      uint64_t now, struct tl_inbox *inbox_out);
+                                      uint64_t now, const uint64_t *pulled_floor, struct tl_inbox *inbox_out);
 
 /* As tl_inbox_read, on the present state, for a user by name; of one who is unknown, an empty one. */
 TL_MUST_USE enum tl_err tl_inbox_of(struct tl_engine *engine, const struct tl_limits *limits, uint64_t now,
-                                    struct tl_slice user, struct tl_inbox *inbox_out);
+                                    struct tl_slice user, const uint64_t *pulled_floor, struct tl_inbox *inbox_out);
+
+/* The same with what the user has muted, which costs a read for each backlog. */
+TL_MUST_USE enum tl_err tl_inbox_with_quiet(struct tl_engine *engine, const struct tl_limits *limits, uint64_t now,
+                                            struct tl_slice user, struct tl_inbox *inbox_out);
 
 void tl_inbox_free(struct tl_inbox *inbox);
 

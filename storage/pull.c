@@ -170,7 +170,7 @@ static enum tl_err begin(struct intake *intake, uint64_t now)
 	struct tl_iter *iter;
 	enum tl_err err = tl_transaction_iter(intake->txn, &iter);
 	if (err == TL_OK)
-		err = tl_inbox_read(intake->txn->database->engine, NULL, iter, intake->user->no, intake->txn->limits, now,
+		err = tl_inbox_read(intake->txn->database->engine, NULL, iter, intake->user->no, intake->txn->limits, now, NULL,
 		                    &intake->inbox);
 	if (err != TL_OK)
 		return err;
@@ -180,14 +180,24 @@ static enum tl_err begin(struct intake *intake, uint64_t now)
 	return tl_iter_new(intake->txn->database->engine, NULL, tl_partition(TL_PART_META, 0), true, &intake->iter);
 }
 
-static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, const struct tl_pull *pull)
+/* Where what is asked for ends, as the inbox is now. */
+static uint64_t end_of_page(const struct tl_pull *pull)
 {
-	struct intake intake = {.txn = txn, .user = user, .upto = pull->upto};
+	uint64_t begin = pull->after > pull->floor ? pull->after : pull->floor;
+	return pull->limit < UINT64_MAX - begin ? begin + pull->limit : UINT64_MAX;
+}
+
+static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, struct tl_pull *pull)
+{
+	struct intake intake = {.txn = txn, .user = user};
 	enum tl_err err = begin(&intake, pull->now);
 	if (err == TL_OK) {
 		user->pulled_in = txn->serial;
+		pull->floor = intake.inbox.floor;
+		intake.upto = end_of_page(pull);
 		err = take_in(&intake);
 	}
+	pull->taken = err == TL_OK;
 	tl_iter_free(intake.iter);
 	tl_inbox_free(&intake.inbox);
 	return err;
@@ -216,4 +226,5 @@ void tl_pull_init(struct tl_pull *pull)
 {
 	pull->chore = (struct tl_chore){.apply = apply, .done = done, .impatient = true};
 	pull->err = TL_OK;
+	pull->taken = false;
 }

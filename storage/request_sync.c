@@ -274,12 +274,21 @@ static void answer_nothing(const struct tl_reading *reading, struct tl_answer *a
 		tl_answer_bool(answer, "reset", true);
 }
 
-/* Whether the page needs entries that have yet to enter the inbox: up to which seq. */
-static bool is_missing(const struct page *page, const struct tl_inbox *inbox, uint64_t after, uint64_t *upto_out)
+/* Whether the page needs entries that have yet to enter the inbox. Once it has been filled up, the page ends where the
+ * inbox does, if it holds anything: other devices of the user and what has expired may have moved it on. */
+static bool is_missing(const struct page *page, const struct tl_inbox *inbox, uint64_t after)
 {
 	uint64_t upto = inbox->latest - after < page->limit ? inbox->latest : after + page->limit;
-	*upto_out = upto;
-	return upto > inbox->bounds.head;
+	bool missing = upto > inbox->bounds.head;
+	return missing && !(page->call->pulled_floor && inbox->bounds.head > after);
+}
+
+/* Has the inbox filled up. */
+static enum tl_err pull(struct tl_answer *answer, uint64_t after, uint64_t limit)
+{
+	answer->pull_after = after;
+	answer->pull_limit = limit;
+	return TL_AGAIN;
 }
 
 static enum tl_err answer_page(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer,
@@ -289,17 +298,15 @@ static enum tl_err answer_page(const struct tl_reading *reading, const struct tl
 	enum tl_err err = position(reading, call, user_no, floor, &after);
 	if (err != TL_OK)
 		return err;
-	if (after > inbox->latest && tl_inbox_skips(inbox)) {
-		answer->pull_upto = inbox->head;
-		return TL_AGAIN;
-	}
+	if (after > inbox->latest && tl_inbox_skips(inbox))
+		return pull(answer, 0, 0);
 	if (after > inbox->latest) {
 		answer_nothing(reading, answer, inbox, true);
 		return TL_OK;
 	}
 	bool gap = after < floor;
-	if (is_missing(page, inbox, gap ? floor : after, &answer->pull_upto))
-		return TL_AGAIN;
+	if (is_missing(page, inbox, gap ? floor : after))
+		return pull(answer, after, page->limit);
 	if (call->args[ARG_AFTER].given)
 		tl_checkpoints_note(reading->checkpoints, user_no, call->device, after, call->now);
 	tl_pack_cstr(&answer->fields, "messages");
@@ -327,7 +334,8 @@ enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call
 		err = page_init(&page, reading, call, answer);
 	if (err != TL_OK)
 		return err;
-	err = tl_inbox_read(page.engine, page.snapshot, page.inbox_iter, user_no, reading->limits, call->now, &inbox);
+	err = tl_inbox_read(page.engine, page.snapshot, page.inbox_iter, user_no, reading->limits, call->now,
+	                    call->pulled_floor, &inbox);
 	if (err == TL_OK) {
 		err = answer_page(reading, call, answer, &page, user_no, &inbox);
 		tl_inbox_free(&inbox);

@@ -386,9 +386,21 @@ static void stop_waiting(struct tl_pull *pull)
 	pthread_mutex_unlock(&waiting->lock);
 }
 
-static enum tl_err fill_up(struct tl_store *store, struct tl_slice user, uint64_t upto, uint64_t now)
+/* Sets *pull to what is still missing for a request that has been read. */
+static void ask_for(struct tl_pull *pull, const struct tl_call *call, const struct tl_answer *answer)
 {
-	struct waiting waiting = {.pull = {.user = user, .upto = upto, .now = now, .ready = stop_waiting}};
+	pull->user = call->user;
+	pull->after = answer->pull_after;
+	pull->limit = answer->pull_limit;
+	pull->now = call->now;
+}
+
+/* Has the inbox filled up for a call, which learns from where; `floor_out` is what it will point to. */
+static enum tl_err fill_up(struct tl_store *store, struct tl_call *call, const struct tl_answer *answer,
+                           uint64_t *floor_out)
+{
+	struct waiting waiting = {.pull = {.ready = stop_waiting}};
+	ask_for(&waiting.pull, call, answer);
 	pthread_mutex_init(&waiting.lock, NULL);
 	pthread_cond_init(&waiting.changed, NULL);
 	submit_pull(store, &waiting.pull);
@@ -398,6 +410,8 @@ static enum tl_err fill_up(struct tl_store *store, struct tl_slice user, uint64_
 	pthread_mutex_unlock(&waiting.lock);
 	pthread_cond_destroy(&waiting.changed);
 	pthread_mutex_destroy(&waiting.lock);
+	*floor_out = waiting.pull.floor;
+	call->pulled_floor = waiting.pull.taken ? floor_out : NULL;
 	return waiting.pull.err;
 }
 
@@ -415,9 +429,10 @@ enum tl_err tl_store_read(struct tl_store *store, const struct tl_request *reque
                           struct tl_answer *answer)
 {
 	const struct tl_reading from = reading(store);
+	uint64_t floor;
 	enum tl_err err = tl_request_read(request, &from, call, answer);
 	while (err == TL_AGAIN)
-		if ((err = fill_up(store, call.user, answer->pull_upto, call.now)) == TL_OK)
+		if ((err = fill_up(store, &call, answer, &floor)) == TL_OK)
 			err = tl_request_read(request, &from, call, answer);
 	return err;
 }
@@ -427,20 +442,20 @@ enum tl_err tl_store_try_read(struct tl_store *store, const struct tl_request *r
 {
 	const struct tl_reading from = reading(store);
 	enum tl_err err = pull->err;
+	if (pull->taken)
+		call.pulled_floor = &pull->floor;
 	if (err == TL_OK)
 		err = tl_request_read(request, &from, call, answer);
 	if (err != TL_AGAIN)
 		return err;
-	pull->user = call.user;
-	pull->upto = answer->pull_upto;
-	pull->now = call.now;
+	ask_for(pull, &call, answer);
 	submit_pull(store, pull);
 	return TL_AGAIN;
 }
 
 enum tl_err tl_store_inbox(struct tl_store *store, struct tl_slice user, uint64_t now, struct tl_inbox *inbox_out)
 {
-	return tl_inbox_of(store->database.engine, &store->options.limits, now, user, inbox_out);
+	return tl_inbox_with_quiet(store->database.engine, &store->options.limits, now, user, inbox_out);
 }
 
 const char *tl_store_epoch(const struct tl_store *store)
