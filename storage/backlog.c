@@ -35,11 +35,16 @@ static enum tl_err read_backlogs(struct tl_iter *iter, uint64_t user_no, struct 
 }
 
 static enum tl_err find_end(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
-                            struct tl_backlog *backlog)
+                            struct tl_inbox *inbox, struct tl_backlog *backlog)
 {
 	struct tl_bounds store;
 	enum tl_err err = tl_timeline_bounds(engine, snapshot, iter, tl_partition(TL_PART_STORE, backlog->conversation_no),
 	                                     &store, NULL, NULL);
+	if (err == TL_CORRUPT) { /* B4 */
+		inbox->damaged = backlog->conversation_no;
+		backlog->head = backlog->last = backlog->record.pulled;
+		return TL_OK;
+	}
 	if (err != TL_OK)
 		return err;
 	uint64_t until = backlog->record.until;
@@ -70,7 +75,9 @@ static enum tl_err skip_expired(struct tl_engine *engine, const struct tl_snapsh
 		if (pending.floor < pending.head) {
 			enum tl_err err = tl_store_floor(engine, snapshot, backlog->conversation_no, &pending,
 			                                 limits->inbox_ttl_ms, now, &expired);
-			if (err != TL_OK)
+			if (err == TL_CORRUPT)
+				expired = pending.floor; /* what cannot be read stays until it is taken in */
+			else if (err != TL_OK)
 				return err;
 		}
 		skip(inbox, backlog, (expired < backlog->last ? expired : backlog->last) - pulled);
@@ -147,7 +154,7 @@ enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *sn
 		err = read_backlogs(iter, user_no, &inbox);
 	inbox.head = inbox.latest = inbox.bounds.head;
 	for (size_t i = 0; i < inbox.count && err == TL_OK; i++) {
-		err = find_end(engine, snapshot, iter, &inbox.backlogs[i]);
+		err = find_end(engine, snapshot, iter, &inbox, &inbox.backlogs[i]);
 		inbox.latest += tl_backlog_pending(&inbox.backlogs[i]);
 	}
 	if (err == TL_OK)

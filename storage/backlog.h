@@ -9,6 +9,8 @@
  *   (B2) What has expired while something before it in the inbox has not, enters it, and is shown as expired.
  *   (B3) A device is told of a floor only once what it skips is skipped in the database (pull.h): what is written to the
  *        inbox meanwhile would else get a place below that floor.
+ *   (B4) Of a conversation whose store's end cannot be read, nothing has yet to enter, until it can be read again: it
+ *        does not cost the user the others.
  *
  * Read from one view of the database; any thread. */
 #ifndef TL_BACKLOG_H
@@ -37,6 +39,7 @@ struct tl_inbox {
 	uint64_t latest;         /* with all that has yet to enter it */
 	struct tl_backlog *backlogs;
 	size_t count;
+	uint64_t damaged; /* number of a conversation whose store's end cannot be read (B4); 0: of none */
 };
 
 /* Reads it, as of `now`, ms. `iter` is any iterator on `snapshot`, moved by this. `pulled_floor`: where the inbox began

@@ -42,6 +42,7 @@ struct tl_answer {
 	struct tl_pack fields;
 	uint32_t field_count;
 	struct tl_why why; /* on failure, for a person */
+	uint64_t damaged;   /* number of a conversation of which something could not be read and is left out; 0: of none */
 	uint64_t pull_after, pull_limit; /* on TL_AGAIN: what has to be in the user's inbox first (pull.h) */
 };
 

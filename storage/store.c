@@ -38,6 +38,7 @@ struct tl_store {
 	struct tl_writer *writer;
 	struct tl_upkeep *upkeep;
 	struct tl_disk_space disk;   /* front thread's */
+	_Atomic uint64_t damaged;    /* number of the conversation that was last said to be damaged */
 	bool refusing;               /* front thread's: the last submission was refused */
 	struct tl_pack pack;         /* front thread's scratch */
 };
@@ -415,6 +416,22 @@ static enum tl_err fill_up(struct tl_store *store, struct tl_call *call, const s
 	return waiting.pull.err;
 }
 
+/* Says once, and not for each page, which conversation is damaged. */
+static void note_damage(struct tl_store *store, uint64_t conversation_no)
+{
+	struct tl_conversation_record record = {.cid = tl_slice("", 0)};
+	char text[400], *bytes = NULL;
+	if (conversation_no == 0 || atomic_exchange(&store->damaged, conversation_no) == conversation_no)
+		return;
+	if (tl_conversation_read(store->database.engine, NULL, conversation_no, &record, &bytes) != TL_OK)
+		record.cid = tl_slice("", 0);
+	snprintf(text, sizeof text,
+	         "damaged data: not everything of conversation %" PRIu64 " ('%.*s') can be read; sync leaves it out",
+	         conversation_no, (int)record.cid.len, record.cid.len > 0 ? (const char *)record.cid.ptr : "");
+	free(bytes);
+	store->options.events.log(store->options.events.ctx, TL_LOG_ERROR, text);
+}
+
 static struct tl_reading reading(struct tl_store *store)
 {
 	return (struct tl_reading){
@@ -434,6 +451,7 @@ enum tl_err tl_store_read(struct tl_store *store, const struct tl_request *reque
 	while (err == TL_AGAIN)
 		if ((err = fill_up(store, &call, answer, &floor)) == TL_OK)
 			err = tl_request_read(request, &from, call, answer);
+	note_damage(store, answer->damaged);
 	return err;
 }
 
@@ -446,6 +464,7 @@ enum tl_err tl_store_try_read(struct tl_store *store, const struct tl_request *r
 		call.pulled_floor = &pull->floor;
 	if (err == TL_OK)
 		err = tl_request_read(request, &from, call, answer);
+	note_damage(store, answer->damaged);
 	if (err != TL_AGAIN)
 		return err;
 	ask_for(pull, &call, answer);
