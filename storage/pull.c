@@ -142,7 +142,7 @@ static enum tl_err take_in(struct intake *intake)
 	struct tl_inbox *inbox = &intake->inbox;
 	enum tl_err err = TL_OK;
 	if (inbox->head > inbox->bounds.head)
-		tl_transaction_skip(intake->txn, intake->user, inbox->head);
+		err = tl_transaction_skip(intake->txn, intake->user, inbox->head);
 	for (size_t i = 0; i < inbox->count && err == TL_OK; i++)
 		err = look_at(intake, i);
 	while (err == TL_OK && inbox->count > 0 && wants_more(intake)) {
