@@ -13,7 +13,7 @@ enum tl_err tl_roster_check_size(const struct tl_transaction *txn, uint64_t memb
 /* Without the one that the record at hand has counted already, before a failure. */
 static uint64_t groups_of(const struct tl_transaction *txn, const struct tl_user *user)
 {
-	return user->groups - (user->groups > 0 && user->groups_position == txn->position);
+	return !user ? 0 : user->groups - (user->groups > 0 && user->groups_position == txn->position);
 }
 
 enum tl_err tl_roster_check_self(const struct tl_transaction *txn, const struct tl_user *user, struct tl_why *why)
@@ -24,20 +24,22 @@ enum tl_err tl_roster_check_self(const struct tl_transaction *txn, const struct 
 	return tl_fail(why, TL_TOO_LARGE, "a user is in at most %" PRIu64 " groups and channels", limit);
 }
 
-enum tl_err tl_roster_check_named(struct tl_transaction *txn, const struct tl_call *call, const struct tl_user *user,
-                                  struct tl_why *why)
+enum tl_err tl_roster_check_named(struct tl_transaction *txn, const struct tl_call *call,
+                                  const struct tl_named_user *named, struct tl_why *why)
 {
 	uint64_t limit = txn->limits->max_conversations - txn->limits->max_conversations / 4;
-	bool blocks;
-	enum tl_err err = tl_block_read(txn->database->engine, user->no, call->user, &blocks);
+	const struct tl_user *user = named->user;
+	bool blocks = false;
+	enum tl_err err = user ? tl_block_read(txn->database->engine, user->no, call->user, &blocks) : TL_OK;
 	if (err != TL_OK)
 		return err;
 	if (blocks)
-		return tl_fail(why, TL_NOT_AUTHORISED, "'%.*s' cannot be added by you", (int)user->uid_len, user->uid);
+		return tl_fail(why, TL_NOT_AUTHORISED, "'%.*s' cannot be added by you", (int)named->uid.len,
+		               (const char *)named->uid.ptr);
 	if (groups_of(txn, user) < limit)
 		return TL_OK;
 	return tl_fail(why, TL_TOO_LARGE, "'%.*s' is in %" PRIu64 " groups and channels, and is not added to more by others",
-	               (int)user->uid_len, user->uid, limit);
+	               (int)named->uid.len, (const char *)named->uid.ptr, limit);
 }
 
 /* Members being counted. */
