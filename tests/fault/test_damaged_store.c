@@ -1,6 +1,7 @@
 /* Damage on disk: a block of a conversation's store timeline that cannot be read costs what is in it and nothing else.
  * The store is closed, a byte of a message in a table file is changed, and it is opened again. Each message is larger than a
  * block and does not compress, so it has one to itself. */
+#include "index_directory.h"
 #include "msgpack_reader.h"
 #include "store.h"
 #include "temp_dir.h"
@@ -14,13 +15,14 @@
 
 #include <cmocka.h>
 
-enum { BODY = 6000, MESSAGES = 8, TABLE_MAX = 1 << 20, PATIENCE_MS = 30000 };
+enum { BODY = 6000, MESSAGES = 80, TABLE_MAX = 1 << 20, PATIENCE_MS = 30000 };
 
 struct fixture {
 	struct temp_dir dir;
 	struct tl_store *store;
 	_Atomic unsigned outcomes;
-	_Atomic unsigned complaints; /* about damage */
+	_Atomic unsigned complaints; /* about damage … */
+	_Atomic unsigned failures;   /* … and of what then does not work */
 	struct tl_pack page;         /* of the last sync, as a map */
 };
 
@@ -37,6 +39,8 @@ static void on_log(void *ctx, enum tl_log level, const char *text)
 	struct fixture *f = ctx;
 	if (level == TL_LOG_ERROR && strncmp(text, "damaged data", 12) == 0)
 		atomic_fetch_add(&f->complaints, 1);
+	else if (level == TL_LOG_ERROR)
+		atomic_fetch_add(&f->failures, 1);
 }
 
 static uint64_t fake_now(void)
@@ -49,7 +53,8 @@ static void open_store(struct fixture *f)
 	const struct tl_store_options options = {
 		.dir = f->dir.path, .durability = TL_DURABILITY_OS, .queue_max_bytes = 1 << 26, .block_cache_bytes = 1 << 20,
 		.write_buffer_bytes = 1 << 20, .cached_users = 100, .cached_conversations = 100,
-		.limits = {.server = "test 1", .max_members = 4, .max_conversations = 100, .inbox_ttl_ms = 1000000},
+		.limits = {.server = "test 1", .max_members = 4, .max_conversations = 100, .inbox_ttl_ms = 1000000,
+		           .search = true},
 		.now = fake_now, .events = {f, on_committed, on_log},
 	};
 	struct tl_why why;
@@ -283,10 +288,23 @@ static void test_last_message(void **state)
 	assert_int_equal(atomic_load(&f->complaints), 1);
 }
 
+/* The index is made of what can be read, and goes on with other conversations. */
+static void test_index(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t wanted = 2 * (MESSAGES / 2 / TL_INDEX_TAIL * TL_INDEX_TAIL);
+	damage(f, "a", 2);
+	assert_int_equal(tl_store_reindex(f->store, tl_slice("", 0)), TL_OK);
+	for (unsigned ms = 0; ms < PATIENCE_MS && tl_store_stats(f->store).index.entries < wanted; ms++)
+		usleep(1000);
+	assert_true(tl_store_stats(f->store).index.entries >= wanted);
+	assert_int_equal(atomic_load(&f->failures), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(test_one_message), TEST(test_last_message)};
+	const struct CMUnitTest tests[] = {TEST(test_one_message), TEST(test_last_message), TEST(test_index)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
