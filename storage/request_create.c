@@ -119,7 +119,7 @@ static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call
 static enum tl_err complete(struct tl_transaction *txn, const struct tl_call *call,
                             struct tl_conversation *conversation)
 {
-	enum tl_err err = tl_roster_count_all(txn, conversation, true);
+	enum tl_err err = tl_roster_count_all(txn, conversation);
 	return err == TL_OK ? append_event(txn, call, conversation) : err;
 }
 

@@ -353,22 +353,23 @@ enum tl_err tl_leave(struct tl_transaction *txn, const struct tl_call *call, str
 
 /* A conversation that is ended. */
 struct ending {
-	struct tl_batch *batch;
+	struct tl_transaction *txn;
 	struct tl_slice number; /* the conversation's, as a key */
 };
 
 static enum tl_err end_membership(void *ctx, const struct tl_member *member)
 {
-	struct ending *ending = ctx;
-	tl_batch_delete(ending->batch, tl_partition(TL_PART_USER_CONVERSATIONS, member->user_no), ending->number);
-	return TL_OK;
+	const struct ending *ending = ctx;
+	struct tl_transaction *txn = ending->txn;
+	tl_batch_delete(txn->batch, tl_partition(TL_PART_USER_CONVERSATIONS, member->user_no), ending->number);
+	return tl_users_count_group(&txn->users, txn->batch, member->user_no, txn->position, false);
 }
 
 enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conversation *conversation)
 {
 	struct tl_conversation_record record = conversation->record;
 	unsigned char key[TL_ORDERED_INT_MAX];
-	struct ending ending = {txn->batch, tl_slice(key, tl_ordered_int_put(key, conversation->no))};
+	struct ending ending = {txn, tl_slice(key, tl_ordered_int_put(key, conversation->no))};
 	struct tl_iter *iter;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 
@@ -376,8 +377,6 @@ enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conve
 		err = tl_conversations_each_member(&txn->conversations, iter, conversation, end_membership, &ending);
 	record.dissolved = true;
 	tl_transaction_mark_index(txn, conversation->no);
-	if (err == TL_OK)
-		err = tl_roster_count_all(txn, conversation, false);
 	if (err == TL_OK)
 		err = tl_transaction_regrouped(txn, record.cid);
 	return err == TL_OK ? tl_conversation_change(conversation, txn->batch, &record) : err;

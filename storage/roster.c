@@ -42,27 +42,19 @@ enum tl_err tl_roster_check_named(struct tl_transaction *txn, const struct tl_ca
 	               (int)named->uid.len, (const char *)named->uid.ptr, limit);
 }
 
-/* Members being counted. */
-struct counting {
-	struct tl_transaction *txn;
-	bool in;
-};
-
 static enum tl_err count_member(void *ctx, const struct tl_member *member)
 {
-	const struct counting *counting = ctx;
-	struct tl_transaction *txn = counting->txn;
-	return tl_users_count_group(&txn->users, txn->batch, member->user_no, txn->position, counting->in);
+	struct tl_transaction *txn = ctx;
+	return tl_users_count_group(&txn->users, txn->batch, member->user_no, txn->position, true);
 }
 
-enum tl_err tl_roster_count_all(struct tl_transaction *txn, struct tl_conversation *conversation, bool in)
+enum tl_err tl_roster_count_all(struct tl_transaction *txn, struct tl_conversation *conversation)
 {
-	struct counting counting = {txn, in};
 	struct tl_iter *iter;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 	if (err != TL_OK)
 		return err;
-	return tl_conversations_each_member(&txn->conversations, iter, conversation, count_member, &counting);
+	return tl_conversations_each_member(&txn->conversations, iter, conversation, count_member, txn);
 }
 
 enum tl_err tl_roster_count(struct tl_transaction *txn, struct tl_user *const *users, size_t count, bool in)

@@ -23,10 +23,10 @@ TL_MUST_USE enum tl_err tl_roster_check_self(const struct tl_transaction *txn, c
 TL_MUST_USE enum tl_err tl_roster_check_named(struct tl_transaction *txn, const struct tl_call *call,
                                               const struct tl_named_user *named, struct tl_why *why);
 
-/* Counts for each member of a conversation that there is one more, or one less. */
-TL_MUST_USE enum tl_err tl_roster_count_all(struct tl_transaction *txn, struct tl_conversation *conversation, bool in);
+/* Counts for each member of a new conversation that there is one more. */
+TL_MUST_USE enum tl_err tl_roster_count_all(struct tl_transaction *txn, struct tl_conversation *conversation);
 
-/* Counts it for a few. */
+/* Counts for a few that there is one more, or one less. */
 TL_MUST_USE enum tl_err tl_roster_count(struct tl_transaction *txn, struct tl_user *const *users, size_t count, bool in);
 
 #endif
