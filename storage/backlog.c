@@ -35,11 +35,16 @@ static enum tl_err read_backlogs(struct tl_iter *iter, uint64_t user_no, struct 
 }
 
 static enum tl_err find_end(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
-                            struct tl_backlog *backlog)
+                            struct tl_inbox *inbox, struct tl_backlog *backlog)
 {
 	struct tl_bounds store;
 	enum tl_err err = tl_timeline_bounds(engine, snapshot, iter, tl_partition(TL_PART_STORE, backlog->conversation_no),
 	                                     &store, NULL, NULL);
+	if (err == TL_CORRUPT) { /* B4 */
+		inbox->damaged = backlog->conversation_no;
+		backlog->head = backlog->last = backlog->record.pulled;
+		return TL_OK;
+	}
 	if (err != TL_OK)
 		return err;
 	uint64_t until = backlog->record.until;
@@ -70,7 +75,9 @@ static enum tl_err skip_expired(struct tl_engine *engine, const struct tl_snapsh
 		if (pending.floor < pending.head) {
 			enum tl_err err = tl_store_floor(engine, snapshot, backlog->conversation_no, &pending,
 			                                 limits->inbox_ttl_ms, now, &expired);
-			if (err != TL_OK)
+			if (err == TL_CORRUPT)
+				expired = pending.floor; /* what cannot be read stays until it is taken in */
+			else if (err != TL_OK)
 				return err;
 		}
 		skip(inbox, backlog, (expired < backlog->last ? expired : backlog->last) - pulled);
@@ -105,6 +112,21 @@ static void skip_excess(struct tl_inbox *inbox, uint64_t excess)
 	}
 }
 
+/* What has been filled up keeps its beginning, unless something else has moved it on. */
+static enum tl_err keep_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
+                              uint64_t user_no, const struct tl_limits *limits, uint64_t now, uint64_t pulled_floor,
+                              struct tl_inbox *inbox)
+{
+	struct tl_limits unlimited = *limits;
+	unlimited.inbox_max = 0;
+	enum tl_err err = tl_inbox_floor(iter, user_no, &inbox->bounds, &unlimited, now, &inbox->floor);
+	if (err == TL_OK && inbox->floor == inbox->bounds.head)
+		err = skip_expired(engine, snapshot, limits, now, inbox);
+	if (err == TL_OK && pulled_floor > inbox->floor)
+		inbox->floor = pulled_floor;
+	return err;
+}
+
 static enum tl_err set_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
                              uint64_t user_no, const struct tl_limits *limits, uint64_t now, struct tl_inbox *inbox)
 {
@@ -122,7 +144,8 @@ static enum tl_err set_floor(struct tl_engine *engine, const struct tl_snapshot 
 }
 
 enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
-                          uint64_t user_no, const struct tl_limits *limits, uint64_t now, struct tl_inbox *inbox_out)
+                          uint64_t user_no, const struct tl_limits *limits, uint64_t now,
+                          const uint64_t *pulled_floor, struct tl_inbox *inbox_out)
 {
 	struct tl_inbox inbox = {0};
 	enum tl_err err = tl_timeline_bounds(engine, snapshot, iter, tl_partition(TL_PART_INBOX, user_no), &inbox.bounds,
@@ -131,11 +154,12 @@ enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *sn
 		err = read_backlogs(iter, user_no, &inbox);
 	inbox.head = inbox.latest = inbox.bounds.head;
 	for (size_t i = 0; i < inbox.count && err == TL_OK; i++) {
-		err = find_end(engine, snapshot, iter, &inbox.backlogs[i]);
+		err = find_end(engine, snapshot, iter, &inbox, &inbox.backlogs[i]);
 		inbox.latest += tl_backlog_pending(&inbox.backlogs[i]);
 	}
 	if (err == TL_OK)
-		err = set_floor(engine, snapshot, iter, user_no, limits, now, &inbox);
+		err = pulled_floor ? keep_floor(engine, snapshot, iter, user_no, limits, now, *pulled_floor, &inbox)
+		                   : set_floor(engine, snapshot, iter, user_no, limits, now, &inbox);
 	if (err != TL_OK) {
 		free(inbox.backlogs);
 		return err;
@@ -158,7 +182,8 @@ static enum tl_err read_quiet(struct tl_engine *engine, const struct tl_snapshot
 }
 
 static enum tl_err read_consistently(struct tl_engine *engine, uint64_t user_no, const struct tl_limits *limits,
-                                     uint64_t now, struct tl_inbox *inbox_out)
+                                     uint64_t now, const uint64_t *pulled_floor, bool with_quiet,
+                                     struct tl_inbox *inbox_out)
 {
 	struct tl_snapshot *snapshot;
 	struct tl_iter *iter;
@@ -167,8 +192,8 @@ static enum tl_err read_consistently(struct tl_engine *engine, uint64_t user_no,
 		return err;
 	err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_META, 0), true, &iter);
 	if (err == TL_OK) {
-		err = tl_inbox_read(engine, snapshot, iter, user_no, limits, now, inbox_out);
-		if (err == TL_OK && (err = read_quiet(engine, snapshot, user_no, inbox_out)) != TL_OK)
+		err = tl_inbox_read(engine, snapshot, iter, user_no, limits, now, pulled_floor, inbox_out);
+		if (err == TL_OK && with_quiet && (err = read_quiet(engine, snapshot, user_no, inbox_out)) != TL_OK)
 			tl_inbox_free(inbox_out);
 		tl_iter_free(iter);
 	}
@@ -176,8 +201,9 @@ static enum tl_err read_consistently(struct tl_engine *engine, uint64_t user_no,
 	return err;
 }
 
-enum tl_err tl_inbox_of(struct tl_engine *engine, const struct tl_limits *limits, uint64_t now, struct tl_slice user,
-                        struct tl_inbox *inbox_out)
+static enum tl_err read_named(struct tl_engine *engine, const struct tl_limits *limits, uint64_t now,
+                              struct tl_slice user, const uint64_t *pulled_floor, bool with_quiet,
+                              struct tl_inbox *inbox_out)
 {
 	uint64_t no;
 	enum tl_err err = tl_user_no(engine, NULL, user, &no);
@@ -185,7 +211,19 @@ enum tl_err tl_inbox_of(struct tl_engine *engine, const struct tl_limits *limits
 		*inbox_out = (struct tl_inbox){0};
 		return TL_OK;
 	}
-	return err == TL_OK ? read_consistently(engine, no, limits, now, inbox_out) : err;
+	return err == TL_OK ? read_consistently(engine, no, limits, now, pulled_floor, with_quiet, inbox_out) : err;
+}
+
+enum tl_err tl_inbox_of(struct tl_engine *engine, const struct tl_limits *limits, uint64_t now, struct tl_slice user,
+                        const uint64_t *pulled_floor, struct tl_inbox *inbox_out)
+{
+	return read_named(engine, limits, now, user, pulled_floor, false, inbox_out);
+}
+
+enum tl_err tl_inbox_with_quiet(struct tl_engine *engine, const struct tl_limits *limits, uint64_t now,
+                                struct tl_slice user, struct tl_inbox *inbox_out)
+{
+	return read_named(engine, limits, now, user, NULL, true, inbox_out);
 }
 
 void tl_inbox_free(struct tl_inbox *inbox)

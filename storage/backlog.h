@@ -9,6 +9,8 @@
  *   (B2) What has expired while something before it in the inbox has not, enters it, and is shown as expired.
  *   (B3) A device is told of a floor only once what it skips is skipped in the database (pull.h): what is written to the
  *        inbox meanwhile would else get a place below that floor.
+ *   (B4) Of a conversation whose store's end cannot be read, nothing has yet to enter, until it can be read again: it
+ *        does not cost the user the others.
  *
  * Read from one view of the database; any thread. */
 #ifndef TL_BACKLOG_H
@@ -27,7 +29,7 @@ struct tl_backlog {
 	uint64_t floor; /* of the conversation's store timeline */
 	uint64_t head;  /* likewise */
 	uint64_t last;  /* the last cseq that the user gets so far */
-	bool quiet;     /* the user has muted the conversation; only tl_inbox_of says so */
+	bool quiet;     /* the user has muted the conversation; only tl_inbox_with_quiet says so */
 };
 
 struct tl_inbox {
@@ -37,16 +39,22 @@ struct tl_inbox {
 	uint64_t latest;         /* with all that has yet to enter it */
 	struct tl_backlog *backlogs;
 	size_t count;
+	uint64_t damaged; /* number of a conversation whose store's end cannot be read (B4); 0: of none */
 };
 
-/* Reads it, as of `now`, ms. `iter` is any iterator on `snapshot`, moved by this. */
+/* Reads it, as of `now`, ms. `iter` is any iterator on `snapshot`, moved by this. `pulled_floor`: where the inbox began
+ * when it was filled up a moment ago; what has come since moves it no further (pull.h L3). NULL: it was not. */
 TL_MUST_USE enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                       struct tl_iter *iter, uint64_t user_no, const struct tl_limits *limits,
-                                      uint64_t now, struct tl_inbox *inbox_out);
+                                      uint64_t now, const uint64_t *pulled_floor, struct tl_inbox *inbox_out);
 
 /* As tl_inbox_read, on the present state, for a user by name; of one who is unknown, an empty one. */
 TL_MUST_USE enum tl_err tl_inbox_of(struct tl_engine *engine, const struct tl_limits *limits, uint64_t now,
-                                    struct tl_slice user, struct tl_inbox *inbox_out);
+                                    struct tl_slice user, const uint64_t *pulled_floor, struct tl_inbox *inbox_out);
+
+/* The same with what the user has muted, which costs a read for each backlog. */
+TL_MUST_USE enum tl_err tl_inbox_with_quiet(struct tl_engine *engine, const struct tl_limits *limits, uint64_t now,
+                                            struct tl_slice user, struct tl_inbox *inbox_out);
 
 void tl_inbox_free(struct tl_inbox *inbox);
 

@@ -1,5 +1,9 @@
 #include "due.h"
 
+#include "msgpack_reader.h"
+
+#include <stdlib.h>
+
 enum {
 	SECOND_MS = 1000,
 	DAY_MS = 86400 * 1000,
@@ -79,6 +83,23 @@ void tl_due_drop(struct tl_due *due, struct tl_batch *batch, struct tl_partition
 	tl_pack_fini(&pack);
 	if (tell)
 		due->earliest[TL_DUE_DROP] = 0;
+}
+
+enum tl_err tl_due_lower(struct tl_engine *engine, struct tl_partition timeline, uint64_t *from)
+{
+	struct tl_pair_key key;
+	char *value;
+	size_t len;
+	uint64_t recorded;
+	enum tl_err err = tl_engine_get(engine, NULL, tl_partition(TL_PART_DUE, TL_DUE_DROP),
+	                                tl_pair_key(&key, timeline.kind, timeline.no), &value, &len);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_OK : err;
+	struct tl_reader reader = tl_reader(tl_slice(value, len));
+	if (tl_reader_uint(&reader, &recorded) && recorded < *from)
+		*from = recorded;
+	free(value);
+	return TL_OK;
 }
 
 void tl_due_delete(struct tl_batch *batch, enum tl_due_kind kind, uint64_t time, uint64_t no)

@@ -62,6 +62,10 @@ void tl_due_mark(struct tl_due *due, struct tl_batch *batch, enum tl_due_kind ki
  * `tell`: as soon as it is committed. */
 void tl_due_drop(struct tl_due *due, struct tl_batch *batch, struct tl_partition timeline, uint64_t from, bool tell);
 
+/* Lowers *from to what is on record already, if that is lower: no other record may take its place. Errors as
+ * tl_engine_get's but for TL_NOT_FOUND. */
+TL_MUST_USE enum tl_err tl_due_lower(struct tl_engine *engine, struct tl_partition timeline, uint64_t *from);
+
 void tl_due_delete(struct tl_batch *batch, enum tl_due_kind kind, uint64_t time, uint64_t no);
 
 /* Tells upkeep of the batch's markers, once they are committed. */

@@ -73,7 +73,8 @@ TL_MUST_USE enum tl_err tl_iter_new(struct tl_engine *engine, const struct tl_sn
                                     struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
 void tl_iter_free(struct tl_iter *iter); /* NULL is legal */
 
-/* Moves the same iterator to another partition of the same engine and view, positioned nowhere: cheaper than a new one. */
+/* Moves the same iterator to another partition of the same engine and view, positioned nowhere: cheaper than a new one. One
+ * that has failed is as good as new then; without a snapshot its view is of now. */
 void tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition);
 
 /* Positioning. Each answers whether there is an item there; false also on error, which tl_iter_error tells apart. */

@@ -5,7 +5,7 @@
  *
  *   (I1) `at_item` is true only where LevelDB's iterator stands on a key with the partition's prefix.
  *   (I2) An unreadable block makes LevelDB's iterator skip it and go on. So its status is asked after every move
- *        (30 ns), and an item behind a gap is not shown. The error stays with the iterator.
+ *        (30 ns), and an item behind a gap is not shown. The error stays with LevelDB's iterator: retargeting makes a new one.
  *
  * An iterator belongs to one thread at a time; it may be handed over. Without a snapshot it is a use of the engine,
  * with one it is covered by it (L2).
@@ -17,7 +17,9 @@
 
 struct tl_iter {
 	struct tl_engine *engine;
+	const struct tl_snapshot *snapshot;
 	bool own_use; /* made without a snapshot: leaves the engine when freed */
+	bool fill_cache;
 	bool at_item; /* (I1) */
 	enum tl_err error; /* of the last positioning */
 	leveldb_iterator_t *db_iter;
@@ -25,6 +27,14 @@ struct tl_iter {
 	size_t prefix_len; /* bytes */
 	unsigned char prefix[TL_DB_PREFIX_MAX];
 };
+
+static void open_iterator(struct tl_iter *iter)
+{
+	/* LevelDB copies the options. */
+	leveldb_readoptions_t *options = tl_db_read_options_new(iter->snapshot, iter->fill_cache);
+	iter->db_iter = leveldb_create_iterator(iter->engine->db, options);
+	leveldb_readoptions_destroy(options);
+}
 
 enum tl_err tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_partition partition,
                         bool fill_cache, struct tl_iter **iter_out)
@@ -38,12 +48,8 @@ enum tl_err tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snap
 		free(iter);
 		return err;
 	}
-	iter->engine = engine;
-	iter->own_use = !snapshot;
-	/* LevelDB copies the options. */
-	leveldb_readoptions_t *options = tl_db_read_options_new(snapshot, fill_cache);
-	iter->db_iter = leveldb_create_iterator(engine->db, options);
-	leveldb_readoptions_destroy(options);
+	*iter = (struct tl_iter){.engine = engine, .snapshot = snapshot, .own_use = !snapshot, .fill_cache = fill_cache};
+	open_iterator(iter);
 	tl_iter_retarget(iter, partition);
 	*iter_out = iter;
 	return TL_OK;
@@ -64,6 +70,10 @@ void tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition)
 	iter->partition = partition;
 	iter->prefix_len = tl_db_prefix(iter->prefix, partition);
 	iter->at_item = false;
+	if (iter->error != TL_OK) {
+		leveldb_iter_destroy(iter->db_iter);
+		open_iterator(iter);
+	}
 	iter->error = TL_OK;
 }
 

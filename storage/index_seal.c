@@ -33,8 +33,8 @@ static enum tl_err wanted(const struct seal *seal, bool *wanted_out)
 	char *bytes;
 	enum tl_err err = tl_conversation_read(seal->work->database->engine, seal->snapshot, seal->no, &record, &bytes);
 	*wanted_out = false;
-	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_OK : err;
+	if (err != TL_OK) /* of one whose record is damaged nothing can be shown either */
+		return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;
 	*wanted_out = tl_index_wanted(&record);
 	free(bytes);
 	return TL_OK;
@@ -52,7 +52,7 @@ static enum tl_err add_edited(struct seal *seal, uint64_t cseq)
 	enum tl_err err = tl_timeline_get(seal->work->database->engine, seal->snapshot,
 	                                  tl_partition(TL_PART_STORE, seal->no), cseq, &bytes, &len);
 	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_OK : err;
+		return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;
 	if (tl_store_record_unpack(tl_slice(bytes, len), &record) && tl_message_view(record.message, &message) &&
 	    message.has_body) {
 		seal->bytes += message.body.len;
@@ -63,32 +63,55 @@ static enum tl_err add_edited(struct seal *seal, uint64_t cseq)
 }
 
 /* A damaged entry has no words. */
-static enum tl_err add_entry(struct seal *seal, const struct tl_cursor *cursor)
+static enum tl_err add_entry(struct seal *seal, uint64_t cseq, struct tl_slice entry)
 {
 	struct tl_store_record record;
 	struct tl_message_view message;
 	uint64_t edited;
-	seal->to = cursor->seq;
+	seal->to = cseq;
 	seal->count++;
-	if (!tl_store_record_unpack(cursor->entry, &record) || !tl_message_view(record.message, &message))
+	if (!tl_store_record_unpack(entry, &record) || !tl_message_view(record.message, &message))
 		return TL_OK;
 	seal->bytes += message.body.len;
-	enum tl_err err = tl_index_builder_add(seal->work->builder, cursor->seq, &message);
+	enum tl_err err = tl_index_builder_add(seal->work->builder, cseq, &message);
 	if (err == TL_OK && tl_message_edits(&message, &edited))
 		err = add_edited(seal, edited);
 	return err;
 }
 
-static enum tl_err read_tail(struct seal *seal)
+static bool has_room(const struct seal *seal)
+{
+	return seal->count < ENTRIES_MAX && seal->bytes < BODIES_MAX;
+}
+
+/* Reads on, up to `end`, behind a block that cannot be read: what is in it, like a damaged entry, has no words. */
+static enum tl_err read_singly(struct seal *seal, uint64_t end)
+{
+	enum tl_err err = TL_OK;
+	while (err == TL_OK && seal->to < end && has_room(seal)) {
+		uint64_t cseq = seal->to + 1;
+		char *bytes = NULL;
+		size_t len = 0;
+		err = tl_timeline_get(seal->work->database->engine, seal->snapshot, tl_partition(TL_PART_STORE, seal->no), cseq,
+		                      &bytes, &len);
+		if (err == TL_OK || err == TL_NOT_FOUND || err == TL_CORRUPT)
+			err = add_entry(seal, cseq, tl_slice(bytes, len));
+		free(bytes);
+	}
+	return err;
+}
+
+static enum tl_err read_tail(struct seal *seal, uint64_t end)
 {
 	struct tl_cursor cursor;
 	enum tl_err err = TL_OK;
-	bool there = tl_cursor_seek(&cursor, seal->store, tl_partition(TL_PART_STORE, seal->no),
-	                            seal->directory.indexed_to + 1);
-	for (; there && seal->count < ENTRIES_MAX && seal->bytes < BODIES_MAX; there = tl_cursor_next(&cursor))
-		if ((err = add_entry(seal, &cursor)) != TL_OK)
+	seal->to = seal->directory.indexed_to;
+	bool there = tl_cursor_seek(&cursor, seal->store, tl_partition(TL_PART_STORE, seal->no), seal->to + 1);
+	for (; there && has_room(seal); there = tl_cursor_next(&cursor))
+		if ((err = add_entry(seal, cursor.seq, cursor.entry)) != TL_OK)
 			return err;
-	return tl_iter_error(seal->store);
+	err = tl_iter_error(seal->store);
+	return err == TL_CORRUPT ? read_singly(seal, end) : err;
 }
 
 static enum tl_err write_segment(struct seal *seal)
@@ -118,12 +141,12 @@ static enum tl_err write_segment(struct seal *seal)
 	return TL_OK;
 }
 
-static enum tl_err seal_tail(struct seal *seal)
+static enum tl_err seal_tail(struct seal *seal, uint64_t end)
 {
 	struct tl_index_work *work = seal->work;
 	uint32_t first, count;
 	tl_index_builder_clear(work->builder);
-	enum tl_err err = read_tail(seal);
+	enum tl_err err = read_tail(seal, end);
 	if (err == TL_OK && seal->count > 0)
 		err = write_segment(seal);
 	tl_index_builder_clear(work->builder);
@@ -150,8 +173,11 @@ enum tl_err tl_index_seal(struct tl_index_work *work, const struct tl_snapshot *
 		err = wanted(&seal, &is_wanted);
 	if (err != TL_OK || !is_wanted)
 		return err;
-	if (seal.directory.indexed_to < cseq)
-		err = seal_tail(&seal);
+	if (seal.directory.indexed_to < cseq) {
+		err = seal_tail(&seal, cseq);
+		if (err == TL_OK && seal.count == 0) /* nothing is left: a mark would be followed for ever */
+			return TL_OK;
+	}
 	*to_out = seal.directory.indexed_to;
 	return err;
 }

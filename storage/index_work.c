@@ -194,14 +194,15 @@ static enum tl_err load(struct tl_index_work *work, struct upkeep *upkeep)
 	struct tl_conversation_record record;
 	char *bytes;
 	enum tl_err err = tl_conversation_read(engine, upkeep->snapshot, upkeep->no, &record, &bytes);
-	if (err == TL_NOT_FOUND)
+	if (err == TL_NOT_FOUND || err == TL_CORRUPT)
 		return TL_OK;
 	if (err != TL_OK)
 		return err;
 	upkeep->wanted = tl_index_wanted(&record);
 	free(bytes);
-	return tl_timeline_bounds(engine, upkeep->snapshot, upkeep->store, tl_partition(TL_PART_STORE, upkeep->no),
-	                          &upkeep->bounds, NULL, NULL);
+	err = tl_timeline_bounds(engine, upkeep->snapshot, upkeep->store, tl_partition(TL_PART_STORE, upkeep->no),
+	                         &upkeep->bounds, NULL, NULL);
+	return err == TL_CORRUPT ? TL_OK : err; /* with its end unreadable, only its segments are looked after */
 }
 
 /* Changes the directory itself, if that is due. */
@@ -242,8 +243,11 @@ static enum tl_err do_first(struct tl_index_work *work, struct upkeep *upkeep)
 		tl_directory_put(directory, upkeep->no, work->batch);
 		return TL_OK;
 	}
-	if (is_due_to_seal(upkeep))
-		return tl_index_seal(work, upkeep->snapshot, upkeep->store, upkeep->no, upkeep->bounds.head, &to);
+	if (is_due_to_seal(upkeep)) {
+		err = tl_index_seal(work, upkeep->snapshot, upkeep->store, upkeep->no, upkeep->bounds.head, &to);
+		if (err != TL_OK || tl_batch_count(work->batch) > 0)
+			return err;
+	}
 	if (tl_directory_due(directory, &first, &count))
 		return merge(work, upkeep, first, count);
 	tl_index_upkeep_delete(work->batch, upkeep->no, upkeep->mark);

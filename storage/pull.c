@@ -1,36 +1,40 @@
 #include "pull.h"
 
 #include "backlog.h"
-#include "timeline.h"
+#include "store_reader.h"
 
 /* A user's backlogs being taken in. */
 struct intake {
 	struct tl_transaction *txn;
 	struct tl_user *user;
 	struct tl_inbox inbox;
-	struct tl_iter *iter; /* on the store timelines */
+	struct tl_store_reader stores;
 	uint64_t *next;       /* queue position of each backlog's next entry, UINT64_MAX: it has none; in the arena */
 	uint64_t upto;
 };
 
-/* Where the next entry of a backlog stands in the order of acceptance. An entry that retention has dropped stands before
- * all that are left. */
-static enum tl_err look_at(struct intake *intake, size_t i, struct tl_cursor *cursor)
+/* The next entry of a backlog. TL_NOT_FOUND: retention has dropped it, or it cannot be read; it enters the inbox all the
+ * same. */
+static enum tl_err find_next(struct intake *intake, const struct tl_backlog *backlog, struct tl_store_record *record_out)
+{
+	uint64_t cseq = backlog->record.pulled + 1;
+	if (cseq <= backlog->floor)
+		return TL_NOT_FOUND;
+	enum tl_err err = tl_store_reader_find(&intake->stores, backlog->conversation_no, cseq, record_out);
+	return err == TL_CORRUPT ? TL_NOT_FOUND : err;
+}
+
+/* Where the next entry of a backlog stands in the order of acceptance: before all that are left if it is not there. */
+static enum tl_err look_at(struct intake *intake, size_t i)
 {
 	const struct tl_backlog *backlog = &intake->inbox.backlogs[i];
-	struct tl_store_record record;
+	struct tl_store_record record = {0};
 	intake->next[i] = UINT64_MAX;
 	if (tl_backlog_pending(backlog) == 0)
 		return TL_OK;
-	intake->next[i] = 0;
-	if (!tl_cursor_seek(cursor, intake->iter, tl_partition(TL_PART_STORE, backlog->conversation_no),
-	                    backlog->record.pulled + 1))
-		return tl_iter_error(intake->iter);
-	if (cursor->seq != backlog->record.pulled + 1)
-		return TL_OK;
-	if (tl_store_record_unpack(cursor->entry, &record))
-		intake->next[i] = record.position;
-	return TL_OK;
+	enum tl_err err = find_next(intake, backlog, &record);
+	intake->next[i] = record.position;
+	return err == TL_NOT_FOUND ? TL_OK : err;
 }
 
 /* The backlog whose entry comes next; *before_out: it may go on until entries of another one come first. */
@@ -55,37 +59,28 @@ static bool wants_more(const struct intake *intake)
 	return intake->user->inbox_head < intake->upto;
 }
 
-/* Takes in the next entry of a backlog, which the cursor is at unless it has been dropped. */
-static void take(struct intake *intake, struct tl_backlog *backlog, const struct tl_cursor *cursor, bool there)
+/* Takes in the next entry of a backlog. */
+static enum tl_err take(struct intake *intake, struct tl_backlog *backlog)
 {
 	struct tl_store_record record;
-	uint64_t cseq = ++backlog->record.pulled, ts = 0;
-	if (there && cursor->seq == cseq && tl_store_record_unpack(cursor->entry, &record))
-		ts = tl_message_ts(record.message);
-	tl_transaction_append_pulled(intake->txn, intake->user, backlog->conversation_no, cseq, ts);
+	enum tl_err err = find_next(intake, backlog, &record);
+	if (err != TL_OK && err != TL_NOT_FOUND)
+		return err;
+	uint64_t ts = err == TL_OK ? tl_message_ts(record.message) : 0;
+	tl_transaction_append_pulled(intake->txn, intake->user, backlog->conversation_no, ++backlog->record.pulled, ts);
+	return TL_OK;
 }
 
 /* Takes in a run of entries of one conversation. */
 static enum tl_err take_run(struct intake *intake, size_t i, uint64_t before)
 {
-	struct tl_backlog *backlog = &intake->inbox.backlogs[i];
-	struct tl_store_record record;
-	struct tl_cursor cursor;
-	bool there = tl_cursor_seek(&cursor, intake->iter, tl_partition(TL_PART_STORE, backlog->conversation_no),
-	                            backlog->record.pulled + 1);
-	while (tl_iter_error(intake->iter) == TL_OK && wants_more(intake) && intake->next[i] <= before) {
-		take(intake, backlog, &cursor, there);
-		if (there && cursor.seq == backlog->record.pulled)
-			there = tl_cursor_next(&cursor);
-		intake->next[i] = 0;
-		if (tl_backlog_pending(backlog) == 0)
-			intake->next[i] = UINT64_MAX;
-		else if (there && cursor.seq == backlog->record.pulled + 1)
-			intake->next[i] = tl_store_record_unpack(cursor.entry, &record) ? record.position : 0;
-		if (intake->next[i] == UINT64_MAX)
-			break;
+	enum tl_err err = TL_OK;
+	while (err == TL_OK && wants_more(intake) && intake->next[i] <= before && intake->next[i] < UINT64_MAX) {
+		err = take(intake, &intake->inbox.backlogs[i]);
+		if (err == TL_OK)
+			err = look_at(intake, i);
 	}
-	return tl_iter_error(intake->iter);
+	return err;
 }
 
 /* --- how far it has come --- */
@@ -145,12 +140,11 @@ static enum tl_err put_all_progress(struct intake *intake)
 static enum tl_err take_in(struct intake *intake)
 {
 	struct tl_inbox *inbox = &intake->inbox;
-	struct tl_cursor cursor;
 	enum tl_err err = TL_OK;
 	if (inbox->head > inbox->bounds.head)
-		tl_transaction_skip(intake->txn, intake->user, inbox->head);
+		err = tl_transaction_skip(intake->txn, intake->user, inbox->head);
 	for (size_t i = 0; i < inbox->count && err == TL_OK; i++)
-		err = look_at(intake, i, &cursor);
+		err = look_at(intake, i);
 	while (err == TL_OK && inbox->count > 0 && wants_more(intake)) {
 		uint64_t before;
 		size_t i = first_of(intake, &before);
@@ -170,25 +164,35 @@ static enum tl_err begin(struct intake *intake, uint64_t now)
 	struct tl_iter *iter;
 	enum tl_err err = tl_transaction_iter(intake->txn, &iter);
 	if (err == TL_OK)
-		err = tl_inbox_read(intake->txn->database->engine, NULL, iter, intake->user->no, intake->txn->limits, now,
+		err = tl_inbox_read(intake->txn->database->engine, NULL, iter, intake->user->no, intake->txn->limits, now, NULL,
 		                    &intake->inbox);
 	if (err != TL_OK)
 		return err;
 	intake->next = tl_arena_alloc(&intake->txn->arena, (intake->inbox.count + 1) * sizeof *intake->next);
 	if (!intake->next)
 		return TL_NO_MEMORY;
-	return tl_iter_new(intake->txn->database->engine, NULL, tl_partition(TL_PART_META, 0), true, &intake->iter);
+	return tl_store_reader_init(&intake->stores, intake->txn->database->engine, NULL);
 }
 
-static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, const struct tl_pull *pull)
+/* Where what is asked for ends, as the inbox is now. */
+static uint64_t end_of_page(const struct tl_pull *pull)
 {
-	struct intake intake = {.txn = txn, .user = user, .upto = pull->upto};
+	uint64_t begin = pull->after > pull->floor ? pull->after : pull->floor;
+	return pull->limit < UINT64_MAX - begin ? begin + pull->limit : UINT64_MAX;
+}
+
+static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, struct tl_pull *pull)
+{
+	struct intake intake = {.txn = txn, .user = user};
 	enum tl_err err = begin(&intake, pull->now);
 	if (err == TL_OK) {
 		user->pulled_in = txn->serial;
+		pull->floor = intake.inbox.floor;
+		intake.upto = end_of_page(pull);
 		err = take_in(&intake);
 	}
-	tl_iter_free(intake.iter);
+	pull->taken = err == TL_OK;
+	tl_store_reader_fini(&intake.stores);
 	tl_inbox_free(&intake.inbox);
 	return err;
 }
@@ -216,4 +220,5 @@ void tl_pull_init(struct tl_pull *pull)
 {
 	pull->chore = (struct tl_chore){.apply = apply, .done = done, .impatient = true};
 	pull->err = TL_OK;
+	pull->taken = false;
 }

@@ -7,7 +7,9 @@
  *
  *   (L1) What was taken in is committed like any message before a device sees it, so its place never changes.
  *   (L2) In one batch a user's backlog is taken in once, because only the first of several pulls can read from the
- *        database how far the one before has come. The others find that out when they read again. */
+ *        database how far the one before has come. The others find that out when they read again.
+ *   (L3) Whoever reads again is shown the inbox from where it began at the pull, however much has come meanwhile, so one
+ *        pull is enough even where a conversation fills the inbox faster than a device can ask. */
 #ifndef TL_PULL_H
 #define TL_PULL_H
 
@@ -17,8 +19,11 @@
 struct tl_pull {
 	struct tl_chore chore;
 	struct tl_slice user; /* uid; stays valid until `ready` */
-	uint64_t upto;        /* seq that the inbox shall reach, if there is as much */
+	uint64_t after;       /* seq behind which, or behind the floor … */
+	uint64_t limit;       /* … so many entries shall be in the inbox, if there are as many */
 	uint64_t now;         /* ms: as of when */
+	bool taken;           /* it has been done, and not left to another one (L2) … */
+	uint64_t floor;       /* … when the inbox began here */
 	enum tl_err err;      /* TL_OK, or why it cannot be done: TL_CORRUPT, or TL_STORAGE where nothing can be stored now or
 	                       * the store is being closed */
 	/* Called once, on the writer's thread, or on the one that closes the store. */

@@ -56,44 +56,50 @@ static struct tl_slice make_cid(const struct tl_transaction *txn, const struct t
 	return tl_slice(out, (size_t)snprintf(out, size, "g-%016" PRIx64, hash));
 }
 
-static void add_member(struct tl_member *members, size_t *count, uint64_t user_no)
+/* The creator and everyone named, each once; none of them is made unless all can come in. */
+static enum tl_err check_members(struct tl_transaction *txn, const struct tl_call *call, struct tl_named_users *named,
+                                 struct tl_why *why)
 {
-	members[(*count)++] = (struct tl_member){.user_no = user_no, .record = {.role = TL_ROLE_MEMBER, .since = 1}};
+	struct tl_reader reader = tl_reader(call->args[ARG_MEMBERS].bytes);
+	struct tl_slice uid = call->user;
+	struct tl_named_user *user;
+	do {
+		enum tl_err err = tl_named_users_add(named, uid, &user);
+		if (err == TL_OK && user)
+			err = tl_slice_equal(uid, call->user) ? tl_roster_check_self(txn, user->user, why)
+			                                      : tl_roster_check_named(txn, call, user, why);
+		if (err != TL_OK)
+			return err;
+	} while (tl_reader_str(&reader, &uid));
+	return tl_roster_check_size(txn, named->count, why);
 }
 
-/* The user of that name, if the caller can put him into a conversation. */
-static enum tl_err take_member(struct tl_transaction *txn, const struct tl_call *call, struct tl_slice uid,
-                               struct tl_user **user_out, struct tl_why *why)
+static enum tl_err make_members(struct tl_transaction *txn, struct tl_named_users *named, struct tl_member **members_out)
 {
-	enum tl_err err = tl_transaction_user(txn, uid, user_out);
+	struct tl_member *members = tl_arena_alloc(&txn->arena, named->count * sizeof *members);
+	enum tl_err err = members ? tl_named_users_make(named) : TL_NO_MEMORY;
 	if (err != TL_OK)
 		return err;
-	return tl_slice_equal(uid, call->user) ? tl_roster_check_self(txn, *user_out, why)
-	                                       : tl_roster_check_named(txn, call, *user_out, why);
+	for (size_t i = 0; i < named->count; i++)
+		members[i] = (struct tl_member){.user_no = named->list[i].user->no,
+		                                .record = {.role = TL_ROLE_MEMBER, .since = 1}};
+	*members_out = members;
+	return TL_OK;
 }
 
-/* The creator and everyone named, each once. */
 static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_call *call, struct tl_member **members_out,
                                   size_t *count_out, struct tl_why *why)
 {
-	const struct tl_arg *named = &call->args[ARG_MEMBERS];
-	struct tl_member *members = tl_arena_alloc(&txn->arena, (named->uint + 1) * sizeof *members);
-	struct tl_reader reader = tl_reader(named->bytes);
-	struct tl_slice uid = call->user;
-	struct tl_user *user;
-	size_t count = 0;
-
-	if (!members)
-		return TL_NO_MEMORY;
-	do {
-		enum tl_err err = take_member(txn, call, uid, &user, why);
-		if (err != TL_OK)
-			return err;
-		add_member(members, &count, user->no);
-	} while (tl_reader_str(&reader, &uid));
-	*members_out = members;
-	*count_out = tl_members_sort(members, count);
-	return TL_OK;
+	struct tl_named_users named;
+	enum tl_err err = tl_named_users_init(&named, txn, call->args[ARG_MEMBERS].uint + 1);
+	if (err == TL_OK)
+		err = check_members(txn, call, &named, why);
+	if (err == TL_OK)
+		err = make_members(txn, &named, members_out);
+	if (err == TL_OK)
+		*count_out = tl_members_sort(*members_out, named.count);
+	tl_named_users_fini(&named);
+	return err;
 }
 
 /* Says who is in it, and whatever of the settings was given. */
@@ -113,7 +119,7 @@ static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call
 static enum tl_err complete(struct tl_transaction *txn, const struct tl_call *call,
                             struct tl_conversation *conversation)
 {
-	enum tl_err err = tl_roster_count_all(txn, conversation, true);
+	enum tl_err err = tl_roster_count_all(txn, conversation);
 	return err == TL_OK ? append_event(txn, call, conversation) : err;
 }
 
@@ -124,8 +130,6 @@ static enum tl_err make(struct tl_transaction *txn, const struct tl_call *call,
 	struct tl_member *members;
 	size_t count;
 	enum tl_err err = gather_members(txn, call, &members, &count, why);
-	if (err == TL_OK)
-		err = tl_roster_check_size(txn, count, why);
 	if (err != TL_OK)
 		return err;
 	record->member_count = count;

@@ -49,51 +49,78 @@ static enum tl_err put_view(struct tl_transaction *txn, struct view *view)
 
 /* --- some --- */
 
-/* Marks those that are there and not deleted yet; *count_out and `kept` say which. */
-static enum tl_err mark_deleted(struct tl_transaction *txn, const struct view *view, const struct tl_arg *cseqs,
-                                struct tl_pack *kept, uint32_t *count_out)
+/* The entries that a request deletes, each once. There are few enough to be compared: each costs a read anyway. */
+struct deleted {
+	uint64_t cseqs[CSEQS_MAX];
+	uint32_t count;
+};
+
+static bool contains(const struct deleted *deleted, uint64_t cseq)
 {
-	uint64_t user_no = view->actor.user->no, conversation_no = view->actor.conversation->no, cseq;
+	for (uint32_t i = 0; i < deleted->count; i++)
+		if (deleted->cseqs[i] == cseq)
+			return true;
+	return false;
+}
+
+/* Takes those that are there and not deleted yet. */
+static enum tl_err select_entries(const struct view *view, const struct tl_arg *cseqs, struct deleted *deleted)
+{
 	struct tl_reader reader = tl_reader(cseqs->bytes);
-	*count_out = 0;
+	uint64_t cseq;
+	deleted->count = 0;
 	while (tl_reader_uint(&reader, &cseq)) {
-		struct tl_pair_key key;
-		bool deleted;
-		if (cseq > view->visibility.last || cseq <= cleared(view))
+		bool is_deleted;
+		if (cseq > view->visibility.last || cseq <= cleared(view) || contains(deleted, cseq))
 			continue;
-		enum tl_err err = tl_deleted(&view->visibility, cseq, &deleted);
+		enum tl_err err = tl_deleted(&view->visibility, cseq, &is_deleted);
 		if (err != TL_OK)
 			return err;
-		if (deleted)
-			continue;
-		tl_batch_put(txn->batch, tl_partition(TL_PART_DELETED, user_no), tl_pair_key(&key, conversation_no, cseq),
-		             tl_slice("", 0));
-		tl_pack_uint(kept, cseq);
-		++*count_out;
+		if (!is_deleted)
+			deleted->cseqs[deleted->count++] = cseq;
 	}
-	return kept->failed ? TL_NO_MEMORY : TL_OK;
+	return TL_OK;
+}
+
+static void mark_deleted(struct tl_transaction *txn, const struct view *view, const struct deleted *deleted)
+{
+	const struct tl_partition partition = tl_partition(TL_PART_DELETED, view->actor.user->no);
+	struct tl_pair_key key;
+	for (uint32_t i = 0; i < deleted->count; i++)
+		tl_batch_put(txn->batch, partition, tl_pair_key(&key, view->actor.conversation->no, deleted->cseqs[i]),
+		             tl_slice("", 0));
+}
+
+static enum tl_err tell_deleted(struct tl_transaction *txn, const struct tl_call *call, const struct view *view,
+                                const struct deleted *deleted)
+{
+	struct tl_event event;
+	struct tl_pack cseqs;
+	tl_pack_init(&cseqs);
+	for (uint32_t i = 0; i < deleted->count; i++)
+		tl_pack_uint(&cseqs, deleted->cseqs[i]);
+	enum tl_err err = cseqs.failed ? TL_NO_MEMORY : TL_OK;
+	if (err == TL_OK) {
+		tl_event_begin(&event, call, "delete");
+		tl_event_array(&event, "cseqs", deleted->count, tl_pack_bytes(&cseqs));
+		err = tl_event_append_private(&event, txn, view->actor.user, view->actor.conversation);
+	}
+	tl_pack_fini(&cseqs);
+	return err;
 }
 
 static enum tl_err delete_some(struct tl_transaction *txn, const struct tl_call *call, struct view *view)
 {
-	struct tl_event event;
-	struct tl_pack kept;
-	uint32_t count;
-	tl_pack_init(&kept);
-	enum tl_err err = mark_deleted(txn, view, &call->args[ARG_CSEQS], &kept, &count);
-	if (err != TL_OK || count == 0)
-		goto done;
+	struct deleted deleted;
+	enum tl_err err = select_entries(view, &call->args[ARG_CSEQS], &deleted);
+	if (err != TL_OK || deleted.count == 0)
+		return err;
+	mark_deleted(txn, view, &deleted);
 	if (view->actor.member)
 		view->actor.member->record.deleted_some = true;
 	view->visibility.former.deleted_some = true;
-	if ((err = put_view(txn, view)) != TL_OK)
-		goto done;
-	tl_event_begin(&event, call, "delete");
-	tl_event_array(&event, "cseqs", count, tl_pack_bytes(&kept));
-	err = tl_event_append_private(&event, txn, view->actor.user, view->actor.conversation);
-done:
-	tl_pack_fini(&kept);
-	return err;
+	err = put_view(txn, view);
+	return err == TL_OK ? tell_deleted(txn, call, view, &deleted) : err;
 }
 
 /* --- all --- */

@@ -48,11 +48,12 @@ static void answer_limits(struct tl_answer *answer, const struct tl_limits *limi
 enum tl_err tl_hello(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
 	struct tl_inbox inbox;
-	enum tl_err err = tl_inbox_of(reading->database->engine, reading->limits, call->now, call->user, &inbox);
+	enum tl_err err = tl_inbox_of(reading->database->engine, reading->limits, call->now, call->user,
+	                              call->pulled_floor, &inbox);
 	if (err != TL_OK)
 		return err;
 	if (tl_inbox_skips(&inbox)) {
-		answer->pull_upto = inbox.head;
+		answer->pull_after = answer->pull_limit = 0;
 		tl_inbox_free(&inbox);
 		return TL_AGAIN;
 	}

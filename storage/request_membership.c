@@ -37,37 +37,23 @@ struct group {
 	struct tl_pack uids;
 };
 
-static bool contains(const struct group *group, const struct tl_user *user)
-{
-	for (uint32_t i = 0; i < group->count; i++)
-		if (group->users[i] == user)
-			return true;
-	return false;
-}
-
 /* Takes those of the named who are members, or who are not. */
 static enum tl_err select_users(struct tl_transaction *txn, struct tl_conversation *conversation,
-                                const struct tl_arg *named, bool members, struct group *group)
+                                const struct tl_arg *args, bool members, struct tl_named_users *named)
 {
-	struct tl_reader reader = tl_reader(named->bytes);
+	struct tl_reader reader = tl_reader(args->bytes);
+	struct tl_named_user *user;
 	struct tl_slice uid;
-	struct tl_user *user;
-	while (tl_reader_str(&reader, &uid)) {
+	enum tl_err err = TL_OK;
+	while (err == TL_OK && tl_reader_str(&reader, &uid)) {
 		struct tl_member *member = NULL;
-		enum tl_err err =
-			members ? tl_transaction_find_user(txn, uid, &user) : tl_transaction_user(txn, uid, &user);
-		if (err != TL_OK)
-			return err;
-		if (user)
-			err = tl_conversations_member(&txn->conversations, conversation, user->no, &member);
-		if (err != TL_OK)
-			return err;
-		if ((member != NULL) != members || contains(group, user))
-			continue;
-		group->users[group->count++] = user;
-		tl_pack_str(&group->uids, uid);
+		err = tl_named_users_add(named, uid, &user);
+		if (err == TL_OK && user && user->user)
+			err = tl_conversations_member(&txn->conversations, conversation, user->user->no, &member);
+		if (err == TL_OK && user && (member != NULL) != members)
+			tl_named_users_drop_last(named);
 	}
-	return group->uids.failed ? TL_NO_MEMORY : TL_OK;
+	return err;
 }
 
 static enum tl_err append_event(struct tl_transaction *txn, const struct tl_call *call,
@@ -126,68 +112,101 @@ static enum tl_err group_of_caller(struct tl_transaction *txn, const struct tl_c
 
 /* --- add, remove --- */
 
+/* Makes those that nobody has heard of. */
+static enum tl_err group_of_named(struct tl_named_users *named, struct group *group)
+{
+	enum tl_err err = group_init(named->txn, group, named->count);
+	if (err == TL_OK)
+		err = tl_named_users_make(named);
+	for (size_t i = 0; i < named->count && err == TL_OK; i++) {
+		group->users[group->count++] = named->list[i].user;
+		tl_pack_str(&group->uids, named->list[i].uid);
+	}
+	return err == TL_OK && group->uids.failed ? TL_NO_MEMORY : err;
+}
+
 /* Whether there is room for them, and each of them can be added by the caller. */
 static enum tl_err check_named(struct tl_transaction *txn, const struct tl_call *call,
-                               const struct tl_conversation *conversation, const struct group *group,
+                               const struct tl_conversation *conversation, const struct tl_named_users *named,
                                struct tl_why *why)
 {
-	enum tl_err err = tl_roster_check_size(txn, conversation->record.member_count + group->count, why);
-	for (uint32_t i = 0; i < group->count && err == TL_OK; i++)
-		err = tl_roster_check_named(txn, call, group->users[i], why);
+	enum tl_err err = tl_roster_check_size(txn, conversation->record.member_count + named->count, why);
+	for (size_t i = 0; i < named->count && err == TL_OK; i++)
+		err = tl_roster_check_named(txn, call, &named->list[i], why);
+	return err;
+}
+
+static enum tl_err add(struct tl_transaction *txn, const struct tl_call *call, struct tl_conversation *conversation,
+                       struct tl_named_users *named, struct tl_why *why)
+{
+	struct group group;
+	enum tl_err err = select_users(txn, conversation, &call->args[ARG_USERS], false, named);
+	if (err == TL_OK)
+		err = check_named(txn, call, conversation, named, why);
+	if (err != TL_OK || named->count == 0)
+		return err;
+	err = group_of_named(named, &group);
+	if (err == TL_OK)
+		err = come(txn, call, conversation, "add", &group);
+	tl_pack_fini(&group.uids);
+	return err;
+}
+
+static bool names_owner(const struct tl_conversation *conversation, const struct tl_named_users *named)
+{
+	for (size_t i = 0; i < named->count; i++)
+		if (tl_slice_equal(conversation->record.owner, named->list[i].uid))
+			return true;
+	return false;
+}
+
+static enum tl_err remove_named(struct tl_transaction *txn, const struct tl_call *call,
+                                struct tl_conversation *conversation, struct tl_named_users *named, struct tl_why *why)
+{
+	struct group group;
+	enum tl_err err = select_users(txn, conversation, &call->args[ARG_USERS], true, named);
+	if (err == TL_OK && names_owner(conversation, named))
+		err = tl_fail(why, TL_NOT_AUTHORISED, "the owner cannot be removed");
+	if (err != TL_OK || named->count == 0)
+		return err;
+	err = group_of_named(named, &group);
+	if (err == TL_OK)
+		err = append_event(txn, call, conversation, "remove", &group);
+	if (err == TL_OK)
+		err = go(txn, conversation, &group);
+	tl_pack_fini(&group.uids);
+	return err;
+}
+
+typedef enum tl_err (*change_named)(struct tl_transaction *txn, const struct tl_call *call,
+                                    struct tl_conversation *conversation, struct tl_named_users *named,
+                                    struct tl_why *why);
+
+static enum tl_err change_members(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer,
+                                  change_named change)
+{
+	struct tl_named_users named;
+	struct tl_actor actor;
+	enum tl_err err = tl_actor_require(txn, call, call->args[ARG_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
+	if (err != TL_OK)
+		return err;
+	err = tl_named_users_init(&named, txn, call->args[ARG_USERS].uint);
+	if (err == TL_OK)
+		err = change(txn, call, actor.conversation, &named, &answer->why);
+	if (err == TL_OK)
+		tl_answer_info(answer, &actor.conversation->record, actor.conversation->head);
+	tl_named_users_fini(&named);
 	return err;
 }
 
 enum tl_err tl_add(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
 {
-	const struct tl_arg *users = &call->args[ARG_USERS];
-	struct tl_actor actor;
-	struct group group;
-	enum tl_err err = tl_actor_require(txn, call, call->args[ARG_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
-	if (err != TL_OK)
-		return err;
-	err = group_init(txn, &group, users->uint);
-	if (err == TL_OK)
-		err = select_users(txn, actor.conversation, users, false, &group);
-	if (err == TL_OK)
-		err = check_named(txn, call, actor.conversation, &group, &answer->why);
-	if (err == TL_OK && group.count > 0)
-		err = come(txn, call, actor.conversation, "add", &group);
-	if (err == TL_OK)
-		tl_answer_info(answer, &actor.conversation->record, actor.conversation->head);
-	tl_pack_fini(&group.uids);
-	return err;
-}
-
-static bool names_owner(const struct tl_conversation *conversation, const struct group *group)
-{
-	for (uint32_t i = 0; i < group->count; i++)
-		if (tl_slice_equal(conversation->record.owner, tl_slice(group->users[i]->uid, group->users[i]->uid_len)))
-			return true;
-	return false;
+	return change_members(txn, call, answer, add);
 }
 
 enum tl_err tl_remove(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
 {
-	const struct tl_arg *users = &call->args[ARG_USERS];
-	struct tl_actor actor;
-	struct group group;
-	enum tl_err err = tl_actor_require(txn, call, call->args[ARG_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
-	if (err != TL_OK)
-		return err;
-	err = group_init(txn, &group, users->uint);
-	if (err == TL_OK)
-		err = select_users(txn, actor.conversation, users, true, &group);
-	if (err == TL_OK && names_owner(actor.conversation, &group))
-		err = tl_fail(&answer->why, TL_NOT_AUTHORISED, "the owner cannot be removed");
-	if (err == TL_OK && group.count > 0) {
-		err = append_event(txn, call, actor.conversation, "remove", &group);
-		if (err == TL_OK)
-			err = go(txn, actor.conversation, &group);
-	}
-	if (err == TL_OK)
-		tl_answer_info(answer, &actor.conversation->record, actor.conversation->head);
-	tl_pack_fini(&group.uids);
-	return err;
+	return change_members(txn, call, answer, remove_named);
 }
 
 /* --- join --- */
@@ -200,9 +219,9 @@ static enum tl_err join(struct tl_transaction *txn, const struct tl_call *call, 
 		return TL_NOT_MEMBER; /* a stranger cannot tell that it exists */
 	enum tl_err err = tl_roster_check_size(txn, actor->conversation->record.member_count + 1, &answer->why);
 	if (err == TL_OK)
-		err = tl_transaction_user(txn, call->user, &actor->user);
-	if (err == TL_OK)
 		err = tl_roster_check_self(txn, actor->user, &answer->why);
+	if (err == TL_OK)
+		err = tl_transaction_user(txn, call->user, &actor->user);
 	if (err != TL_OK)
 		return err;
 	err = group_of_caller(txn, call, actor->user, &group);
@@ -334,22 +353,23 @@ enum tl_err tl_leave(struct tl_transaction *txn, const struct tl_call *call, str
 
 /* A conversation that is ended. */
 struct ending {
-	struct tl_batch *batch;
+	struct tl_transaction *txn;
 	struct tl_slice number; /* the conversation's, as a key */
 };
 
 static enum tl_err end_membership(void *ctx, const struct tl_member *member)
 {
-	struct ending *ending = ctx;
-	tl_batch_delete(ending->batch, tl_partition(TL_PART_USER_CONVERSATIONS, member->user_no), ending->number);
-	return TL_OK;
+	const struct ending *ending = ctx;
+	struct tl_transaction *txn = ending->txn;
+	tl_batch_delete(txn->batch, tl_partition(TL_PART_USER_CONVERSATIONS, member->user_no), ending->number);
+	return tl_users_count_group(&txn->users, txn->batch, member->user_no, txn->position, false);
 }
 
 enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conversation *conversation)
 {
 	struct tl_conversation_record record = conversation->record;
 	unsigned char key[TL_ORDERED_INT_MAX];
-	struct ending ending = {txn->batch, tl_slice(key, tl_ordered_int_put(key, conversation->no))};
+	struct ending ending = {txn, tl_slice(key, tl_ordered_int_put(key, conversation->no))};
 	struct tl_iter *iter;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 
@@ -357,8 +377,6 @@ enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conve
 		err = tl_conversations_each_member(&txn->conversations, iter, conversation, end_membership, &ending);
 	record.dissolved = true;
 	tl_transaction_mark_index(txn, conversation->no);
-	if (err == TL_OK)
-		err = tl_roster_count_all(txn, conversation, false);
 	if (err == TL_OK)
 		err = tl_transaction_regrouped(txn, record.cid);
 	return err == TL_OK ? tl_conversation_change(conversation, txn->batch, &record) : err;

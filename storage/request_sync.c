@@ -1,11 +1,12 @@
 /* `sync`: the next page of a user's inbox after a position. What lies in the inbox are references; the messages are
- * read from their store timelines. References to one conversation often stand in a row, and then the store is read on
- * from where it was, which is several times as fast as looking each message up.
+ * read from their store timelines. What of these cannot be read keeps its place and is shown as damaged, so that a device
+ * gets past it to all the rest.
  */
 #include "requests.h"
 
 #include "backlog.h"
 #include "expiry.h"
+#include "store_reader.h"
 #include "visibility.h"
 
 #include <stdlib.h>
@@ -22,7 +23,8 @@ const struct tl_param tl_sync_params[] = {
 struct page {
 	struct tl_engine *engine;
 	struct tl_snapshot *snapshot;
-	struct tl_iter *inbox_iter, *store_iter;
+	struct tl_iter *inbox_iter;
+	struct tl_store_reader stores;
 	const struct tl_call *call;
 	const struct tl_limits *limits;
 	struct tl_answer *answer;
@@ -32,10 +34,8 @@ struct page {
 	size_t bytes;   /* that they take on the wire */
 	uint64_t next;  /* the last seq on the page */
 
-	/* where store_iter is */
-	uint64_t conversation_no; /* 0: nowhere */
-	struct tl_cursor store;
-	bool there; /* the cursor is at an entry */
+	/* the conversation of the entry at hand */
+	uint64_t conversation_no; /* 0: none */
 	struct tl_conversation_record conversation;
 	char *conversation_bytes;
 	uint64_t retention_ms;
@@ -49,7 +49,7 @@ static void page_fini(struct page *page)
 {
 	free(page->conversation_bytes);
 	tl_iter_free(page->inbox_iter);
-	tl_iter_free(page->store_iter);
+	tl_store_reader_fini(&page->stores);
 	tl_snapshot_free(page->snapshot);
 }
 
@@ -69,7 +69,7 @@ static enum tl_err page_init(struct page *page, const struct tl_reading *reading
 	if (err == TL_OK)
 		err = tl_iter_new(engine, page->snapshot, nowhere, true, &page->inbox_iter);
 	if (err == TL_OK)
-		err = tl_iter_new(engine, page->snapshot, nowhere, true, &page->store_iter);
+		err = tl_store_reader_init(&page->stores, engine, page->snapshot);
 	if (err != TL_OK)
 		page_fini(page);
 	return err;
@@ -95,7 +95,6 @@ static enum tl_err change_conversation(struct page *page, uint64_t no)
 	free(page->conversation_bytes);
 	page->conversation_bytes = NULL;
 	page->conversation_no = 0;
-	page->there = false;
 	enum tl_err err =
 		tl_conversation_read(page->engine, page->snapshot, no, &page->conversation, &page->conversation_bytes);
 	if (err == TL_OK)
@@ -109,23 +108,15 @@ static enum tl_err change_conversation(struct page *page, uint64_t no)
 	return TL_OK;
 }
 
-/* Moves the store's cursor to the message. TL_NOT_FOUND if it has expired. */
+/* The message that is referred to. TL_NOT_FOUND if it has expired. */
 static enum tl_err find_message(struct page *page, const struct tl_inbox_entry *entry,
                                 struct tl_store_record *record_out)
 {
 	if (entry->cseq <= page->floor)
 		return TL_NOT_FOUND;
-	if (page->there && page->store.seq + 1 == entry->cseq)
-		page->there = tl_cursor_next(&page->store);
-	else if (!page->there || page->store.seq != entry->cseq)
-		page->there = tl_cursor_seek(&page->store, page->store_iter,
-		                             tl_partition(TL_PART_STORE, entry->conversation_no), entry->cseq);
-	if (!page->there || page->store.seq != entry->cseq) {
-		enum tl_err err = tl_iter_error(page->store_iter);
-		return err == TL_OK ? TL_NOT_FOUND : err;
-	}
-	if (!tl_store_record_unpack(page->store.entry, record_out))
-		return TL_CORRUPT;
+	enum tl_err err = tl_store_reader_find(&page->stores, entry->conversation_no, entry->cseq, record_out);
+	if (err != TL_OK)
+		return err;
 	uint64_t ts = tl_message_ts(record_out->message), now = page->call->now;
 	/* An inbox's entries expire in order; one that came in late is expired by itself (backlog.h B2). */
 	bool expired = tl_expired(ts, page->retention_ms, now) || tl_expired(ts, page->limits->inbox_ttl_ms, now);
@@ -193,13 +184,25 @@ static enum tl_err show_entry(struct page *page, uint64_t seq, const struct tl_i
 	return tl_message_show(page->out, seq, cid, 0, entry->message) ? TL_OK : TL_CORRUPT;
 }
 
+/* What cannot be read: nothing but its place, and its conversation if that much is known. */
+static void show_damaged(struct page *page, uint64_t seq, const struct tl_inbox_entry *entry)
+{
+	struct tl_slice cid = page->conversation_no > 0 ? page->conversation.cid : tl_slice("", 0);
+	tl_message_show_gone(page->out, seq, cid, entry->cseq, "damaged");
+	page->answer->damaged = entry->conversation_no;
+}
+
 /* Appends one entry to the page; false in *room_out, and nothing appended, where the page is full. */
 static enum tl_err add_entry(struct page *page, uint64_t seq, const struct tl_inbox_entry *entry, bool *room_out)
 {
 	size_t before = page->out->buffer.size;
 	enum tl_err err = show_entry(page, seq, entry);
-	if (err != TL_OK)
+	if (err == TL_CORRUPT) {
+		page->out->buffer.size = before;
+		show_damaged(page, seq, entry);
+	} else if (err != TL_OK) {
 		return err;
+	}
 	size_t weight = tl_answer_weight(page->call, page->answer, before);
 	*room_out = page->count == 0 || page->bytes + weight <= TL_PAGE_BYTES;
 	if (!*room_out) {
@@ -270,12 +273,21 @@ static void answer_nothing(const struct tl_reading *reading, struct tl_answer *a
 		tl_answer_bool(answer, "reset", true);
 }
 
-/* Whether the page needs entries that have yet to enter the inbox: up to which seq. */
-static bool is_missing(const struct page *page, const struct tl_inbox *inbox, uint64_t after, uint64_t *upto_out)
+/* Whether the page needs entries that have yet to enter the inbox. Once it has been filled up, the page ends where the
+ * inbox does, if it holds anything: other devices of the user and what has expired may have moved it on. */
+static bool is_missing(const struct page *page, const struct tl_inbox *inbox, uint64_t after)
 {
 	uint64_t upto = inbox->latest - after < page->limit ? inbox->latest : after + page->limit;
-	*upto_out = upto;
-	return upto > inbox->bounds.head;
+	bool missing = upto > inbox->bounds.head;
+	return missing && !(page->call->pulled_floor && inbox->bounds.head > after);
+}
+
+/* Has the inbox filled up. */
+static enum tl_err pull(struct tl_answer *answer, uint64_t after, uint64_t limit)
+{
+	answer->pull_after = after;
+	answer->pull_limit = limit;
+	return TL_AGAIN;
 }
 
 static enum tl_err answer_page(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer,
@@ -285,17 +297,15 @@ static enum tl_err answer_page(const struct tl_reading *reading, const struct tl
 	enum tl_err err = position(reading, call, user_no, floor, &after);
 	if (err != TL_OK)
 		return err;
-	if (after > inbox->latest && tl_inbox_skips(inbox)) {
-		answer->pull_upto = inbox->head;
-		return TL_AGAIN;
-	}
+	if (after > inbox->latest && tl_inbox_skips(inbox))
+		return pull(answer, 0, 0);
 	if (after > inbox->latest) {
 		answer_nothing(reading, answer, inbox, true);
 		return TL_OK;
 	}
 	bool gap = after < floor;
-	if (is_missing(page, inbox, gap ? floor : after, &answer->pull_upto))
-		return TL_AGAIN;
+	if (is_missing(page, inbox, gap ? floor : after))
+		return pull(answer, after, page->limit);
 	if (call->args[ARG_AFTER].given)
 		tl_checkpoints_note(reading->checkpoints, user_no, call->device, after, call->now);
 	tl_pack_cstr(&answer->fields, "messages");
@@ -323,8 +333,10 @@ enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call
 		err = page_init(&page, reading, call, answer);
 	if (err != TL_OK)
 		return err;
-	err = tl_inbox_read(page.engine, page.snapshot, page.inbox_iter, user_no, reading->limits, call->now, &inbox);
+	err = tl_inbox_read(page.engine, page.snapshot, page.inbox_iter, user_no, reading->limits, call->now,
+	                    call->pulled_floor, &inbox);
 	if (err == TL_OK) {
+		answer->damaged = inbox.damaged;
 		err = answer_page(reading, call, answer, &page, user_no, &inbox);
 		tl_inbox_free(&inbox);
 	}

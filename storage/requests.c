@@ -55,6 +55,7 @@ void tl_answer_init(struct tl_answer *answer)
 	tl_pack_init(&answer->fields);
 	answer->field_count = 0;
 	answer->why.text[0] = '\0';
+	answer->damaged = answer->pull_after = answer->pull_limit = 0;
 }
 
 void tl_answer_fini(struct tl_answer *answer)

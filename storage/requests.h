@@ -34,6 +34,7 @@ struct tl_call {
 	const struct tl_arg *args;  /* parsed, in the order of the op's params */
 	size_t (*weigh)(struct tl_slice packed); /* bytes that a packed item takes on the wire; NULL: as packed */
 	uint64_t now;               /* ms: of acceptance if it changes something, else of now */
+	const uint64_t *pulled_floor; /* the user's inbox has been filled up for this call and began here then (pull.h); or NULL */
 };
 
 /* The pairs of a response. */
@@ -41,7 +42,8 @@ struct tl_answer {
 	struct tl_pack fields;
 	uint32_t field_count;
 	struct tl_why why; /* on failure, for a person */
-	uint64_t pull_upto; /* on TL_AGAIN: the seq that the user's inbox has to reach first (pull.h) */
+	uint64_t damaged;   /* number of a conversation of which something could not be read and is left out; 0: of none */
+	uint64_t pull_after, pull_limit; /* on TL_AGAIN: what has to be in the user's inbox first (pull.h) */
 };
 
 struct tl_indexer;

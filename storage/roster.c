@@ -13,7 +13,7 @@ enum tl_err tl_roster_check_size(const struct tl_transaction *txn, uint64_t memb
 /* Without the one that the record at hand has counted already, before a failure. */
 static uint64_t groups_of(const struct tl_transaction *txn, const struct tl_user *user)
 {
-	return user->groups - (user->groups > 0 && user->groups_position == txn->position);
+	return !user ? 0 : user->groups - (user->groups > 0 && user->groups_position == txn->position);
 }
 
 enum tl_err tl_roster_check_self(const struct tl_transaction *txn, const struct tl_user *user, struct tl_why *why)
@@ -24,43 +24,37 @@ enum tl_err tl_roster_check_self(const struct tl_transaction *txn, const struct 
 	return tl_fail(why, TL_TOO_LARGE, "a user is in at most %" PRIu64 " groups and channels", limit);
 }
 
-enum tl_err tl_roster_check_named(struct tl_transaction *txn, const struct tl_call *call, const struct tl_user *user,
-                                  struct tl_why *why)
+enum tl_err tl_roster_check_named(struct tl_transaction *txn, const struct tl_call *call,
+                                  const struct tl_named_user *named, struct tl_why *why)
 {
 	uint64_t limit = txn->limits->max_conversations - txn->limits->max_conversations / 4;
-	bool blocks;
-	enum tl_err err = tl_block_read(txn->database->engine, user->no, call->user, &blocks);
+	const struct tl_user *user = named->user;
+	bool blocks = false;
+	enum tl_err err = user ? tl_block_read(txn->database->engine, user->no, call->user, &blocks) : TL_OK;
 	if (err != TL_OK)
 		return err;
 	if (blocks)
-		return tl_fail(why, TL_NOT_AUTHORISED, "'%.*s' cannot be added by you", (int)user->uid_len, user->uid);
+		return tl_fail(why, TL_NOT_AUTHORISED, "'%.*s' cannot be added by you", (int)named->uid.len,
+		               (const char *)named->uid.ptr);
 	if (groups_of(txn, user) < limit)
 		return TL_OK;
 	return tl_fail(why, TL_TOO_LARGE, "'%.*s' is in %" PRIu64 " groups and channels, and is not added to more by others",
-	               (int)user->uid_len, user->uid, limit);
+	               (int)named->uid.len, (const char *)named->uid.ptr, limit);
 }
-
-/* Members being counted. */
-struct counting {
-	struct tl_transaction *txn;
-	bool in;
-};
 
 static enum tl_err count_member(void *ctx, const struct tl_member *member)
 {
-	const struct counting *counting = ctx;
-	struct tl_transaction *txn = counting->txn;
-	return tl_users_count_group(&txn->users, txn->batch, member->user_no, txn->position, counting->in);
+	struct tl_transaction *txn = ctx;
+	return tl_users_count_group(&txn->users, txn->batch, member->user_no, txn->position, true);
 }
 
-enum tl_err tl_roster_count_all(struct tl_transaction *txn, struct tl_conversation *conversation, bool in)
+enum tl_err tl_roster_count_all(struct tl_transaction *txn, struct tl_conversation *conversation)
 {
-	struct counting counting = {txn, in};
 	struct tl_iter *iter;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 	if (err != TL_OK)
 		return err;
-	return tl_conversations_each_member(&txn->conversations, iter, conversation, count_member, &counting);
+	return tl_conversations_each_member(&txn->conversations, iter, conversation, count_member, txn);
 }
 
 enum tl_err tl_roster_count(struct tl_transaction *txn, struct tl_user *const *users, size_t count, bool in)

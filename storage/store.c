@@ -38,6 +38,7 @@ struct tl_store {
 	struct tl_writer *writer;
 	struct tl_upkeep *upkeep;
 	struct tl_disk_space disk;   /* front thread's */
+	_Atomic uint64_t damaged;    /* number of the conversation that was last said to be damaged */
 	bool refusing;               /* front thread's: the last submission was refused */
 	struct tl_pack pack;         /* front thread's scratch */
 };
@@ -386,9 +387,21 @@ static void stop_waiting(struct tl_pull *pull)
 	pthread_mutex_unlock(&waiting->lock);
 }
 
-static enum tl_err fill_up(struct tl_store *store, struct tl_slice user, uint64_t upto, uint64_t now)
+/* Sets *pull to what is still missing for a request that has been read. */
+static void ask_for(struct tl_pull *pull, const struct tl_call *call, const struct tl_answer *answer)
 {
-	struct waiting waiting = {.pull = {.user = user, .upto = upto, .now = now, .ready = stop_waiting}};
+	pull->user = call->user;
+	pull->after = answer->pull_after;
+	pull->limit = answer->pull_limit;
+	pull->now = call->now;
+}
+
+/* Has the inbox filled up for a call, which learns from where; `floor_out` is what it will point to. */
+static enum tl_err fill_up(struct tl_store *store, struct tl_call *call, const struct tl_answer *answer,
+                           uint64_t *floor_out)
+{
+	struct waiting waiting = {.pull = {.ready = stop_waiting}};
+	ask_for(&waiting.pull, call, answer);
 	pthread_mutex_init(&waiting.lock, NULL);
 	pthread_cond_init(&waiting.changed, NULL);
 	submit_pull(store, &waiting.pull);
@@ -398,7 +411,25 @@ static enum tl_err fill_up(struct tl_store *store, struct tl_slice user, uint64_
 	pthread_mutex_unlock(&waiting.lock);
 	pthread_cond_destroy(&waiting.changed);
 	pthread_mutex_destroy(&waiting.lock);
+	*floor_out = waiting.pull.floor;
+	call->pulled_floor = waiting.pull.taken ? floor_out : NULL;
 	return waiting.pull.err;
+}
+
+/* Says once, and not for each page, which conversation is damaged. */
+static void note_damage(struct tl_store *store, uint64_t conversation_no)
+{
+	struct tl_conversation_record record = {.cid = tl_slice("", 0)};
+	char text[400], *bytes = NULL;
+	if (conversation_no == 0 || atomic_exchange(&store->damaged, conversation_no) == conversation_no)
+		return;
+	if (tl_conversation_read(store->database.engine, NULL, conversation_no, &record, &bytes) != TL_OK)
+		record.cid = tl_slice("", 0);
+	snprintf(text, sizeof text,
+	         "damaged data: not everything of conversation %" PRIu64 " ('%.*s') can be read; sync leaves it out",
+	         conversation_no, (int)record.cid.len, record.cid.len > 0 ? (const char *)record.cid.ptr : "");
+	free(bytes);
+	store->options.events.log(store->options.events.ctx, TL_LOG_ERROR, text);
 }
 
 static struct tl_reading reading(struct tl_store *store)
@@ -415,10 +446,12 @@ enum tl_err tl_store_read(struct tl_store *store, const struct tl_request *reque
                           struct tl_answer *answer)
 {
 	const struct tl_reading from = reading(store);
+	uint64_t floor;
 	enum tl_err err = tl_request_read(request, &from, call, answer);
 	while (err == TL_AGAIN)
-		if ((err = fill_up(store, call.user, answer->pull_upto, call.now)) == TL_OK)
+		if ((err = fill_up(store, &call, answer, &floor)) == TL_OK)
 			err = tl_request_read(request, &from, call, answer);
+	note_damage(store, answer->damaged);
 	return err;
 }
 
@@ -427,20 +460,21 @@ enum tl_err tl_store_try_read(struct tl_store *store, const struct tl_request *r
 {
 	const struct tl_reading from = reading(store);
 	enum tl_err err = pull->err;
+	if (pull->taken)
+		call.pulled_floor = &pull->floor;
 	if (err == TL_OK)
 		err = tl_request_read(request, &from, call, answer);
+	note_damage(store, answer->damaged);
 	if (err != TL_AGAIN)
 		return err;
-	pull->user = call.user;
-	pull->upto = answer->pull_upto;
-	pull->now = call.now;
+	ask_for(pull, &call, answer);
 	submit_pull(store, pull);
 	return TL_AGAIN;
 }
 
 enum tl_err tl_store_inbox(struct tl_store *store, struct tl_slice user, uint64_t now, struct tl_inbox *inbox_out)
 {
-	return tl_inbox_of(store->database.engine, &store->options.limits, now, user, inbox_out);
+	return tl_inbox_with_quiet(store->database.engine, &store->options.limits, now, user, inbox_out);
 }
 
 const char *tl_store_epoch(const struct tl_store *store)

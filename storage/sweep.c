@@ -297,6 +297,8 @@ enum tl_err tl_sweep_raise(struct tl_sweep *sweep, struct tl_transaction *txn)
 		if (!tl_sweep_is_dropped(item))
 			continue;
 		err = pass_over(item, prepare(txn, item));
+		if (err == TL_OK)
+			err = pass_over(item, tl_due_lower(txn->database->engine, tl_sweep_partition(item), &item->from));
 		if (err == TL_OK && tl_sweep_is_dropped(item))
 			tl_due_drop(&txn->due, txn->batch, tl_sweep_partition(item), item->from, false);
 	}
@@ -348,15 +350,40 @@ static enum tl_err mark_new_messages(struct tl_transaction *txn, const struct tl
 	return TL_OK;
 }
 
+/* Whether an inbox has moved on from what has been dropped of it: then the rest is on record, to be dropped next. */
+static enum tl_err has_moved_on(struct tl_transaction *txn, const struct tl_sweep_item *item, bool *moved_out)
+{
+	struct tl_user *user;
+	struct tl_iter *iter;
+	*moved_out = false;
+	if (item->kind != TL_DUE_INBOX)
+		return TL_OK;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (err == TL_OK)
+		err = tl_users_find_no(&txn->users, iter, item->no, &user);
+	if (err == TL_OK)
+		*moved_out = user->inbox_floor > item->floor;
+	return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;
+}
+
+static enum tl_err settle_dropped(struct tl_transaction *txn, const struct tl_sweep_item *item)
+{
+	bool moved;
+	enum tl_err err = has_moved_on(txn, item, &moved);
+	if (err == TL_OK && !moved)
+		delete_dropping(txn->batch, item);
+	return err;
+}
+
 static enum tl_err settle(struct tl_transaction *txn, const struct tl_sweep_item *item)
 {
 	enum tl_err err = TL_OK;
 	if (item->due > 0)
 		tl_due_delete(txn->batch, item->kind, item->due, item->no);
 	if (tl_sweep_is_dropped(item) || item->on_record)
-		delete_dropping(txn->batch, item);
+		err = settle_dropped(txn, item);
 	tl_due_put(&txn->due, txn->batch, item->kind, item->next, item->no);
-	if (item->due > 0 && is_timeline(item) && !item->repeated)
+	if (err == TL_OK && item->due > 0 && is_timeline(item) && !item->repeated)
 		err = item->kind == TL_DUE_STORE ? mark_new_messages(txn, item) : mark_new_inbox_entries(txn, item);
 	return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;
 }

@@ -135,7 +135,7 @@ void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *us
                                   uint64_t cseq, uint64_t ts);
 
 /* Moves the end of a user's inbox to `head`, leaving out what is between, and its floor likewise. */
-void tl_transaction_skip(struct tl_transaction *txn, struct tl_user *user, uint64_t head);
+TL_MUST_USE enum tl_err tl_transaction_skip(struct tl_transaction *txn, struct tl_user *user, uint64_t head);
 
 /* Puts a user's backlog, or deletes it where there is none any more, and has it told; `uid` and `inbox_head` are filled
  * in here. */

@@ -163,13 +163,29 @@ void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *us
 	txn->pulled_count++;
 }
 
-void tl_transaction_skip(struct tl_transaction *txn, struct tl_user *user, uint64_t head)
+/* Has all that is on disk dropped: from the committed floor on, because upkeep may still be dropping what is below the one
+ * of this batch. At the floor, too, there may be an entry: the head of before. */
+static enum tl_err drop_all(struct tl_transaction *txn, const struct tl_user *user)
 {
+	const struct tl_partition inbox = tl_partition(TL_PART_INBOX, user->no);
+	uint64_t from;
+	enum tl_err err = tl_timeline_floor(txn->database->engine, NULL, inbox, &from);
+	if (err == TL_OK)
+		err = tl_due_lower(txn->database->engine, inbox, &from);
+	if (err == TL_OK)
+		tl_due_drop(&txn->due, txn->batch, inbox, from, true);
+	return err;
+}
+
+enum tl_err tl_transaction_skip(struct tl_transaction *txn, struct tl_user *user, uint64_t head)
+{
+	enum tl_err err = user->inbox_head > 0 ? drop_all(txn, user) : TL_OK;
+	if (err != TL_OK)
+		return err;
 	if (user->run && user->run->first)
 		put_run(txn, user->run);
-	if (user->inbox_head > 0) /* at the floor, too, there may be an entry: the head of before */
-		tl_due_drop(&txn->due, txn->batch, tl_partition(TL_PART_INBOX, user->no), user->inbox_floor, true);
 	user->inbox_head = head;
 	user->position = txn->position;
 	tl_transaction_raise_inbox_floor(txn, user, head);
+	return TL_OK;
 }

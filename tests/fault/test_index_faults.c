@@ -80,7 +80,7 @@ struct world {
 	struct tl_batch *batch;
 	struct entry entries[CONVERSATIONS][ENTRIES_MAX + 1]; /* from cseq 1 */
 	uint64_t heads[CONVERSATIONS], floors[CONVERSATIONS];
-	bool no_index[CONVERSATIONS];
+	bool no_index[CONVERSATIONS + 1]; /* and of one more, whose store is empty */
 	uint64_t position;
 };
 
@@ -348,6 +348,20 @@ static void index_anew_behind_long_message(struct world *world)
 	finish(world);
 }
 
+/* Marks of a conversation of which nothing is left behind its floor, as damage may leave it, are followed once. */
+static void nothing_left_to_seal(struct world *world)
+{
+	const uint64_t no = CONVERSATIONS + 1, floor = 10 * TL_INDEX_TAIL;
+	uint64_t marks;
+	put_conversation(world, CONVERSATIONS);
+	tl_timeline_put_floor(world->batch, tl_partition(TL_PART_STORE, no), floor);
+	tl_index_mark(world->batch, ++world->position, no, floor, 1);
+	commit(world);
+	for (unsigned steps = 0; step(world); steps++)
+		CHECK(steps < 1000);
+	CHECK(tl_index_work_count(&world->work, &marks) == TL_OK && marks == 0);
+}
+
 int main(void)
 {
 	static struct world world;
@@ -362,6 +376,7 @@ int main(void)
 		put_conversation(&world, i);
 	commit(&world);
 	index_anew_behind_long_message(&world);
+	nothing_left_to_seal(&world);
 	for (unsigned i = 0; i < ROUNDS; i++)
 		round_of(&world);
 	finish(&world);

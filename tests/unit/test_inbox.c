@@ -197,7 +197,7 @@ static void test_gap(void **state)
 	struct fixture *f = *state;
 	struct tl_inbox_cursor cursor;
 	append(f, "alice", 3);
-	tl_transaction_skip(&f->txn, user(f, "alice"), 10);
+	assert_int_equal(tl_transaction_skip(&f->txn, user(f, "alice"), 10), TL_OK);
 	append(f, "alice", 2);
 	commit(f);
 	assert_int_equal(tl_inbox_seek(&cursor, reader(f), user(f, "alice")->no, 5), TL_OK);

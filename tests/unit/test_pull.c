@@ -3,7 +3,9 @@
 
 #include "backlog.h"
 #include "fanout.h"
+#include "msgpack_reader.h"
 #include "ordered_int.h"
+#include "requests.h"
 #include "temp_dir.h"
 #include "timeline.h"
 
@@ -16,6 +18,7 @@
 struct fixture {
 	struct temp_dir dir;
 	struct tl_database db;
+	struct tl_checkpoints checkpoints;
 	struct tl_limits limits;
 	struct tl_transaction txn;
 	struct tl_slice cid;
@@ -76,8 +79,9 @@ static int set_up(void **state)
 		return -1;
 	const struct tl_engine_options options = temp_dir_engine(&f->dir);
 	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
+	assert_int_equal(tl_checkpoints_init(&f->checkpoints), TL_OK);
 	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
-	f->limits = (struct tl_limits){.write_fanout_max = 10};
+	f->limits = (struct tl_limits){.server = "test", .write_fanout_max = 10};
 	f->txn.limits = &f->limits;
 	f->cid = tl_slice_str("group");
 	make_group(f);
@@ -89,6 +93,7 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 	tl_transaction_fini(&f->txn);
+	tl_checkpoints_fini(&f->checkpoints);
 	tl_database_close(&f->db);
 	temp_dir_remove(&f->dir);
 	free(f);
@@ -115,22 +120,29 @@ static void ignore(struct tl_pull *pull)
 	(void)pull;
 }
 
-/* Applies and commits it: what came of it. */
+/* Applies and commits it. */
+static void do_pull(struct fixture *f, struct tl_pull *pull)
+{
+	tl_pull_init(pull);
+	tl_transaction_chores(&f->txn, f->position + 1);
+	assert_int_equal(pull->chore.apply(&pull->chore, &f->txn), TL_OK);
+	commit(f);
+	pull->chore.done(&pull->chore, true);
+}
+
+/* Takes in the first `upto` entries of an inbox that has no floor. */
 static enum tl_err pull(struct fixture *f, const char *uid, uint64_t upto, uint64_t now)
 {
-	struct tl_pull pull = {.user = tl_slice_str(uid), .upto = upto, .now = now, .ready = ignore};
-	tl_pull_init(&pull);
-	tl_transaction_chores(&f->txn, f->position + 1);
-	assert_int_equal(pull.chore.apply(&pull.chore, &f->txn), TL_OK);
-	commit(f);
-	pull.chore.done(&pull.chore, true);
+	struct tl_pull pull = {.user = tl_slice_str(uid), .limit = upto, .now = now, .ready = ignore};
+	do_pull(f, &pull);
+	assert_int_equal(pull.taken, pull.err == TL_OK);
 	return pull.err;
 }
 
 static struct tl_inbox read_inbox(struct fixture *f, const char *uid, uint64_t now)
 {
 	struct tl_inbox inbox;
-	assert_int_equal(tl_inbox_of(f->db.engine, &f->limits, now, tl_slice_str(uid), &inbox), TL_OK);
+	assert_int_equal(tl_inbox_of(f->db.engine, &f->limits, now, tl_slice_str(uid), NULL, &inbox), TL_OK);
 	return inbox;
 }
 
@@ -200,10 +212,86 @@ static void test_skip_drops_the_head(void **state)
 	free(value);
 }
 
+/* --- a conversation faster than its readers --- */
+
+/* What the writer does between a device's two readings, and how many came before it and after it. */
+static void interpose(struct fixture *f, struct tl_pull *pull, const struct tl_answer *answer)
+{
+	*pull = (struct tl_pull){.user = tl_slice_str("bob"), .after = answer->pull_after, .limit = answer->pull_limit,
+	                         .now = 100, .ready = ignore};
+	for (int i = 0; i < 50; i++)
+		post(f, 100);
+	do_pull(f, pull);
+	assert_int_equal(pull->err, TL_OK);
+	assert_true(pull->taken);
+	for (int i = 0; i < 50; i++)
+		post(f, 100);
+}
+
+static uint64_t uint_of(const struct tl_answer *answer, const char *key)
+{
+	struct tl_pack map;
+	struct tl_reader value;
+	uint64_t number;
+	tl_pack_init(&map);
+	tl_pack_map(&map, answer->field_count);
+	tl_pack_raw(&map, tl_pack_bytes(&answer->fields));
+	assert_true(tl_msgpack_find(tl_pack_bytes(&map), key, &value));
+	assert_true(tl_reader_uint(&value, &number));
+	tl_pack_fini(&map);
+	return number;
+}
+
+/* Reads, has what is missing taken in while others write, and reads again, which must be enough. */
+static void read_twice(struct fixture *f, const char *op, struct tl_answer *answer)
+{
+	const struct tl_request *request = tl_request_find(tl_slice_str(op));
+	const struct tl_reading reading = {
+		.database = &f->db, .checkpoints = &f->checkpoints, .limits = &f->limits};
+	struct tl_call call = {.user = tl_slice_str("bob"), .device = {"d", 1}, .raw = {"\x80", 1}, .now = 100};
+	struct tl_pull pull;
+	tl_answer_init(answer);
+	for (int i = 0; i < 50; i++)
+		post(f, 100);
+	assert_int_equal(tl_request_read(request, &reading, call, answer), TL_AGAIN);
+	interpose(f, &pull, answer);
+	call.pulled_floor = &pull.floor;
+	assert_int_equal(tl_request_read(request, &reading, call, answer), TL_OK);
+}
+
+/* One pull is enough (L3): the page is what there was room for then, and what is said of the rest is of now. */
+static void test_sync_keeps_up(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_answer answer;
+	f->limits.inbox_max = 10;
+	read_twice(f, "sync", &answer);
+	assert_int_equal(uint_of(&answer, "floor"), 90);
+	assert_int_equal(uint_of(&answer, "next"), 100);
+	assert_int_equal(uint_of(&answer, "latest"), 150);
+	tl_answer_fini(&answer);
+	read_twice(f, "sync", &answer); /* the next page */
+	assert_int_equal(uint_of(&answer, "floor"), 240);
+	assert_int_equal(uint_of(&answer, "next"), 250);
+	tl_answer_fini(&answer);
+}
+
+static void test_hello_keeps_up(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_answer answer;
+	f->limits.inbox_max = 10;
+	read_twice(f, "hello", &answer);
+	assert_int_equal(uint_of(&answer, "floor"), 90);
+	assert_int_equal(uint_of(&answer, "latest"), 150);
+	tl_answer_fini(&answer);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(test_pages), TEST(test_damaged_member), TEST(test_skip_drops_the_head)};
+	const struct CMUnitTest tests[] = {TEST(test_pages), TEST(test_damaged_member), TEST(test_skip_drops_the_head),
+	                                   TEST(test_sync_keeps_up), TEST(test_hello_keeps_up)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

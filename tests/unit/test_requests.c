@@ -375,6 +375,85 @@ static void test_history_at_a_hole(void **state)
 	assert_int_equal(page_length(f), 1); /* from the order key of the first of that time on */
 }
 
+static void add_users(struct fixture *f, const char *key, const char *const *users, uint32_t count)
+{
+	tl_pack_cstr(&f->args, key);
+	tl_pack_array(&f->args, count);
+	for (uint32_t i = 0; i < count; i++)
+		tl_pack_cstr(&f->args, users[i]);
+}
+
+static void assert_known(const struct tl_database *database, const char *uid, bool known)
+{
+	uint64_t no;
+	assert_int_equal(tl_user_no(database->engine, NULL, tl_slice_str(uid), &no), known ? TL_OK : TL_NOT_FOUND);
+}
+
+/* Whom a refused request names is not heard of because of it. */
+static void test_refused_makes_nobody(void **state)
+{
+	static const char *const many[] = {"x1", "x2", "x1", "x3", "x4"}, *const few[] = {"y1", "bob", "y1"};
+	const struct tl_engine_options options = temp_dir_engine(&((struct fixture *)*state)->dir);
+	struct fixture *f = *state;
+	struct tl_database database;
+	struct tl_why why;
+	begin(f, 2);
+	add_str(f, "conv", "team");
+	add_users(f, "members", many, 5);
+	assert_int_equal(change(f, "create", "x0"), TL_TOO_LARGE);
+	assert_int_equal(create(f, "alice", "team", "group"), TL_OK);
+	begin(f, 2);
+	add_str(f, "conv", "team");
+	add_users(f, "users", many, 5);
+	assert_int_equal(change(f, "add", "alice"), TL_TOO_LARGE);
+	begin(f, 2);
+	add_str(f, "conv", "team");
+	add_users(f, "users", few, 3);
+	assert_int_equal(change(f, "add", "alice"), TL_OK);
+	assert_int_equal(uint_of(&f->told, "count"), 3);
+	tl_store_close(f->store);
+	f->store = NULL;
+	assert_int_equal(tl_database_open(&options, &database, &why), TL_OK);
+	assert_known(&database, "x0", false);
+	for (size_t i = 0; i < 5; i++)
+		assert_known(&database, many[i], false);
+	assert_known(&database, "y1", true);
+	tl_database_close(&database);
+}
+
+/* An entry that is named twice is deleted once. */
+static void test_deleted_twice(void **state)
+{
+	static const uint64_t cseqs[] = {3, 2, 3, 2, 1, 3};
+	struct fixture *f = *state;
+	struct tl_reader reader;
+	struct tl_slice event;
+	uint32_t count;
+	uint64_t cseq;
+	assert_int_equal(create(f, "alice", "team", "group"), TL_OK);
+	send_to(f, "alice", "team", tl_slice_str("one"));
+	send_to(f, "alice", "team", tl_slice_str("two"));
+	begin(f, 2);
+	add_str(f, "conv", "team");
+	tl_pack_cstr(&f->args, "cseqs");
+	tl_pack_array(&f->args, 6);
+	for (size_t i = 0; i < 6; i++)
+		tl_pack_uint(&f->args, cseqs[i]);
+	assert_int_equal(change(f, "delete", "bob"), TL_OK);
+	begin(f, 1);
+	add_uint(f, "after", 3);
+	assert_int_equal(ask(f, "sync", "bob"), TL_OK);
+	assert_true(tl_msgpack_find(tl_pack_bytes(&f->fields), "messages", &reader) && tl_reader_array(&reader, &count));
+	assert_int_equal(count, 1);
+	event = tl_slice(reader.next, (size_t)(reader.end - reader.next));
+	assert_true(tl_msgpack_find(event, "event", &reader));
+	event = tl_slice(reader.next, (size_t)(reader.end - reader.next));
+	assert_true(tl_msgpack_find(event, "cseqs", &reader) && tl_reader_array(&reader, &count));
+	assert_int_equal(count, 3);
+	for (uint64_t expected = 3; expected > 0; expected--)
+		assert_true(tl_reader_uint(&reader, &cseq) && cseq == expected);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -382,7 +461,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table), TEST(test_create), TEST(test_create_without_id), TEST(test_create_too_large),
 		TEST(test_info),              TEST(test_hello),  TEST(test_sync),              TEST(test_page_bytes),
-		TEST(test_history_at_a_hole),
+		TEST(test_history_at_a_hole), TEST(test_refused_makes_nobody), TEST(test_deleted_twice),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

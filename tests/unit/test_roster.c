@@ -69,7 +69,8 @@ static enum tl_err check_self(struct fixture *f, struct tl_user *user)
 static enum tl_err check_named(struct fixture *f, struct tl_user *user)
 {
 	const struct tl_call call = {.user = tl_slice_str("alice")};
-	return tl_roster_check_named(&f->txn, &call, user, &f->why);
+	const struct tl_named_user named = {.uid = tl_slice(user->uid, user->uid_len), .user = user};
+	return tl_roster_check_named(&f->txn, &call, &named, &f->why);
 }
 
 static void test_size(void **state)
