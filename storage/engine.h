@@ -36,6 +36,7 @@ struct tl_engine_options {
 	const char *path;         /* directory of the engine's own files, made if missing (its parent must exist) */
 	uint64_t cache_bytes;     /* cache of uncompressed blocks */
 	uint64_t write_buffer_bytes;
+	uint64_t table_bytes;     /* of a file on disk; 0: 2 MiB */
 	int max_open_files;
 	int bloom_bits;           /* per key; 0: none */
 	bool compress;

@@ -221,6 +221,8 @@ static void make_options(struct tl_engine *engine, const struct tl_engine_option
 	leveldb_options_set_filter_policy(engine->options, engine->filter);
 	engine->write_buffer_bytes = options->write_buffer_bytes;
 	leveldb_options_set_write_buffer_size(engine->options, (size_t)options->write_buffer_bytes);
+	if (options->table_bytes > 0)
+		leveldb_options_set_max_file_size(engine->options, (size_t)options->table_bytes);
 	leveldb_options_set_max_open_files(engine->options, options->max_open_files);
 	leveldb_options_set_compression(engine->options,
 	                                options->compress ? leveldb_snappy_compression : leveldb_no_compression);
