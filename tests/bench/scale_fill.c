@@ -34,7 +34,8 @@
 
 enum {
 	GROUP_OF = 100,
-	WRITE_BUFFER_BYTES = 6 << 20, /* makes tables of about 2 MiB, as LevelDB's merging does */
+	WRITE_BUFFER_BYTES = 24 << 20, /* makes tables of about 8 MiB, as LevelDB's merging does */
+	TABLE_BYTES = 8 << 20,
 	BATCH_KEYS = 2000,
 	NAME_BYTES = 24,
 	TEXT_BYTES = 60,
@@ -153,6 +154,13 @@ static void put_numbered(struct fill *fill, enum tl_partition_kind kind, uint64_
 	put(fill, kind, no, tl_slice(bytes, tl_ordered_int_put(bytes, key)));
 }
 
+static void put_timeline(struct fill *fill, enum tl_partition_kind kind, uint64_t no, uint64_t seq)
+{
+	tl_pack_check(&fill->pack, fill->batch);
+	tl_timeline_put(fill->batch, tl_partition(kind, no), seq, tl_pack_bytes(&fill->pack));
+	commit_if_full(fill);
+}
+
 static void put_name(struct fill *fill, enum tl_partition_kind names, struct tl_slice name, uint64_t no)
 {
 	tl_pack_clear(&fill->pack);
@@ -193,7 +201,7 @@ static void put_message(struct fill *fill, uint64_t no, uint64_t cseq, uint64_t 
 	const struct tl_store_record record = {.running = cseq, .message = tl_pack_bytes(&fill->message)};
 	tl_pack_clear(&fill->pack);
 	tl_store_record_pack(&fill->pack, &record);
-	put_numbered(fill, TL_PART_STORE, no, cseq);
+	put_timeline(fill, TL_PART_STORE, no, cseq);
 }
 
 static void put_entry(struct fill *fill, uint64_t user, uint64_t seq, uint64_t no, uint64_t cseq, uint64_t ts)
@@ -201,7 +209,7 @@ static void put_entry(struct fill *fill, uint64_t user, uint64_t seq, uint64_t n
 	const struct tl_inbox_entry entry = {.conversation_no = no, .cseq = cseq, .ts = ts};
 	tl_pack_clear(&fill->pack);
 	tl_inbox_entry_pack(&fill->pack, &entry);
-	put_numbered(fill, TL_PART_INBOX, user + 1, seq);
+	put_timeline(fill, TL_PART_INBOX, user + 1, seq);
 }
 
 /* --- what is written, kind by kind --- */
@@ -385,7 +393,7 @@ static void open_database(struct fill *fill)
 	snprintf(path, sizeof path, "%s/db", fill->options->dir);
 	const struct tl_engine_options engine = {.path = path, .cache_bytes = 8 << 20, 
 	                                         .write_buffer_bytes = WRITE_BUFFER_BYTES,
-	                                         .max_open_files = 500, .bloom_bits = 10, .compress = true};
+	                                         .table_bytes = TABLE_BYTES, .max_open_files = 500, .bloom_bits = 10, .compress = true};
 	if (tl_database_open(&engine, &fill->database, &why) != TL_OK)
 		tl_die("%s", why.text);
 	must(tl_database_read_uint(&fill->database, TL_META_NEXT_USER, &next), "read the database");
