@@ -10,7 +10,7 @@
  *
  * (S1) What is written is what the writer would have written, except that nothing is deduplicated: the messages count as
  *      sent without an id. Numbers are the index plus one: of users, and of groups and then chats, desk by desk.
- * (S2) Keys are written kind by kind and nearly in their order, so that LevelDB has little to merge.
+ * (S2) Keys are written family by family and nearly in their order, so that LevelDB has little to merge.
  *
  * The database must be there and empty: a broker with the plugin that is started and stopped has made it, with its
  * options noted in it.
@@ -212,7 +212,7 @@ static void put_entry(struct fill *fill, uint64_t user, uint64_t seq, uint64_t n
 	put_timeline(fill, TL_PART_INBOX, user + 1, seq);
 }
 
-/* --- what is written, kind by kind --- */
+/* --- what is written, family by family --- */
 
 static void each_chat(struct fill *fill, void (*put_chat)(struct fill *fill, struct chat chat))
 {
@@ -349,21 +349,36 @@ static void put_due(struct fill *fill, uint64_t user)
 	commit_if_full(fill);
 }
 
+static void put_whole_user(struct fill *fill, uint64_t user)
+{
+	put_inbox(fill, user);
+	put_user_list(fill, user);
+	put_user_record(fill, user);
+}
+
+static void put_whole_group(struct fill *fill, uint64_t group)
+{
+	put_group_members(fill, group);
+	put_group_record(fill, group);
+	put_group_message(fill, group);
+}
+
+static void put_whole_chat(struct fill *fill, struct chat chat)
+{
+	put_chat_members(fill, chat);
+	put_chat_record(fill, chat);
+	put_chat_messages(fill, chat);
+}
+
 static void put_all(struct fill *fill)
 {
+	each_user(fill, put_whole_user);
+	each_group(fill, put_whole_group);
+	each_chat(fill, put_whole_chat);
 	each_chat(fill, put_chat_name);
 	each_group(fill, put_group_name);
-	each_group(fill, put_group_members);
-	each_chat(fill, put_chat_members);
 	each_user(fill, put_user_name);
-	each_group(fill, put_group_record);
-	each_chat(fill, put_chat_record);
 	each_user(fill, put_due);
-	each_user(fill, put_inbox);
-	each_user(fill, put_user_list);
-	each_group(fill, put_group_message);
-	each_chat(fill, put_chat_messages);
-	each_user(fill, put_user_record);
 	tl_database_put_uint(fill->batch, TL_META_NEXT_USER, fill->users + 1);
 	tl_database_put_uint(fill->batch, TL_META_NEXT_CONVERSATION, fill->groups + fill->chats + 1);
 	commit(fill);

@@ -236,7 +236,7 @@ static void test_some(void **state)
 	assert_int_equal(count_keys(f, TL_PART_DELETED, f->bob), MESSAGES / 2 - 4);
 	assert_int_equal(f->sweep.entries, 6);
 	assert_int_equal(f->sweep.messages, 8);
-	assert_true(f->sweep.bytes[TL_PART_INBOX] > 0 && f->sweep.bytes[TL_PART_STORE] > f->sweep.bytes[TL_PART_INBOX]);
+	assert_true(f->sweep.bytes[TL_FAMILY_USER] > 0 && f->sweep.bytes[TL_FAMILY_CONVERSATION] > f->sweep.bytes[TL_FAMILY_USER]);
 	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2 * (MESSAGES - 3));
 	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), MESSAGES - 8);
 }

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static const struct tl_partition line = {TL_PART_INBOX, 7};
+static const struct tl_partition line = {TL_PART_INBOX, 7, TL_FAMILY_USER};
 
 struct fixture {
 	struct temp_dir dir;
