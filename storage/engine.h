@@ -28,14 +28,23 @@ struct tl_snapshot; /* a frozen view for reads */
 struct tl_iter;     /* a position within one partition */
 
 struct tl_partition {
-	uint8_t kind; /* what is kept there; storage/FORMAT.md lists the kinds */
-	uint64_t no;  /* which one of the kind; 0 where there is only one */
+	uint8_t kind;   /* what is kept there; storage/FORMAT.md lists the kinds */
+	uint64_t no;    /* which one of the kind; 0 where there is only one */
+	uint8_t family; /* partitions of the same number in kinds of one family lie side by side; 0: of no family. No kind has the
+	                 * number of a family. A kind is of one family, or of none, for ever */
 };
+
+/* The family, or the kind that is of none: what is compacted together. */
+static inline uint8_t tl_partition_family(struct tl_partition partition)
+{
+	return partition.family ? partition.family : partition.kind;
+}
 
 struct tl_engine_options {
 	const char *path;         /* directory of the engine's own files, made if missing (its parent must exist) */
 	uint64_t cache_bytes;     /* cache of uncompressed blocks */
 	uint64_t write_buffer_bytes;
+	uint64_t table_bytes;     /* of a file on disk; 0: 2 MiB */
 	int max_open_files;
 	int bloom_bits;           /* per key; 0: none */
 	bool compress;
@@ -137,17 +146,17 @@ TL_MUST_USE enum tl_err tl_engine_drop_range(struct tl_engine *engine, struct tl
 uint64_t tl_engine_size(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
                         struct tl_slice to);
 
-/* The same of all partitions of a kind. */
-uint64_t tl_engine_kind_size(struct tl_engine *engine, uint8_t kind);
+/* The same of all partitions of a family, or of a kind that is of none. */
+uint64_t tl_engine_family_size(struct tl_engine *engine, uint8_t family);
 
-/* How far a kind's partitions have been compacted; zeroed: not at all yet. */
+/* How far a family's partitions have been compacted; zeroed: not at all yet. */
 struct tl_compact_place {
 	unsigned char bytes[16];
 };
 
-/* Lets the engine reclaim the space of what has been dropped: in the next part of a kind's partitions, of about `bytes` on
+/* Lets the engine reclaim the space of what has been dropped: in the next part of a family's partitions, of about `bytes` on
  * disk, from *place on, which is moved behind it. False: that was the last part. Synchronous; a disk's second for some
  * tens of MiB, which also have to fit onto it once more. */
-bool tl_engine_compact_next(struct tl_engine *engine, uint8_t kind, struct tl_compact_place *place, uint64_t bytes);
+bool tl_engine_compact_next(struct tl_engine *engine, uint8_t family, struct tl_compact_place *place, uint64_t bytes);
 
 #endif

@@ -77,14 +77,18 @@ static enum tl_err errno_fail(const char *what, const char *path, struct tl_why 
 
 size_t tl_db_prefix(unsigned char *out, struct tl_partition partition)
 {
-	out[0] = partition.kind;
-	return 1 + tl_ordered_int_put(out + 1, partition.no);
+	size_t len = 1;
+	out[0] = tl_partition_family(partition);
+	len += tl_ordered_int_put(out + len, partition.no);
+	if (partition.family)
+		out[len++] = partition.kind;
+	return len;
 }
 
 size_t tl_db_prefix_end(unsigned char *out, struct tl_partition partition)
 {
 	size_t len = tl_db_prefix(out, partition);
-	/* Ends at the second byte at the latest: it is a length of at most 8. */
+	/* Ends at the second byte at the latest: it is the number's length, at most 8. */
 	while (out[len - 1] == 0xff)
 		len--;
 	out[len - 1]++;
@@ -217,6 +221,8 @@ static void make_options(struct tl_engine *engine, const struct tl_engine_option
 	leveldb_options_set_filter_policy(engine->options, engine->filter);
 	engine->write_buffer_bytes = options->write_buffer_bytes;
 	leveldb_options_set_write_buffer_size(engine->options, (size_t)options->write_buffer_bytes);
+	if (options->table_bytes > 0)
+		leveldb_options_set_max_file_size(engine->options, (size_t)options->table_bytes);
 	leveldb_options_set_max_open_files(engine->options, options->max_open_files);
 	leveldb_options_set_compression(engine->options,
 	                                options->compress ? leveldb_snappy_compression : leveldb_no_compression);

@@ -7,11 +7,11 @@
  *
  * A key in the database:
  *
- *     ┌──────┬─────────────────────┬───────────────┐
- *     │ kind │ partition number    │ caller's key  │
- *     │ 1    │ 1–9 (ordered_int.h) │ any bytes     │
- *     └──────┴─────────────────────┴───────────────┘
- *      └──────── prefix ──────────┘  self-delimiting: no prefix is the beginning of another
+ *     ┌────────┬─────────────────────┬──────┬───────────────┐
+ *     │ family │ partition number    │ kind │ caller's key  │   of no family: kind, number, caller's key
+ *     │ 1      │ 1–9 (ordered_int.h) │ 1    │ any bytes     │
+ *     └────────┴─────────────────────┴──────┴───────────────┘
+ *      └───────────── prefix ──────────────┘  self-delimiting: no prefix is the beginning of another
  *
  * Uses. Whatever touches `db` happens within a use of the engine, so that reopen can wait for all uses to end:
  *   (L1) `db` changes only in TL_DB_SWAPPING, while `users` is 0. Within a use it may be read without the mutex.
@@ -33,7 +33,7 @@
 #include <pthread.h>
 
 enum {
-	TL_DB_PREFIX_MAX = 1 + TL_ORDERED_INT_MAX, /* bytes */
+	TL_DB_PREFIX_MAX = 2 + TL_ORDERED_INT_MAX, /* bytes */
 	TL_DB_KEY_STACK = 512,                     /* bytes of a key that needs no malloc; ours have well under 100 */
 };
 

@@ -1,9 +1,9 @@
 /* How much room things take in the LevelDB engine, and getting back the room of what has been dropped.
  *
- * A kind's partitions are compacted part by part. A part is found on the keys themselves: behind the kind's byte, the next
+ * A family's partitions are compacted part by part. A part is found on the keys themselves: behind the family's byte, the next
  * 16 bytes are taken for a number, and LevelDB is asked how much lies before it.
  *
- *     kind │ place ............ │ end            size(place, end) is what was asked for, or a block more
+ *   family │ place ............ │ end            size(place, end) is what was asked for, or a block more
  *          └──── compacted ─────┘
  *
  * While LevelDB compacts a range it compacts nothing else, so parts have to be small for writing to go on evenly. */
@@ -43,27 +43,27 @@ uint64_t tl_engine_size(struct tl_engine *engine, struct tl_partition partition,
 	return size;
 }
 
-/* A key made of a kind and a place, or of what comes after the kind. */
+/* A key made of a family and a place, or of what comes after the family. */
 struct place_key {
 	char bytes[1 + sizeof(struct tl_compact_place)];
 	size_t len;
 };
 
-static struct place_key place_key(uint8_t kind, const struct tl_compact_place *place)
+static struct place_key place_key(uint8_t family, const struct tl_compact_place *place)
 {
 	struct place_key key = {.len = sizeof key.bytes};
-	key.bytes[0] = (char)kind;
+	key.bytes[0] = (char)family;
 	memcpy(key.bytes + 1, place->bytes, sizeof place->bytes);
 	return key;
 }
 
-/* Above every key of the kind. */
-static struct place_key end_key(uint8_t kind)
+/* Above every key of the family. */
+static struct place_key end_key(uint8_t family)
 {
-	struct place_key key = {.len = kind < UINT8_MAX ? 1 : sizeof key.bytes};
+	struct place_key key = {.len = family < UINT8_MAX ? 1 : sizeof key.bytes};
 	memset(key.bytes, 0xff, sizeof key.bytes);
-	if (kind < UINT8_MAX)
-		key.bytes[0] = (char)(kind + 1);
+	if (family < UINT8_MAX)
+		key.bytes[0] = (char)(family + 1);
 	return key;
 }
 
@@ -76,10 +76,10 @@ static uint64_t size_between(struct tl_engine *engine, const struct place_key *l
 	return size;
 }
 
-uint64_t tl_engine_kind_size(struct tl_engine *engine, uint8_t kind)
+uint64_t tl_engine_family_size(struct tl_engine *engine, uint8_t family)
 {
 	const struct tl_compact_place first = {{0}};
-	const struct place_key low = place_key(kind, &first), high = end_key(kind);
+	const struct place_key low = place_key(family, &first), high = end_key(family);
 	if (tl_engine_enter(engine) != TL_OK)
 		return 0;
 	uint64_t size = size_between(engine, &low, &high);
@@ -98,31 +98,31 @@ static bool add_one(struct tl_compact_place *place)
 }
 
 /* The last place before which no more than `bytes` lie, byte by byte, each by halving; within a use. */
-static struct tl_compact_place find_place(struct tl_engine *engine, uint8_t kind, const struct place_key *low,
+static struct tl_compact_place find_place(struct tl_engine *engine, uint8_t family, const struct place_key *low,
                                           uint64_t bytes)
 {
 	struct tl_compact_place place = {{0}};
 	for (size_t i = 0; i < sizeof place.bytes; i++)
 		for (unsigned bit = 0x80; bit > 0; bit >>= 1) {
 			place.bytes[i] |= (unsigned char)bit;
-			const struct place_key high = place_key(kind, &place);
+			const struct place_key high = place_key(family, &place);
 			if (size_between(engine, low, &high) > bytes)
 				place.bytes[i] &= (unsigned char)~bit;
 		}
 	return place;
 }
 
-bool tl_engine_compact_next(struct tl_engine *engine, uint8_t kind, struct tl_compact_place *place, uint64_t bytes)
+bool tl_engine_compact_next(struct tl_engine *engine, uint8_t family, struct tl_compact_place *place, uint64_t bytes)
 {
-	const struct place_key low = place_key(kind, place);
-	struct place_key high = end_key(kind);
+	const struct place_key low = place_key(family, place);
+	struct place_key high = end_key(family);
 	if (tl_engine_enter(engine) != TL_OK)
 		return false;
 	bool more = size_between(engine, &low, &high) > bytes;
 	if (more) {
-		*place = find_place(engine, kind, &low, bytes);
+		*place = find_place(engine, family, &low, bytes);
 		if ((more = add_one(place)))
-			high = place_key(kind, place);
+			high = place_key(family, place);
 	}
 	leveldb_compact_range(engine->db, low.bytes, low.len, high.bytes, high.len);
 	tl_engine_leave(engine);

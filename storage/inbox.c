@@ -1,5 +1,7 @@
 #include "inbox.h"
 
+#include "ordered_int.h"
+
 /* Begins the item that the cursor is at; its entries are counted, because its key tells which the last one is. */
 static enum tl_err open_item(struct tl_inbox_cursor *cursor, bool there)
 {
@@ -43,12 +45,45 @@ enum tl_err tl_inbox_seek(struct tl_inbox_cursor *cursor, struct tl_iter *iter, 
 	return err == TL_OK ? tl_inbox_next(cursor) : err;
 }
 
-enum tl_err tl_inbox_last(struct tl_slice item, struct tl_inbox_entry *entry_out)
+static bool read_last(struct tl_slice item, struct tl_inbox_entry *entry_out)
 {
 	struct tl_reader reader = tl_reader(item);
 	do {
 		if (!tl_inbox_entry_read(&reader, entry_out))
-			return TL_CORRUPT;
+			return false;
 	} while (reader.next < reader.end);
+	entry_out->message = tl_slice(NULL, 0);
+	return true;
+}
+
+enum tl_err tl_inbox_bounds(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
+                            uint64_t user_no, struct tl_bounds *bounds_out, struct tl_inbox_entry *last_out)
+{
+	const struct tl_partition inbox = tl_partition(TL_PART_INBOX, user_no);
+	struct tl_inbox_entry last = {0};
+	struct tl_bounds bounds = {0};
+	tl_iter_retarget(iter, inbox);
+	bool there = tl_iter_seek_last(iter);
+	enum tl_err err = tl_iter_error(iter);
+	/* The empty key alone, the floor's, means that everything was dropped. */
+	if (there && tl_iter_key(iter).len > 0 &&
+	    !(tl_ordered_int_read(tl_iter_key(iter).ptr, tl_iter_key(iter).len, &bounds.head) &&
+	      read_last(tl_iter_value(iter), &last)))
+		err = TL_CORRUPT;
+	if (err == TL_OK)
+		err = tl_timeline_floor(engine, snapshot, inbox, &bounds.floor);
+	if (err != TL_OK)
+		return err;
+	if (bounds.head < bounds.floor)
+		bounds.head = bounds.floor;
+	*bounds_out = bounds;
+	if (last_out)
+		*last_out = last;
 	return TL_OK;
+}
+
+void tl_inbox_put(struct tl_batch *batch, uint64_t user_no, uint64_t seq, struct tl_slice entries)
+{
+	unsigned char key[TL_ORDERED_INT_MAX];
+	tl_batch_put(batch, tl_partition(TL_PART_INBOX, user_no), tl_slice(key, tl_ordered_int_put(key, seq)), entries);
 }

@@ -8,6 +8,8 @@
  *        the last key is the inbox's head, and items that end at a floor or below it are dropped by their keys alone.
  *   (N2) A run has at most TL_INBOX_RUN_BYTES, unless it is one entry; so reading one entry stays cheap.
  *
+ * A timeline otherwise (timeline.h T1 to T3), its end is found by seeking: the numbers between two keys have none.
+ *
  * With a key for each entry, most of what storing a message costs would be the insertion of such keys. Any thread may
  * read; transaction_inbox.c writes. */
 #ifndef TL_INBOX_H
@@ -33,7 +35,12 @@ TL_MUST_USE enum tl_err tl_inbox_seek(struct tl_inbox_cursor *cursor, struct tl_
 /* To the next entry; errors as above. */
 TL_MUST_USE enum tl_err tl_inbox_next(struct tl_inbox_cursor *cursor);
 
-/* The last entry of an item's bytes. */
-TL_MUST_USE enum tl_err tl_inbox_last(struct tl_slice item, struct tl_inbox_entry *entry_out);
+/* Where a user's inbox begins and ends, read through `iter`, which is moved, and the last entry if `last_out` is not
+ * NULL (zeroed where there is none; its message is not told). `snapshot` is the iterator's, NULL for the present state. */
+TL_MUST_USE enum tl_err tl_inbox_bounds(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
+                                        uint64_t user_no, struct tl_bounds *bounds_out, struct tl_inbox_entry *last_out);
+
+/* Puts packed entries, one behind the other, of which the last one is `seq`, into the batch. */
+void tl_inbox_put(struct tl_batch *batch, uint64_t user_no, uint64_t seq, struct tl_slice entries);
 
 #endif

@@ -3,8 +3,8 @@
 #include <sys/statvfs.h>
 
 enum {
-	KINDS = 256,
-	WORTH_PART = 4,   /* such a part of a kind has to have been dropped … */
+	FAMILIES = 256,
+	WORTH_PART = 4,   /* such a part of a family has to have been dropped … */
 	ROOM_PARTS = 8,   /* so many parts of the size of the one that is compacted have to be free */
 };
 
@@ -28,19 +28,19 @@ static uint64_t part_size(const struct tl_reclaim *reclaim)
 	return room < part_least_bytes ? 0 : room < part_bytes ? room : part_bytes;
 }
 
-static bool is_worth(struct tl_reclaim *reclaim, uint8_t kind, uint64_t dropped)
+static bool is_worth(struct tl_reclaim *reclaim, uint8_t family, uint64_t dropped)
 {
-	return dropped > worth_bytes && dropped > tl_engine_kind_size(reclaim->engine, kind) / WORTH_PART;
+	return dropped > worth_bytes && dropped > tl_engine_family_size(reclaim->engine, family) / WORTH_PART;
 }
 
 static void begin(struct tl_reclaim *reclaim, const uint64_t dropped[256])
 {
-	for (unsigned kind = 0; kind < KINDS && !reclaim->active; kind++) {
-		if (!is_worth(reclaim, (uint8_t)kind, dropped[kind] - reclaim->done[kind]))
+	for (unsigned family = 0; family < FAMILIES && !reclaim->active; family++) {
+		if (!is_worth(reclaim, (uint8_t)family, dropped[family] - reclaim->done[family]))
 			continue;
 		reclaim->active = true;
-		reclaim->kind = (uint8_t)kind;
-		reclaim->dropped = dropped[kind];
+		reclaim->family = (uint8_t)family;
+		reclaim->dropped = dropped[family];
 		reclaim->place = (struct tl_compact_place){{0}};
 	}
 }
@@ -52,8 +52,8 @@ bool tl_reclaim_step(struct tl_reclaim *reclaim, const uint64_t dropped[256])
 	uint64_t bytes = reclaim->active ? part_size(reclaim) : 0;
 	if (bytes == 0)
 		return false;
-	if (!tl_engine_compact_next(reclaim->engine, reclaim->kind, &reclaim->place, bytes)) {
-		reclaim->done[reclaim->kind] = reclaim->dropped;
+	if (!tl_engine_compact_next(reclaim->engine, reclaim->family, &reclaim->place, bytes)) {
+		reclaim->done[reclaim->family] = reclaim->dropped;
 		reclaim->active = false;
 	}
 	return true;

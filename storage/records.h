@@ -37,9 +37,46 @@ enum tl_partition_kind {
 	TL_PART_INDEX_QUEUE = 'q',        /* what the indexer has to do; numbers in index_queue.h */
 };
 
+/* What is kept of one user, or of one conversation, and mostly read together, lies side by side. */
+enum tl_partition_family {
+	TL_FAMILY_NONE,
+	TL_FAMILY_USER,
+	TL_FAMILY_CONVERSATION,
+};
+
+static inline enum tl_partition_family tl_partition_family_of(enum tl_partition_kind kind)
+{
+	switch (kind) {
+	case TL_PART_USER:
+	case TL_PART_DEVICES:
+	case TL_PART_INBOX:
+	case TL_PART_USER_CONVERSATIONS:
+	case TL_PART_LEFT_CONVERSATIONS:
+	case TL_PART_BACKLOG:
+	case TL_PART_DELETED:
+	case TL_PART_BLOCKED:
+		return TL_FAMILY_USER;
+	case TL_PART_CONVERSATION:
+	case TL_PART_MEMBERS:
+	case TL_PART_FORMER:
+	case TL_PART_CUSTOM_ORDER:
+	case TL_PART_STORE:
+		return TL_FAMILY_CONVERSATION;
+	case TL_PART_META:
+	case TL_PART_USER_NAMES:
+	case TL_PART_CONVERSATION_NAMES:
+	case TL_PART_DUE:
+	case TL_PART_DEDUP:
+	case TL_PART_INDEX:
+	case TL_PART_INDEX_QUEUE:
+		break;
+	}
+	return TL_FAMILY_NONE;
+}
+
 static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint64_t no)
 {
-	return (struct tl_partition){(uint8_t)kind, no};
+	return (struct tl_partition){.kind = (uint8_t)kind, .no = no, .family = (uint8_t)tl_partition_family_of(kind)};
 }
 
 /* The keys of TL_PART_META. */

@@ -20,6 +20,8 @@ enum {
 	STANDINGS = 65536,               /* cached answers of tl_store_standing */
 	MAX_OPEN_FILES = 500,
 	WRITE_BUFFER_MIN = 256 * 1024,
+	TABLE_MIN = 2 * 1024 * 1024,
+	TABLE_MAX = 8 * 1024 * 1024,
 	BLOOM_BITS = 10,
 	SLOW_DOWN_US = 1000,             /* how long a send waits where the queue is nearly full */
 	MEMBERS_PER_CONVERSATION = 8,    /* cached members for each cached conversation, on average */
@@ -59,23 +61,32 @@ static enum tl_err check_directory(const char *dir, struct tl_why *why)
 
 /* What is asked for, but on a small disk no more than a sixteenth of what is free: the database writes it twice before
  * it can drop the first copy. */
-static uint64_t write_buffer(struct tl_store *store)
+static uint64_t write_buffer(const struct tl_store *store, uint64_t free_bytes)
 {
-	uint64_t free_bytes = UINT64_MAX;
-	tl_disk_space_init(&store->disk, store->options.dir, &free_bytes);
 	uint64_t most = free_bytes / 16 > WRITE_BUFFER_MIN ? free_bytes / 16 : WRITE_BUFFER_MIN;
 	return store->options.write_buffer_bytes < most ? store->options.write_buffer_bytes : most;
+}
+
+/* Large ones, so that few have to be open at once; but merging one writes it and some ten others anew before any of them
+ * can be deleted. */
+static uint64_t table_size(uint64_t free_bytes)
+{
+	uint64_t most = free_bytes / 64;
+	return most < TABLE_MIN ? TABLE_MIN : most > TABLE_MAX ? TABLE_MAX : most;
 }
 
 static enum tl_err open_database(struct tl_store *store, struct tl_why *why)
 {
 	char path[PATH_MAX];
+	uint64_t free_bytes = UINT64_MAX;
+	tl_disk_space_init(&store->disk, store->options.dir, &free_bytes);
 	if (snprintf(path, sizeof path, "%s/db", store->options.dir) >= (int)sizeof path)
 		return tl_fail(why, TL_IO, "the data directory's name is too long");
 	const struct tl_engine_options options = {
 		.path = path,
 		.cache_bytes = store->options.block_cache_bytes,
-		.write_buffer_bytes = write_buffer(store),
+		.write_buffer_bytes = write_buffer(store, free_bytes),
+		.table_bytes = table_size(free_bytes),
 		.max_open_files = MAX_OPEN_FILES,
 		.bloom_bits = BLOOM_BITS,
 		.compress = true,

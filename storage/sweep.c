@@ -46,8 +46,11 @@ static void view_fini(struct view *view)
 
 static enum tl_err read_bounds(struct view *view, struct tl_sweep_item *item, struct tl_bounds *bounds)
 {
-	enum tl_err err = tl_timeline_bounds(view->sweep->database->engine, view->snapshot, view->iter,
-	                                     tl_sweep_partition(item), bounds, NULL, NULL);
+	struct tl_engine *engine = view->sweep->database->engine;
+	enum tl_err err = item->kind == TL_DUE_INBOX
+	                      ? tl_inbox_bounds(engine, view->snapshot, view->iter, item->no, bounds, NULL)
+	                      : tl_timeline_bounds(engine, view->snapshot, view->iter, tl_sweep_partition(item), bounds, NULL,
+	                                           NULL);
 	if (err == TL_OK) {
 		item->from = item->floor = bounds->floor;
 		item->head = bounds->head;

@@ -45,7 +45,7 @@ struct tl_sweep {
 	/* dropping */
 	bool (*go_on)(void *ctx); /* asked every now and then, may wait; false: stop */
 	void *ctx;
-	uint64_t bytes[256];      /* added up, by partition kind */
+	uint64_t bytes[256];      /* added up, by family (engine.h) */
 	uint64_t entries, messages, devices; /* added up: inbox entries and messages that have expired, devices forgotten */
 };
 

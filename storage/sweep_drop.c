@@ -15,7 +15,7 @@ static enum tl_err drop_range(struct tl_sweep *sweep, struct tl_partition partit
 {
 	struct tl_drop drop = {.limit = UINT64_MAX, .go_on = sweep->go_on, .ctx = sweep->ctx};
 	enum tl_err err = tl_engine_drop_range(sweep->database->engine, partition, from, to, &drop);
-	sweep->bytes[partition.kind] += drop.bytes;
+	sweep->bytes[tl_partition_family(partition)] += drop.bytes;
 	return err;
 }
 
@@ -65,7 +65,7 @@ static enum tl_err drop_order_keys(struct tl_sweep *sweep, const struct tl_sweep
 		there = tl_cursor_seek(&cursor, iter, tl_sweep_partition(item), cursor.seq);
 		err = collect_order_keys(&cursor, item, batch, &there);
 		tl_iter_free(iter);
-		sweep->bytes[TL_PART_CUSTOM_ORDER] += tl_batch_bytes(batch);
+		sweep->bytes[TL_FAMILY_CONVERSATION] += tl_batch_bytes(batch);
 		if (err == TL_OK && tl_batch_count(batch) > 0)
 			err = tl_engine_commit(engine, batch, false, NULL);
 		if (err == TL_OK && sweep->go_on && !sweep->go_on(sweep->ctx))
@@ -150,7 +150,7 @@ static enum tl_err drop_device(struct tl_sweep *sweep, struct tl_partition devic
 	tl_batch_guard(batch, devices, device, &value);
 	tl_batch_delete(batch, devices, device);
 	err = tl_engine_commit(sweep->database->engine, batch, false, NULL);
-	sweep->bytes[TL_PART_DEVICES] += tl_batch_bytes(batch);
+	sweep->bytes[TL_FAMILY_USER] += tl_batch_bytes(batch);
 	sweep->devices += err == TL_OK;
 	tl_batch_free(batch);
 	return err == TL_CONFLICT ? TL_OK : err;

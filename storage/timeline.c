@@ -6,7 +6,12 @@
 
 #include <stdlib.h>
 
+enum { MARK_EVERY = 64 }; /* entries */
+
+static const uint64_t SEQ_MAX = UINT64_MAX / 4; /* which nobody reaches, so that steps from there stay numbers */
+
 static const struct tl_slice floor_key = {"", 0};
+static const struct tl_slice mark_key = {"\0", 1}; /* as if of an entry 0 */
 
 struct key {
 	unsigned char bytes[TL_ORDERED_INT_MAX];
@@ -23,99 +28,181 @@ static bool seq_of(struct tl_slice key, uint64_t *seq_out)
 	return tl_ordered_int_read(key.ptr, key.len, seq_out);
 }
 
-enum tl_err tl_timeline_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                              struct tl_partition timeline, uint64_t *floor_out)
+/* 0 where there is no such key. */
+static enum tl_err read_uint(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_partition timeline,
+                             struct tl_slice key, uint64_t *value_out)
 {
 	char *value;
 	size_t len;
-	enum tl_err err = tl_engine_get(engine, snapshot, timeline, floor_key, &value, &len);
+	enum tl_err err = tl_engine_get(engine, snapshot, timeline, key, &value, &len);
 	if (err == TL_NOT_FOUND) {
-		*floor_out = 0;
+		*value_out = 0;
 		return TL_OK;
 	}
 	if (err != TL_OK)
 		return err;
 	struct tl_reader reader = tl_reader(tl_slice(value, len));
-	bool ok = tl_reader_uint(&reader, floor_out);
+	uint64_t number;
+	bool ok = tl_reader_uint(&reader, &number) && number <= SEQ_MAX;
 	free(value);
+	if (ok)
+		*value_out = number;
 	return ok ? TL_OK : TL_CORRUPT;
 }
 
-static enum tl_err copy_out(struct tl_slice from, char **copy_out, size_t *len_out)
+enum tl_err tl_timeline_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                              struct tl_partition timeline, uint64_t *floor_out)
 {
-	char *copy = malloc(from.len + 1);
-	if (!copy)
-		return TL_NO_MEMORY;
-	memcpy(copy, from.ptr, from.len);
-	*copy_out = copy;
-	*len_out = from.len;
-	return TL_OK;
+	return read_uint(engine, snapshot, timeline, floor_key, floor_out);
 }
 
-/* The last entry, if the partition holds any: the empty key alone means that everything was dropped. */
-static enum tl_err read_head(struct tl_iter *iter, uint64_t *head_out, char **last_out, size_t *last_len_out)
+/* --- where a timeline ends --- */
+
+/* The entries tried so far. */
+struct probing {
+	struct tl_engine *engine;
+	const struct tl_snapshot *snapshot;
+	struct tl_iter *iter; /* any partition; NULL: none yet */
+	struct tl_partition timeline;
+	uint64_t found; /* the greatest that there is … */
+	char *entry;    /* … and its value; NULL: only a lower bound */
+	size_t len;
+};
+
+static void take_entry(struct probing *probing, uint64_t seq, char *entry, size_t len)
 {
-	if (!tl_iter_seek_last(iter) || tl_iter_key(iter).len == 0)
-		return tl_iter_error(iter);
-	uint64_t seq;
-	if (!seq_of(tl_iter_key(iter), &seq))
-		return TL_CORRUPT;
-	if (last_out) {
-		enum tl_err err = copy_out(tl_iter_value(iter), last_out, last_len_out);
-		if (err != TL_OK)
-			return err;
+	free(probing->entry);
+	probing->found = seq;
+	probing->entry = entry;
+	probing->len = len;
+}
+
+/* Whether there is an entry `seq`, greater than all that were found. */
+static enum tl_err probe(struct probing *probing, uint64_t seq, bool *there_out)
+{
+	char *entry;
+	size_t len;
+	enum tl_err err = tl_timeline_get(probing->engine, probing->snapshot, probing->timeline, seq, &entry, &len);
+	*there_out = err == TL_OK;
+	if (err == TL_OK)
+		take_entry(probing, seq, entry, len);
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
+/* Everything from `found` to the head is there (T1): steps that double find an entry that is not, halving the rest. */
+static enum tl_err probe_on(struct probing *probing)
+{
+	uint64_t step = 1, missing = 0; /* 0: not known */
+	enum tl_err err = TL_OK;
+	while (err == TL_OK && (missing == 0 || missing - probing->found > 1)) {
+		uint64_t seq = missing == 0 ? probing->found + step : probing->found + (missing - probing->found) / 2;
+		bool there;
+		err = probe(probing, seq, &there);
+		if (!there)
+			missing = seq;
+		step *= 2;
 	}
-	*head_out = seq;
-	return TL_OK;
+	return err;
+}
+
+/* From the last mark, or from where there is an entry already. */
+static enum tl_err probe_long(struct probing *probing)
+{
+	uint64_t mark;
+	bool there;
+	enum tl_err err = read_uint(probing->engine, probing->snapshot, probing->timeline, mark_key, &mark);
+	if (err == TL_OK && mark > probing->found)
+		err = probe(probing, mark, &there);
+	return err == TL_OK ? probe_on(probing) : err;
+}
+
+/* The last entry wherever it is: below the floor, where it says when the timeline was last appended to, or behind something
+ * damaged. The empty key or the mark alone mean that everything was dropped. */
+static enum tl_err seek_last(struct probing *probing)
+{
+	struct tl_iter *made = NULL;
+	enum tl_err err = TL_OK;
+	uint64_t seq = 0;
+	if (probing->iter)
+		tl_iter_retarget(probing->iter, probing->timeline);
+	else if ((err = tl_iter_new(probing->engine, probing->snapshot, probing->timeline, true, &made)) != TL_OK)
+		return err;
+	struct tl_iter *iter = made ? made : probing->iter;
+	if (!tl_iter_seek_last(iter))
+		err = tl_iter_error(iter);
+	else if (tl_iter_key(iter).len > 0 && !seq_of(tl_iter_key(iter), &seq))
+		err = TL_CORRUPT;
+	if (err == TL_OK && seq > 0) {
+		struct tl_slice value = tl_iter_value(iter);
+		char *copy = malloc(value.len + 1);
+		if (copy)
+			take_entry(probing, seq, memcpy(copy, value.ptr, value.len), value.len);
+		else
+			err = TL_NO_MEMORY;
+	}
+	tl_iter_free(made);
+	return err;
+}
+
+/* Without seeking, which reads a block of every level of the database: a get reads one, and none where nothing is found. */
+static enum tl_err find_last(struct probing *probing, uint64_t floor)
+{
+	bool is_long, there = false;
+	enum tl_err err = probe(probing, floor + MARK_EVERY, &is_long);
+	if (err == TL_OK)
+		err = is_long ? probe_long(probing) : probe_on(probing);
+	if (err == TL_CORRUPT) /* of something on the way, which need not hide the end */
+		return seek_last(probing);
+	if (err != TL_OK || probing->entry || floor == 0)
+		return err;
+	err = probe(probing, floor, &there);
+	return err == TL_OK && !there ? seek_last(probing) : err;
 }
 
 enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
                                struct tl_partition timeline, struct tl_bounds *bounds_out, char **last_out,
                                size_t *last_len_out)
 {
-	struct tl_iter *made = NULL;
-	struct tl_bounds bounds = {0, 0};
-	char *last = NULL;
-	size_t last_len = 0;
-	enum tl_err err;
-
-	if (iter)
-		tl_iter_retarget(iter, timeline);
-	else if ((err = tl_iter_new(engine, snapshot, timeline, true, &made)) != TL_OK)
+	struct probing probing = {.engine = engine, .snapshot = snapshot, .iter = iter, .timeline = timeline};
+	uint64_t floor;
+	enum tl_err err = tl_timeline_floor(engine, snapshot, timeline, &floor);
+	if (err != TL_OK)
 		return err;
-	err = read_head(iter ? iter : made, &bounds.head, last_out ? &last : NULL, &last_len);
+	probing.found = floor;
+	err = find_last(&probing, floor);
 	if (err == TL_OK)
-		err = tl_timeline_floor(engine, snapshot, timeline, &bounds.floor);
-	tl_iter_free(made);
-	if (err != TL_OK) {
-		free(last);
+		*bounds_out = (struct tl_bounds){.floor = floor, .head = probing.found > floor ? probing.found : floor};
+	if (err != TL_OK || !last_out) {
+		free(probing.entry);
 		return err;
 	}
-	if (bounds.head < bounds.floor)
-		bounds.head = bounds.floor;
-	*bounds_out = bounds;
-	if (last_out) {
-		*last_out = last;
-		*last_len_out = last_len;
-	}
+	*last_out = probing.entry;
+	*last_len_out = probing.len;
 	return TL_OK;
+}
+
+static void put_uint(struct tl_batch *batch, struct tl_partition timeline, struct tl_slice key, uint64_t value)
+{
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_pack_uint(&pack, value);
+	if (pack.failed)
+		tl_batch_fail(batch);
+	tl_batch_put(batch, timeline, key, tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
 }
 
 void tl_timeline_put_floor(struct tl_batch *batch, struct tl_partition timeline, uint64_t floor)
 {
-	struct tl_pack pack;
-	tl_pack_init(&pack);
-	tl_pack_uint(&pack, floor);
-	if (pack.failed)
-		tl_batch_fail(batch);
-	tl_batch_put(batch, timeline, floor_key, tl_pack_bytes(&pack));
-	tl_pack_fini(&pack);
+	put_uint(batch, timeline, floor_key, floor);
 }
 
 void tl_timeline_put(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry)
 {
 	KEY(key, seq);
 	tl_batch_put(batch, timeline, key.slice, entry);
+	if (seq % MARK_EVERY == 0)
+		put_uint(batch, timeline, mark_key, seq);
 }
 
 enum tl_err tl_timeline_get(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_partition timeline,

@@ -3,13 +3,15 @@
  *     floor                                            head
  *       │  dropped for good ◄─┤ floor+1 … ├─► present    │   appended next: head+1
  *
- * A timeline is one partition of the engine: ordered_int(seq) → entry, and under the empty key, which sorts before
- * all of them, its floor once something has been dropped.
+ * A timeline is one partition of the engine: ordered_int(seq) → entry, and before all of them, under the empty key its
+ * floor once something has been dropped, and under ordered_int(0) its mark: an entry not far from the head.
  *
  *   (T1) Sequence numbers start at 1; append uses head + 1, so there is no gap above the floor.
  *   (T2) head never decreases. The last entry stays on disk even where the floor has reached it: it says where the
  *        timeline ends, at once. Nobody is shown it any more.
  *   (T3) Reads never look below the floor, where deleted keys would make them slow.
+ *   (T4) The mark is put with every 64th entry. It never lies above the head; where it is missing, or lies far below
+ *        because an old entry was replaced, finding the head takes a few more reads.
  *
  * A timeline has one writer at a time, who caches its bounds; any thread may read.
  */
@@ -23,9 +25,9 @@ struct tl_bounds {
 	uint64_t head;  /* the last one appended, 0 if none was */
 };
 
-/* Reads the bounds. If `last_out` is not NULL it receives a malloc'ed copy of the entry at head (NULL with length 0
- * where there is none), the caller's to free. `iter` (any partition, moved by this) spares the making of one; NULL to
- * have one made on `snapshot`. */
+/* Reads the bounds. If `last_out` is not NULL it receives a malloc'ed copy of the last entry (NULL with length 0
+ * where there is none), the caller's to free. `iter` (any partition, moved by this) spares the making of one, where one is
+ * needed; NULL to have it made on `snapshot`. Without a snapshot only where the floor cannot rise meanwhile. */
 TL_MUST_USE enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                            struct tl_iter *iter, struct tl_partition timeline,
                                            struct tl_bounds *bounds_out, char **last_out, size_t *last_len_out);

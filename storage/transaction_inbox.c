@@ -59,7 +59,6 @@ static struct tl_inbox_run *run_of(struct tl_transaction *txn, struct tl_user *u
 /* Puts a run that is not empty, whose last entry is the inbox's head, and begins it anew. */
 static void put_run(struct tl_transaction *txn, struct tl_inbox_run *run)
 {
-	struct tl_partition inbox = tl_partition(TL_PART_INBOX, run->user->no);
 	struct tl_slice item = run->first->entry;
 	if (run->first->next) {
 		char *joined = tl_arena_alloc(&txn->arena, run->bytes), *to = joined;
@@ -71,7 +70,7 @@ static void put_run(struct tl_transaction *txn, struct tl_inbox_run *run)
 		if (!joined)
 			tl_batch_fail(txn->batch);
 	}
-	tl_timeline_put(txn->batch, inbox, run->user->inbox_head, item);
+	tl_inbox_put(txn->batch, run->user->no, run->user->inbox_head, item);
 	run->first = NULL;
 	run->last = &run->first;
 	run->bytes = 0;

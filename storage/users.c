@@ -66,23 +66,16 @@ static void cache(struct tl_users *users, struct tl_user *user)
 
 static enum tl_err load_inbox(struct tl_users *users, struct tl_iter *iter, struct tl_user *user)
 {
-	struct tl_engine *engine = users->database->engine;
-	struct tl_inbox_entry entry;
+	struct tl_inbox_entry last;
 	struct tl_bounds bounds;
-	char *last;
-	size_t last_len;
-	enum tl_err err =
-		tl_timeline_bounds(engine, NULL, iter, tl_partition(TL_PART_INBOX, user->no), &bounds, &last, &last_len);
+	enum tl_err err = tl_inbox_bounds(users->database->engine, NULL, iter, user->no, &bounds, &last);
 	if (err != TL_OK)
 		return err;
 	user->inbox_head = bounds.head;
 	user->inbox_floor = bounds.floor;
-	if (last && (err = tl_inbox_last(tl_slice(last, last_len), &entry)) == TL_OK) {
-		user->position = entry.position;
-		user->inbox_ts = entry.ts;
-	}
-	free(last);
-	return err;
+	user->position = last.position;
+	user->inbox_ts = last.ts;
+	return TL_OK;
 }
 
 /* Makes the user at hand one of the cache, or frees it. */

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-static const struct tl_partition home = {7, 42};
+static const struct tl_partition home = {7, 42, 0};
 
 struct fixture {
 	char dir[256];  /* temporary */
@@ -403,9 +403,9 @@ static void test_ordered_ints_sort_like_numbers(void **state)
 
 /* In reading order. The items are "", "m" and 12 bytes of 0xff: at the very edges of a partition. */
 static const struct tl_partition partitions[] = {
-	{0, 0}, {0, 1},          {0, 255}, {0, 256},   {0, 257},
-	{1, 0}, {7, UINT64_MAX}, {8, 0},   {255, 255}, {255, UINT64_MAX - 255},
-	{255, UINT64_MAX},
+	{0, 0, 0}, {0, 1, 0},          {0, 255, 0}, {0, 256, 0},   {0, 257, 0},
+	{1, 0, 0}, {7, UINT64_MAX, 0}, {8, 0, 0},   {255, 255, 0}, {255, UINT64_MAX - 255, 0},
+	{255, UINT64_MAX, 0},
 };
 static const char *const edge_keys[] = {"", "m", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
 enum { PARTITIONS = sizeof partitions / sizeof partitions[0], EDGE_KEYS = 3 };
@@ -462,7 +462,7 @@ static void test_partitions_are_isolated(void **state)
 static void test_empty_partitions_show_nothing(void **state)
 {
 	struct fixture *f = *state;
-	static const struct tl_partition empty[] = {{0, 0}, {7, 41}, {7, 43}, {7, UINT64_MAX}, {255, UINT64_MAX}};
+	static const struct tl_partition empty[] = {{0, 0, 0}, {7, 41, 0}, {7, 43, 0}, {7, UINT64_MAX, 0}, {255, UINT64_MAX, 0}};
 	for (int filled = 0; filled < 2; filled++) { /* an empty database first, then one with a neighbour */
 		struct tl_iter *iter = new_iter(f->engine, NULL, home);
 		for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
@@ -693,7 +693,7 @@ static void expect_out_of_order(struct tl_engine *engine)
 	assert_int_equal(tl_engine_drop_range(engine, home, str(""), str(""), &dropped), TL_IO);
 	assert_int_equal(tl_engine_size(engine, home, str(""), str("")), 0);
 	struct tl_compact_place place = {{0}};
-	assert_int_equal(tl_engine_kind_size(engine, home.kind), 0);
+	assert_int_equal(tl_engine_family_size(engine, home.kind), 0);
 	assert_false(tl_engine_compact_next(engine, home.kind, &place, 1000));
 }
 
@@ -960,7 +960,7 @@ static void test_drop_is_stopped(void **state)
 static void test_drop_range(void **state)
 {
 	struct fixture *f = *state;
-	const struct tl_partition before = {7, 41}, after = {7, 43};
+	const struct tl_partition before = {7, 41, 0}, after = {7, 43, 0};
 	put_numbered(f->engine, before, 3);
 	put_numbered(f->engine, home, 3500);
 	put_numbered(f->engine, after, 3);
@@ -989,7 +989,7 @@ static void test_drop_range(void **state)
 static void test_size_and_compact(void **state)
 {
 	struct fixture *f = *state;
-	const struct tl_partition last = {255, UINT64_MAX};
+	const struct tl_partition last = {255, UINT64_MAX, 0};
 	put_numbered(f->engine, home, 20000);
 	put_numbered(f->engine, last, 20000);
 	assert_int_equal(compact(f->engine, home.kind, UINT64_MAX), 1);
@@ -999,7 +999,7 @@ static void test_size_and_compact(void **state)
 	assert_in_range(whole, 1000, 1000000);
 	assert_in_range(half, whole / 4, whole * 3 / 4);
 	assert_true(tl_engine_size(f->engine, last, str(""), str("")) > 1000);
-	assert_int_equal(tl_engine_size(f->engine, (struct tl_partition){7, 44}, str(""), str("")), 0);
+	assert_int_equal(tl_engine_size(f->engine, (struct tl_partition){7, 44, 0}, str(""), str("")), 0);
 
 	assert_int_equal(drop(f->engine, "", "", UINT64_MAX), 20000);
 	compact(f->engine, home.kind, UINT64_MAX);
@@ -1021,19 +1021,57 @@ static void put_random(struct tl_engine *engine, struct tl_partition partition, 
 	assert_int_equal(commit_and_free(engine, batch), TL_OK);
 }
 
+/* Partitions of a family: side by side on disk, and none shows what is another's. */
+static void test_family(void **state)
+{
+	enum { FAMILY = 1 };
+	static const uint8_t kinds[] = {'M', 'c', 0xfe};
+	struct fixture *f = *state;
+	struct tl_batch *batch;
+	struct tl_iter *iter;
+	assert_int_equal(tl_batch_new(f->engine, &batch), TL_OK);
+	for (uint64_t no = 254; no < 258; no++)
+		for (size_t i = 0; i < 3; i++) {
+			struct tl_partition partition = {.kind = kinds[i], .no = no, .family = FAMILY};
+			tl_batch_put(batch, partition, str(""), str("first"));
+			tl_batch_put(batch, partition, tl_slice("\xff\xff", 2), str("last"));
+		}
+	assert_int_equal(commit_and_free(f->engine, batch), TL_OK);
+	for (uint64_t no = 254; no < 258; no++)
+		for (size_t i = 0; i < 3; i++) {
+			struct tl_partition partition = {.kind = kinds[i], .no = no, .family = FAMILY};
+			assert_int_equal(tl_iter_new(f->engine, NULL, partition, true, &iter), TL_OK);
+			assert_true(tl_iter_seek(iter, str("")));
+			assert_true(tl_slice_equal(tl_iter_value(iter), str("first")));
+			assert_false(tl_iter_prev(iter));
+			assert_true(tl_iter_seek_last(iter));
+			assert_true(tl_slice_equal(tl_iter_value(iter), str("last")));
+			assert_false(tl_iter_next(iter));
+			tl_iter_free(iter);
+			assert_int_equal(count_items(f->engine, partition), 2);
+		}
+	struct tl_drop dropped = {.limit = UINT64_MAX};
+	assert_int_equal(tl_engine_drop_range(f->engine, (struct tl_partition){.kind = 'c', .no = 255, .family = FAMILY},
+	                                      str(""), str(""), &dropped),
+	                 TL_OK);
+	assert_int_equal(dropped.keys, 2);
+	assert_int_equal(count_items(f->engine, (struct tl_partition){.kind = 'c', .no = 255}), 0);
+	assert_int_equal(count_items(f->engine, (struct tl_partition){.kind = 'M', .no = 255, .family = FAMILY}), 2);
+}
+
 /* Many small partitions and a large one of a kind, compacted part by part: what was dropped is gone from the disk, what
  * was not is all there, and so is the next kind. */
 static void test_compact_in_parts(void **state)
 {
 	struct fixture *f = *state;
-	const struct tl_partition large = {10, 1000}, next = {11, 1};
+	const struct tl_partition large = {10, 1000, 0}, next = {11, 1, 0};
 	for (uint64_t no = 0; no < 500; no++)
-		put_random(f->engine, (struct tl_partition){10, no * 7}, 10);
+		put_random(f->engine, (struct tl_partition){10, no * 7, 0}, 10);
 	put_random(f->engine, large, 20000);
 	put_random(f->engine, next, 5000);
 	compact(f->engine, 10, UINT64_MAX);
 	compact(f->engine, 11, UINT64_MAX);
-	uint64_t whole = tl_engine_kind_size(f->engine, 10), next_size = tl_engine_kind_size(f->engine, 11);
+	uint64_t whole = tl_engine_family_size(f->engine, 10), next_size = tl_engine_family_size(f->engine, 11);
 	assert_in_range(whole, 6000000, 7500000);
 	assert_in_range(next_size, 1200000, 1500000);
 
@@ -1041,17 +1079,17 @@ static void test_compact_in_parts(void **state)
 	assert_in_range(parts, whole / 600000, whole / 400000 + 1);
 	for (uint64_t no = 0; no < 500; no += 2) {
 		struct tl_drop dropped = {.limit = UINT64_MAX};
-		assert_int_equal(tl_engine_drop_range(f->engine, (struct tl_partition){10, no * 7}, str(""), str(""), &dropped),
+		assert_int_equal(tl_engine_drop_range(f->engine, (struct tl_partition){10, no * 7, 0}, str(""), str(""), &dropped),
 		                 TL_OK);
 	}
 	struct tl_drop dropped = {.limit = 15000};
 	assert_int_equal(tl_engine_drop_range(f->engine, large, str(""), str(""), &dropped), TL_OK);
 	assert_in_range(compact(f->engine, 10, 500000), 2, parts + 2);
-	assert_in_range(tl_engine_kind_size(f->engine, 10), whole / 5, whole / 3);
+	assert_in_range(tl_engine_family_size(f->engine, 10), whole / 5, whole / 3);
 	assert_int_equal(count_items(f->engine, large), 5000);
-	assert_int_equal(count_items(f->engine, (struct tl_partition){10, 7}), 10);
-	assert_int_equal(count_items(f->engine, (struct tl_partition){10, 14}), 0);
-	assert_int_equal(tl_engine_kind_size(f->engine, 11), next_size);
+	assert_int_equal(count_items(f->engine, (struct tl_partition){10, 7, 0}), 10);
+	assert_int_equal(count_items(f->engine, (struct tl_partition){10, 14, 0}), 0);
+	assert_int_equal(tl_engine_family_size(f->engine, 11), next_size);
 	assert_int_equal(count_items(f->engine, next), 5000);
 }
 
@@ -1089,7 +1127,7 @@ int main(int argc, char **argv)
 		TEST(test_drop_range),
 		TEST(test_drop_is_stopped),
 		TEST(test_size_and_compact),
-		TEST(test_compact_in_parts),
+		TEST(test_family), TEST(test_compact_in_parts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

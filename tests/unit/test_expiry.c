@@ -56,7 +56,7 @@ static void put_inbox(struct fixture *f, uint64_t seq, uint64_t ts)
 	f->times[seq] = ts;
 	tl_pack_init(&pack);
 	tl_inbox_entry_pack(&pack, &entry);
-	tl_timeline_put(f->batch, tl_partition(TL_PART_INBOX, USER), seq, tl_pack_bytes(&pack));
+	tl_inbox_put(f->batch, USER, seq, tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
 }
 
@@ -179,7 +179,7 @@ static void test_few_reads(void **state)
 		struct tl_pack pack;
 		tl_pack_init(&pack);
 		tl_inbox_entry_pack(&pack, &entry);
-		tl_timeline_put(f->batch, tl_partition(TL_PART_INBOX, USER), seq, tl_pack_bytes(&pack));
+		tl_inbox_put(f->batch, USER, seq, tl_pack_bytes(&pack));
 		tl_pack_fini(&pack);
 	}
 	commit(f);

@@ -160,7 +160,7 @@ static void test_puts(void **state)
 
 static void put_item(struct fixture *f, uint64_t seq, struct tl_slice item)
 {
-	tl_timeline_put(f->txn.batch, tl_partition(TL_PART_INBOX, USER), seq, item);
+	tl_inbox_put(f->txn.batch, USER, seq, item);
 }
 
 /* Damaged items are errors, whatever they are. */
@@ -178,12 +178,12 @@ static void test_damage(void **state)
 	commit(f);
 	assert_int_equal(tl_inbox_seek(&cursor, reader(f), USER, 1), TL_CORRUPT);
 	for (size_t len = 0; len < item.len; len++) {
-		struct tl_inbox_entry last;
+		struct tl_bounds bounds;
 		enum tl_err expected = len > 0 && len % (item.len / 3) == 0 ? TL_OK : TL_CORRUPT;
 		put_item(f, 3, tl_slice(item.ptr, len));
 		commit(f);
 		assert_int_equal(tl_inbox_seek(&cursor, reader(f), USER, 3), expected);
-		assert_int_equal(tl_inbox_last(tl_slice(item.ptr, len), &last), expected);
+		assert_int_equal(tl_inbox_bounds(f->db.engine, NULL, reader(f), USER, &bounds, NULL), expected);
 	}
 	put_item(f, 3, tl_slice_str("\x01"));
 	commit(f);

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static const struct tl_partition line = {TL_PART_INBOX, 7};
+static const struct tl_partition line = {TL_PART_INBOX, 7, TL_FAMILY_USER};
 
 struct fixture {
 	struct temp_dir dir;
@@ -123,6 +123,42 @@ static void test_get_and_replace(void **state)
 	assert_bounds(f, 0, 3);
 }
 
+/* The mark only says where to begin. */
+static void test_mark(void **state)
+{
+	static const uint64_t heads[] = {1, 2, 3, 63, 64, 65, 127, 128, 129, 200, 1000, 1023, 1024};
+	struct fixture *f = *state;
+	uint64_t head = 0;
+	for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+		put_range(f, head + 1, heads[i]);
+		commit(f);
+		head = heads[i];
+		assert_bounds(f, 0, head);
+	}
+	put_range(f, 64, 64); /* far below */
+	commit(f);
+	assert_bounds(f, 0, head);
+	tl_batch_delete(f->batch, line, tl_slice("", 1));
+	commit(f);
+	assert_bounds(f, 0, head);
+	put_floor(f, 900);
+	commit(f);
+	assert_bounds(f, 900, head);
+	put_floor(f, 1020);
+	commit(f);
+	assert_bounds(f, 1020, head);
+}
+
+/* It does not hide where the timeline ends. */
+static void test_damaged_mark(void **state)
+{
+	struct fixture *f = *state;
+	put_range(f, 1, 65);
+	tl_batch_put(f->batch, line, tl_slice("", 1), tl_slice_str("\xcf\xff\xff\xff\xff\xff\xff\xff\xff"));
+	commit(f);
+	assert_bounds(f, 0, 65);
+}
+
 static void test_floor(void **state)
 {
 	struct fixture *f = *state;
@@ -153,10 +189,12 @@ static void test_damaged_floor(void **state)
 	assert_int_equal(tl_timeline_bounds(f->engine, NULL, NULL, line, &bounds, NULL, NULL), TL_CORRUPT);
 }
 
+/* Only where a timeline ends below its floor are keys looked at. */
 static void test_damaged_key(void **state)
 {
 	struct fixture *f = *state;
 	struct tl_bounds bounds;
+	put_floor(f, 1);
 	tl_batch_put(f->batch, line, tl_slice("\x09oops", 5), tl_slice_str("x"));
 	commit(f);
 	assert_int_equal(tl_timeline_bounds(f->engine, NULL, NULL, line, &bounds, NULL, NULL), TL_CORRUPT);
@@ -214,6 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_empty),          TEST(test_append),      TEST(test_get_and_replace),
+		TEST(test_mark),           TEST(test_damaged_mark),
 		TEST(test_floor),          TEST(test_damaged_key), TEST(test_everything_dropped),
 		TEST(test_damaged_floor),  TEST(test_cursor),      TEST(test_snapshot_and_borrowed_iterator),
 	};

@@ -2,6 +2,7 @@
 #include "transaction.h"
 
 #include "expiry.h"
+#include "read_inbox.h"
 #include "temp_dir.h"
 
 #include <setjmp.h>
@@ -217,12 +218,9 @@ static void test_dedup_of_a_later_use(void **state)
 
 static uint64_t inbox_head(struct fixture *f, const char *uid)
 {
-	struct tl_bounds bounds;
 	uint64_t no;
 	assert_int_equal(tl_user_no(f->db.engine, NULL, tl_slice_str(uid), &no), TL_OK);
-	assert_int_equal(tl_timeline_bounds(f->db.engine, NULL, NULL, tl_partition(TL_PART_INBOX, no), &bounds, NULL, NULL),
-	                 TL_OK);
-	return bounds.head;
+	return read_inbox_bounds(f->db.engine, no).head;
 }
 
 /* What is there in whole is applied once (X2). */
