@@ -7,9 +7,10 @@
 
 #include <stdlib.h>
 
-void tl_conversations_init(struct tl_conversations *conversations, struct tl_database *database)
+void tl_conversations_init(struct tl_conversations *conversations, struct tl_database *database,
+                           struct tl_users *users)
 {
-	*conversations = (struct tl_conversations){.database = database, .numbers = {.key = TL_META_NEXT_CONVERSATION}};
+	*conversations = (struct tl_conversations){.database = database, .users = users, .numbers = {.key = TL_META_NEXT_CONVERSATION}};
 }
 
 static void conversation_free(struct tl_conversation *conversation)
@@ -85,25 +86,47 @@ static enum tl_err load_head(struct tl_engine *engine, struct tl_iter *iter, str
 	return err;
 }
 
-static enum tl_err load_blocks(struct tl_engine *engine, struct tl_conversation *conversation)
+/* Whether the user of that number is this one. The users of a conversation are needed with the next message anyway, so
+ * they are asked before the name is, which lies elsewhere in the database. */
+static enum tl_err is_user(struct tl_conversations *conversations, struct tl_iter *iter, uint64_t user_no,
+                           struct tl_slice uid, bool *is_out)
 {
-	struct tl_slice one, other;
-	uint64_t no;
-	if (conversation->record.kind != TL_DIRECT || !tl_direct_id_parse(conversation->record.cid, &one, &other) ||
-	    conversation->member_count != 2)
+	struct tl_user *user;
+	uint64_t no = 0;
+	enum tl_err err = tl_users_find_no(conversations->users, iter, user_no, &user);
+	if (err == TL_OK) {
+		*is_out = tl_slice_equal(tl_slice(user->uid, user->uid_len), uid);
 		return TL_OK;
-	enum tl_err err = tl_user_no(engine, NULL, one, &no);
-	for (size_t i = 0; i < 2 && err == TL_OK; i++) {
-		struct tl_member *member = &conversation->members[i];
-		err = tl_block_read(engine, member->user_no, member->user_no == no ? other : one, &member->blocks);
 	}
-	/* One who is new has no name yet and has blocked nobody. */
+	if (err != TL_CORRUPT)
+		return err;
+	/* The record may have been lost on the way, and is put when the user is next asked for by name. */
+	err = tl_user_no(conversations->database->engine, NULL, uid, &no);
+	*is_out = no == user_no;
 	return err == TL_NOT_FOUND ? TL_OK : err;
 }
 
-static enum tl_err load(struct tl_engine *engine, struct tl_iter *iter, uint64_t no,
+static enum tl_err load_blocks(struct tl_conversations *conversations, struct tl_iter *iter,
+                               struct tl_conversation *conversation)
+{
+	struct tl_slice one, other;
+	bool in_order;
+	if (conversation->record.kind != TL_DIRECT || !tl_direct_id_parse(conversation->record.cid, &one, &other) ||
+	    conversation->member_count != 2)
+		return TL_OK;
+	enum tl_err err = is_user(conversations, iter, conversation->members[0].user_no, one, &in_order);
+	for (size_t i = 0; i < 2 && err == TL_OK; i++) {
+		struct tl_member *member = &conversation->members[i];
+		err = tl_block_read(conversations->database->engine, member->user_no, (i == 0) == in_order ? other : one,
+		                    &member->blocks);
+	}
+	return err;
+}
+
+static enum tl_err load(struct tl_conversations *conversations, struct tl_iter *iter, uint64_t no,
                         struct tl_conversation **conversation_out)
 {
+	struct tl_engine *engine = conversations->database->engine;
 	struct tl_conversation *conversation = calloc(1, sizeof *conversation);
 	if (!conversation)
 		return TL_NO_MEMORY;
@@ -114,7 +137,7 @@ static enum tl_err load(struct tl_engine *engine, struct tl_iter *iter, uint64_t
 	if (err == TL_OK && !conversation->record.on_read)
 		err = tl_conversation_load_members(iter, conversation);
 	if (err == TL_OK)
-		err = load_blocks(engine, conversation);
+		err = load_blocks(conversations, iter, conversation);
 	if (err != TL_OK) {
 		conversation_free(conversation);
 		return err;
@@ -142,7 +165,7 @@ enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct
 	if (!conversation) {
 		enum tl_err err = tl_conversation_no(engine, NULL, cid, &no);
 		if (err == TL_OK)
-			err = load(engine, iter, no, &conversation);
+			err = load(conversations, iter, no, &conversation);
 		if (err != TL_OK)
 			return err; /* a name without a record: its creation got no further, and is done again */
 		if (conversations->replaying && !has_members(iter, conversation) && !conversation->record.dissolved) {
@@ -217,7 +240,7 @@ enum tl_err tl_conversations_create(struct tl_conversations *conversations, stru
 		goto done;
 	if ((err = fill(conversation, tl_pack_bytes(&pack), members, member_count)) != TL_OK)
 		goto done;
-	if ((err = load_blocks(conversations->database->engine, conversation)) != TL_OK)
+	if ((err = load_blocks(conversations, NULL, conversation)) != TL_OK)
 		goto done;
 	put_records(batch, conversation, tl_pack_bytes(&pack));
 	conversation->used = true;

@@ -35,13 +35,15 @@ struct tl_conversation {
 
 struct tl_conversations {
 	struct tl_database *database; /* borrowed */
+	struct tl_users *users;       /* borrowed */
 	struct tl_numbers numbers;
 	struct tl_conversation *by_cid;
 	size_t member_count; /* of all conversations cached */
 	bool replaying; /* what is being applied may have been applied in part before: see transaction.h */
 };
 
-void tl_conversations_init(struct tl_conversations *conversations, struct tl_database *database);
+void tl_conversations_init(struct tl_conversations *conversations, struct tl_database *database,
+                           struct tl_users *users);
 void tl_conversations_fini(struct tl_conversations *conversations);
 
 /* Forgets everything cached, for when a batch may not have been applied. */

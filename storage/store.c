@@ -18,7 +18,7 @@ enum {
 	BATCH_KEYS = 4000,
 	BATCH_BYTES = 4 * 1024 * 1024,
 	STANDINGS = 65536,               /* cached answers of tl_store_standing */
-	MAX_OPEN_FILES = 500,
+	MAX_OPEN_FILES = 400,
 	WRITE_BUFFER_MIN = 256 * 1024,
 	TABLE_MIN = 2 * 1024 * 1024,
 	TABLE_MAX = 8 * 1024 * 1024,

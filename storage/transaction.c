@@ -27,7 +27,7 @@ enum tl_err tl_transaction_init(struct tl_transaction *txn, struct tl_database *
 	if (err != TL_OK)
 		return err;
 	tl_users_init(&txn->users, database);
-	tl_conversations_init(&txn->conversations, database);
+	tl_conversations_init(&txn->conversations, database, &txn->users);
 	tl_dedup_init(&txn->ids, database);
 	tl_pack_init(&txn->pack);
 	tl_due_clear(&txn->due);

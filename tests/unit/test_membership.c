@@ -30,7 +30,7 @@ static int set_up(void **state)
 	const struct tl_engine_options options = temp_dir_engine(&f->dir);
 	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
 	tl_users_init(&f->users, &f->db);
-	tl_conversations_init(&f->conversations, &f->db);
+	tl_conversations_init(&f->conversations, &f->db, &f->users);
 	assert_int_equal(tl_batch_new(f->db.engine, &f->batch), TL_OK);
 	assert_int_equal(tl_iter_new(f->db.engine, NULL, tl_partition(TL_PART_META, 0), true, &f->iter), TL_OK);
 	assert_int_equal(tl_membership_new(&f->versions, &f->db, 3, &f->membership), TL_OK);
