@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TL_FORMAT_VERSION = 2 };
+enum { TL_FORMAT_VERSION = 3 };
 
 enum tl_partition_kind {
 	TL_PART_META = 'm',               /* the database itself; number 0 */

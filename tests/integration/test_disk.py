@@ -281,7 +281,8 @@ class FailingDisk(FaultTest):
     durability = "group"
 
     def setUp(self):
-        self.broker = ShimBroker({"durability": self.durability})
+        # A fast broker takes more than an inbox holds by default.
+        self.broker = ShimBroker({"durability": self.durability, "inbox_max": "0"})
         self.addCleanup(self.broker.close)
         self.make_team()
 
