@@ -246,7 +246,7 @@ static void look_at(struct tl_slice message, struct seen *seen)
 static void look_at_page(const struct fixture *f, struct seen *seen)
 {
 	struct tl_reader list;
-	uint32_t count;
+	uint32_t count = 0;
 	assert_true(tl_msgpack_find(tl_pack_bytes(&f->page), "messages", &list) && tl_reader_array(&list, &count));
 	while (count-- > 0) {
 		const unsigned char *begin = list.next;

@@ -428,7 +428,7 @@ static void test_deleted_twice(void **state)
 	struct fixture *f = *state;
 	struct tl_reader reader;
 	struct tl_slice event;
-	uint32_t count;
+	uint32_t count = 0;
 	uint64_t cseq;
 	assert_int_equal(create(f, "alice", "team", "group"), TL_OK);
 	send_to(f, "alice", "team", tl_slice_str("one"));
