@@ -6,7 +6,7 @@
 
 #include "backlog.h"
 #include "expiry.h"
-#include "store_reader.h"
+#include "sync_source.h"
 #include "visibility.h"
 
 #include <stdlib.h>
@@ -24,7 +24,7 @@ struct page {
 	struct tl_engine *engine;
 	struct tl_snapshot *snapshot;
 	struct tl_iter *inbox_iter;
-	struct tl_store_reader stores;
+	struct tl_sync_sources sources;
 	const struct tl_call *call;
 	const struct tl_limits *limits;
 	struct tl_answer *answer;
@@ -33,28 +33,18 @@ struct page {
 	uint32_t count; /* messages on the page */
 	size_t bytes;   /* that they take on the wire */
 	uint64_t next;  /* the last seq on the page */
-
-	/* the conversation of the entry at hand */
-	uint64_t conversation_no; /* 0: none */
-	struct tl_conversation_record conversation;
-	char *conversation_bytes;
-	uint64_t retention_ms;
-	uint64_t floor; /* of the store timeline, as stored */
-	uint64_t user_no;
-	uint64_t cleared;  /* what the user has deleted in this conversation: all up to here … */
-	bool deleted_some; /* … and perhaps single entries */
+	struct tl_sync_source *source; /* the conversation of the entry at hand; NULL: none, or not known */
 };
 
 static void page_fini(struct page *page)
 {
-	free(page->conversation_bytes);
 	tl_iter_free(page->inbox_iter);
-	tl_store_reader_fini(&page->stores);
+	tl_sync_sources_fini(&page->sources);
 	tl_snapshot_free(page->snapshot);
 }
 
 static enum tl_err page_init(struct page *page, const struct tl_reading *reading, const struct tl_call *call,
-                             struct tl_answer *answer)
+                             uint64_t user_no, struct tl_answer *answer)
 {
 	struct tl_engine *engine = reading->database->engine;
 	const struct tl_partition nowhere = tl_partition(TL_PART_META, 0);
@@ -68,67 +58,34 @@ static enum tl_err page_init(struct page *page, const struct tl_reading *reading
 	enum tl_err err = tl_snapshot_new(engine, &page->snapshot);
 	if (err == TL_OK)
 		err = tl_iter_new(engine, page->snapshot, nowhere, true, &page->inbox_iter);
-	if (err == TL_OK)
-		err = tl_store_reader_init(&page->stores, engine, page->snapshot);
+	tl_sync_sources_init(&page->sources, engine, page->snapshot, reading->limits, user_no);
 	if (err != TL_OK)
 		page_fini(page);
 	return err;
-}
-
-/* What the user has deleted there, as a member or as a former one. */
-static enum tl_err read_deletions(struct page *page, uint64_t no)
-{
-	struct tl_member_record member = {0};
-	struct tl_former_record former = {0};
-	enum tl_err err = tl_member_read(page->engine, page->snapshot, no, page->user_no, &member);
-	if (err == TL_NOT_FOUND)
-		err = tl_former_read(page->engine, page->snapshot, no, page->user_no, &former);
-	if (err != TL_OK && err != TL_NOT_FOUND)
-		return err;
-	page->cleared = member.cleared > former.cleared ? member.cleared : former.cleared;
-	page->deleted_some = member.deleted_some || former.deleted_some;
-	return TL_OK;
-}
-
-static enum tl_err change_conversation(struct page *page, uint64_t no)
-{
-	free(page->conversation_bytes);
-	page->conversation_bytes = NULL;
-	page->conversation_no = 0;
-	enum tl_err err =
-		tl_conversation_read(page->engine, page->snapshot, no, &page->conversation, &page->conversation_bytes);
-	if (err == TL_OK)
-		err = tl_timeline_floor(page->engine, page->snapshot, tl_partition(TL_PART_STORE, no), &page->floor);
-	if (err == TL_OK)
-		err = read_deletions(page, no);
-	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
-	page->conversation_no = no;
-	page->retention_ms = tl_retention_ms(&page->conversation, page->limits);
-	return TL_OK;
 }
 
 /* The message that is referred to. TL_NOT_FOUND if it has expired. */
 static enum tl_err find_message(struct page *page, const struct tl_inbox_entry *entry,
                                 struct tl_store_record *record_out)
 {
-	if (entry->cseq <= page->floor)
+	struct tl_sync_source *source = page->source;
+	if (entry->cseq <= source->floor)
 		return TL_NOT_FOUND;
-	enum tl_err err = tl_store_reader_find(&page->stores, entry->conversation_no, entry->cseq, record_out);
+	enum tl_err err = tl_store_reader_find(&source->store, source->no, entry->cseq, record_out);
 	if (err != TL_OK)
 		return err;
 	uint64_t ts = tl_message_ts(record_out->message), now = page->call->now;
 	/* An inbox's entries expire in order; one that came in late is expired by itself (backlog.h B2). */
-	bool expired = tl_expired(ts, page->retention_ms, now) || tl_expired(ts, page->limits->inbox_ttl_ms, now);
+	bool expired = tl_expired(ts, source->retention_ms, now) || tl_expired(ts, page->limits->inbox_ttl_ms, now);
 	return expired ? TL_NOT_FOUND : TL_OK;
 }
 
 static enum tl_err is_deleted(const struct page *page, const struct tl_inbox_entry *entry, bool *deleted_out)
 {
-	*deleted_out = entry->cseq <= page->cleared;
-	if (*deleted_out || !page->deleted_some)
+	*deleted_out = entry->cseq <= page->source->cleared;
+	if (*deleted_out || !page->source->deleted_some)
 		return TL_OK;
-	return tl_deleted_by(page->engine, page->snapshot, page->user_no, entry->conversation_no, entry->cseq,
+	return tl_deleted_by(page->engine, page->snapshot, page->sources.user_no, entry->conversation_no, entry->cseq,
 	                     deleted_out);
 }
 
@@ -138,7 +95,7 @@ static enum tl_err show_edit(struct page *page, uint64_t seq, const struct tl_in
 {
 	struct tl_visibility visibility;
 	enum tl_err err = tl_visibility_open_dissolved(page->engine, page->snapshot, page->limits, page->call->now,
-	                                               page->conversation.cid, page->call->user, &visibility);
+	                                               page->source->conversation.cid, page->call->user, &visibility);
 	if (err != TL_OK)
 		return err == TL_NOT_MEMBER ? TL_CORRUPT : err; /* whoever got the entry was a member */
 	err = tl_visibility_show(&visibility, seq, entry->cseq, message, page->out);
@@ -156,38 +113,39 @@ static enum tl_err show_reference(struct page *page, uint64_t seq, const struct 
 	if (err != TL_OK)
 		return err;
 	if (deleted) {
-		tl_message_show_gone(page->out, seq, page->conversation.cid, entry->cseq, "deleted");
+		tl_message_show_gone(page->out, seq, page->source->conversation.cid, entry->cseq, "deleted");
 		return TL_OK;
 	}
 	err = find_message(page, entry, &record);
 	if (err == TL_NOT_FOUND) {
-		tl_message_show_gone(page->out, seq, page->conversation.cid, entry->cseq, "expired");
+		tl_message_show_gone(page->out, seq, page->source->conversation.cid, entry->cseq, "expired");
 		return TL_OK;
 	}
 	if (err != TL_OK)
 		return err;
 	if (tl_message_edit_target(record.message, &edited))
 		return show_edit(page, seq, entry, record.message);
-	return tl_message_show(page->out, seq, page->conversation.cid, entry->cseq, record.message) ? TL_OK : TL_CORRUPT;
+	return tl_message_show(page->out, seq, page->source->conversation.cid, entry->cseq, record.message) ? TL_OK : TL_CORRUPT;
 }
 
 static enum tl_err show_entry(struct page *page, uint64_t seq, const struct tl_inbox_entry *entry)
 {
-	if (entry->conversation_no != 0 && entry->conversation_no != page->conversation_no) {
-		enum tl_err err = change_conversation(page, entry->conversation_no);
+	page->source = NULL;
+	if (entry->conversation_no != 0) {
+		enum tl_err err = tl_sync_source_find(&page->sources, entry->conversation_no, &page->source);
 		if (err != TL_OK)
 			return err;
 	}
 	if (entry->cseq > 0)
 		return show_reference(page, seq, entry);
-	struct tl_slice cid = entry->conversation_no ? page->conversation.cid : tl_slice("", 0);
+	struct tl_slice cid = page->source ? page->source->conversation.cid : tl_slice("", 0);
 	return tl_message_show(page->out, seq, cid, 0, entry->message) ? TL_OK : TL_CORRUPT;
 }
 
 /* What cannot be read: nothing but its place, and its conversation if that much is known. */
 static void show_damaged(struct page *page, uint64_t seq, const struct tl_inbox_entry *entry)
 {
-	struct tl_slice cid = page->conversation_no > 0 ? page->conversation.cid : tl_slice("", 0);
+	struct tl_slice cid = page->source ? page->source->conversation.cid : tl_slice("", 0);
 	tl_message_show_gone(page->out, seq, cid, entry->cseq, "damaged");
 	page->answer->damaged = entry->conversation_no;
 }
@@ -222,7 +180,6 @@ static enum tl_err fill(struct page *page, uint64_t user_no, uint64_t after)
 	bool room = true;
 
 	page->next = after;
-	page->user_no = user_no;
 	enum tl_err err = tl_inbox_seek(&inbox, page->inbox_iter, user_no, after + 1);
 	while (err == TL_OK && room && page->count < page->limit) {
 		if (inbox.seq != page->next + 1)
@@ -330,7 +287,7 @@ enum tl_err tl_sync(const struct tl_reading *reading, const struct tl_call *call
 		return TL_OK;
 	}
 	if (err == TL_OK)
-		err = page_init(&page, reading, call, answer);
+		err = page_init(&page, reading, call, user_no, answer);
 	if (err != TL_OK)
 		return err;
 	err = tl_inbox_read(page.engine, page.snapshot, page.inbox_iter, user_no, reading->limits, call->now,

@@ -1,6 +1,7 @@
 #include "thread.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 enum tl_err tl_thread_start(pthread_t *thread, const char *name, void *(*run)(void *arg), void *arg)
 {
@@ -13,6 +14,13 @@ enum tl_err tl_thread_start(pthread_t *thread, const char *name, void *(*run)(vo
 		return TL_NO_MEMORY;
 	(void)pthread_setname_np(*thread, name); /* it works as well without */
 	return TL_OK;
+}
+
+void tl_thread_give_way(void)
+{
+	enum { NICENESS = 5 };
+	/* On Linux a thread has a niceness of its own. */
+	(void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICENESS);
 }
 
 void tl_thread_condition_init(pthread_cond_t *condition)

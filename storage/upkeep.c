@@ -11,7 +11,8 @@
 #include <time.h>
 
 enum {
-	IDLE_MS = 250,         /* between looks where there is nothing to do */
+	IDLE_SHORTEST_MS = 250, /* between looks where there is nothing to do, doubled each time … */
+	IDLE_LONGEST_MS = 2000, /* … up to this */
 	PAUSE_SHORTEST_MS = 1, /* after a step; a pause is as long as what was done before it */
 	PAUSE_LONGEST_MS = 500,
 	RETRY_MS = 500,        /* after a failure */
@@ -331,6 +332,7 @@ static void *run(void *arg)
 {
 	struct tl_upkeep *upkeep = arg;
 	bool finished = false, more = true, on = true;
+	unsigned idle_ms = IDLE_SHORTEST_MS;
 	clock_gettime(CLOCK_MONOTONIC, &upkeep->since);
 	while (on) {
 		if (tl_due_told(upkeep->board, TL_DUE_DROP) != UINT64_MAX)
@@ -347,7 +349,8 @@ static void *run(void *arg)
 		finished = true;
 		note_figures(upkeep);
 		more |= reclaim(upkeep);
-		on = more ? go_on(upkeep) : pause_ms(upkeep, IDLE_MS);
+		on = more ? go_on(upkeep) : pause_ms(upkeep, idle_ms);
+		idle_ms = more ? IDLE_SHORTEST_MS : idle_ms < IDLE_LONGEST_MS ? 2 * idle_ms : idle_ms;
 	}
 	return NULL;
 }

@@ -36,6 +36,7 @@ static struct tl_job *take(struct tl_worker_pool *pool)
 static void *work(void *arg)
 {
 	struct tl_worker_pool *pool = arg;
+	tl_thread_give_way();
 	for (struct tl_job *job = take(pool); job; job = take(pool))
 		job->run(job);
 	return NULL;

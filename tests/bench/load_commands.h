@@ -14,6 +14,7 @@ extern const struct tl_command tl_drain_command;     /* load_drain.c */
 extern const struct tl_command tl_hold_command;      /* load_hold.c */
 extern const struct tl_command tl_storm_command;     /* load_storm.c */
 extern const struct tl_command tl_visit_command;     /* load_visit.c */
+extern const struct tl_command tl_ask_command;       /* load_ask.c */
 extern const struct tl_command tl_wait_command;      /* load_inbox.c */
 extern const struct tl_command tl_create_command;    /* load_inbox.c */
 

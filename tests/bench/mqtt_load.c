@@ -26,6 +26,7 @@ static const struct tl_command *const commands[] = {
 	&tl_hold_command,
 	&tl_storm_command,
 	&tl_visit_command,
+	&tl_ask_command,
 	&tl_wait_command,
 	&tl_create_command,
 };
