@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { BODY = 6000, MESSAGES = 80, TABLE_MAX = 1 << 20, PATIENCE_MS = 30000 };
+enum { BODY = 10000, MESSAGES = 80, TABLE_MAX = 2 << 20, PATIENCE_MS = 30000 };
 
 struct fixture {
 	struct temp_dir dir;
@@ -256,6 +256,14 @@ static void look_at_page(const struct fixture *f, struct seen *seen)
 	assert_int_equal(uint_of(tl_pack_bytes(&f->page), "next"), seen->seq);
 }
 
+static void look_at_all(struct fixture *f, uint64_t limit, struct seen *seen)
+{
+	do {
+		sync_page(f, seen->seq, limit);
+		look_at_page(f, seen);
+	} while (uint_of(tl_pack_bytes(&f->page), "latest") > seen->seq);
+}
+
 /* The message keeps its place, and all others are there, whether they come in now or have come in before. */
 static void test_one_message(void **state)
 {
@@ -263,10 +271,7 @@ static void test_one_message(void **state)
 	damage(f, "a", 2);
 	for (uint64_t limit = 4; limit <= 100; limit *= 5) {
 		struct seen seen = {0};
-		do {
-			sync_page(f, seen.seq, limit);
-			look_at_page(f, &seen);
-		} while (uint_of(tl_pack_bytes(&f->page), "latest") > seen.seq);
+		look_at_all(f, limit, &seen);
 		assert_int_equal(seen.damaged, 1);
 		assert_int_equal(seen.bodies, MESSAGES - 1);
 		assert_int_equal(seen.events, 2);
@@ -280,8 +285,7 @@ static void test_last_message(void **state)
 	struct fixture *f = *state;
 	struct seen seen = {0};
 	damage(f, "a", MESSAGES - 2);
-	sync_page(f, 0, 100);
-	look_at_page(f, &seen);
+	look_at_all(f, 100, &seen);
 	assert_int_equal(seen.cseq[0], 0);
 	assert_int_equal(seen.bodies, MESSAGES / 2);
 	assert_int_equal(uint_of(tl_pack_bytes(&f->page), "latest"), MESSAGES / 2 + 1);
