@@ -8,8 +8,8 @@
 # ROUNDS=3            rounds; every round runs all columns in turn, the table shows medians
 # MOSQUITTO=PATH      the broker binary
 # DURABILITIES="..."  columns of the plugin, of: strict group os; what does not depend on it (idle memory disk beside
-#                     storm) is measured under group only
-# ROWS="..."          what is measured, of: direct group big latency drain idle memory disk beside storm
+#                     storm index) is measured under group only
+# ROWS="..."          what is measured, of: direct group big latency drain idle memory disk beside storm index
 # GROUPS_OF="..."     group sizes
 # BIG_GROUPS="..."    sizes of groups with fan-out on read
 # STORM_DEVICES=2000  devices that come back all at once
@@ -29,16 +29,16 @@ quick=${QUICK:-0}
 durabilities=${DURABILITIES-strict group os}
 groups_of=${GROUPS_OF:-2 100 500}
 big_groups=${BIG_GROUPS:-1000 100000}
-rows=${ROWS:-direct group big latency drain idle memory disk beside storm}
+rows=${ROWS:-direct group big latency drain idle memory disk beside storm index}
 pause_us=${PAUSE_US:-1000}
 
 if [ "$quick" = 1 ]; then
 	rounds=${ROUNDS:-1} load_seconds=1 latency_seconds=2 entries=100000 drain_messages=20000 raw_messages=50000
-	devices=${DEVICES:-1000} idle_seconds=2 undelivered=${ENTRIES:-100000} disk_messages=20000 beside_rate=5000
+	index_seconds=12 devices=${DEVICES:-1000} idle_seconds=2 undelivered=${ENTRIES:-100000} disk_messages=20000 beside_rate=5000
 	storm_devices=${STORM_DEVICES:-200} storm_each=100
 else
 	rounds=${ROUNDS:-3} load_seconds=5 latency_seconds=10 entries=1000000 drain_messages=100000 raw_messages=400000
-	devices=${DEVICES:-10000} idle_seconds=10 undelivered=${ENTRIES:-1000000} disk_messages=200000 beside_rate=15000
+	index_seconds=60 devices=${DEVICES:-10000} idle_seconds=10 undelivered=${ENTRIES:-1000000} disk_messages=200000 beside_rate=15000
 	storm_devices=${STORM_DEVICES:-2000} storm_each=500
 fi
 
@@ -248,6 +248,24 @@ measure_storm() {
 	record stormack "$1" "$(value ack_p99_us)"
 }
 
+# How far the search index is behind at worst, under one-to-one messages at full speed; the broker says so every ten seconds.
+measure_index() {
+	[ "$1" != stock ] || return 0
+	command -v mosquitto_sub >/dev/null || {
+		note "$1: the index's lag takes mosquitto_sub"
+		return 0
+	}
+	# shellcheck disable=SC2016 # the topic begins with a dollar sign
+	mosquitto_sub -p "$port" -t '$SYS/broker/timeline/index/lag/ms' -W $((index_seconds + 5)) >"$work/helper.log" 2>/dev/null &
+	helper_pid=$!
+	load publish --connections $senders --users $receivers --first-user $senders --topic 'im/user/u%u/m%m' \
+		--seconds $index_seconds --messages 100000000 --pause-us "$pause_us" || return 1
+	record indexed "$1" "$(value acked_per_s)"
+	wait "$helper_pid"
+	helper_pid=''
+	record lag "$1" "$(sort -n "$work/helper.log" | tail -n 1)"
+}
+
 publish_at_rate() {
 	load publish --connections $senders --users $receivers --first-user $senders --topic 'im/user/u%u/m%m' \
 		--rate $beside_rate --seconds $load_seconds --messages 10000000
@@ -277,7 +295,7 @@ wants() {
 
 # depends ROW: on the durability
 depends() {
-	[[ " idle memory disk beside storm " != *" $1 "* ]]
+	[[ " idle memory disk beside storm index " != *" $1 "* ]]
 }
 
 measure_column() {
@@ -368,6 +386,8 @@ print_table() {
 	row alone stock "ack at $beside_rate/s, p99 us"
 	row searched stock '… beside one that searches'
 	row beside stock '… beside one that pulls its inbox'
+	row indexed stock "acked messages/s, 1:1, for $index_seconds s"
+	row lag stock '… index behind at worst, ms'
 	row stormlast stock "$storm_devices return at once, last done ms"
 	row stormp50 stock '… half of them done, ms'
 	row stormfirst stock '… half of them have a first page, ms'
