@@ -38,11 +38,36 @@ static struct tl_session *session_new(const struct mosquitto *client, struct tl_
 	return session;
 }
 
+static struct tl_session *holder_of(const struct tl_sessions *sessions, struct tl_slice device)
+{
+	struct tl_session *session;
+	HASH_FIND(by_device, sessions->by_device, device.ptr, device.len, session);
+	return session;
+}
+
+static void hold_device(struct tl_sessions *sessions, struct tl_session *session)
+{
+	HASH_ADD_KEYPTR(by_device, sessions->by_device, session->device.ptr, session->device.len, session);
+	session->holds_device = true;
+}
+
+static void release_device(struct tl_sessions *sessions, struct tl_session *session)
+{
+	if (!session || !session->holds_device)
+		return;
+	HASH_DELETE(by_device, sessions->by_device, session);
+	session->holds_device = false;
+}
+
 struct tl_session *tl_sessions_find(struct tl_sessions *sessions, const struct mosquitto *client)
 {
 	struct tl_session *session = sessions->last;
 	if (!session || session->client != client)
 		HASH_FIND(by_client, sessions->by_client, &client, sizeof client, session);
+	/* A will that 2.0 sends after its connection's end leaves a session behind, and the user's next connection may have that
+	 * one's address. Whoever held the client id in between has gone. */
+	if (session && !session->holds_device && !holder_of(sessions, session->device))
+		hold_device(sessions, session);
 	sessions->last = session;
 	return session;
 }
@@ -58,7 +83,7 @@ bool tl_session_is_current(const struct tl_sessions *sessions, const struct tl_s
 
 struct tl_session *tl_sessions_begin(struct tl_sessions *sessions, const struct mosquitto *client)
 {
-	struct tl_session *session, *old;
+	struct tl_session *session;
 	struct tl_slice user, device;
 	if (!tl_sessions_identify(sessions, client, &user, &device))
 		return NULL;
@@ -66,18 +91,15 @@ struct tl_session *tl_sessions_begin(struct tl_sessions *sessions, const struct 
 	if (!session)
 		return NULL;
 	HASH_ADD(by_client, sessions->by_client, client, sizeof session->client, session);
-	HASH_FIND(by_device, sessions->by_device, session->device.ptr, session->device.len, old);
-	if (old)
-		HASH_DELETE(by_device, sessions->by_device, old);
-	HASH_ADD_KEYPTR(by_device, sessions->by_device, session->device.ptr, session->device.len, session);
+	release_device(sessions, holder_of(sessions, session->device));
+	hold_device(sessions, session);
 	sessions->last = session;
 	return session;
 }
 
 struct tl_session *tl_sessions_find_device(struct tl_sessions *sessions, struct tl_slice user, struct tl_slice device)
 {
-	struct tl_session *session;
-	HASH_FIND(by_device, sessions->by_device, device.ptr, device.len, session);
+	struct tl_session *session = holder_of(sessions, device);
 	return session && tl_slice_equal(session->user, user) ? session : NULL;
 }
 
@@ -131,11 +153,8 @@ bool tl_sessions_was_held(const struct tl_sessions *sessions, const struct mosqu
 
 void tl_sessions_end(struct tl_sessions *sessions, struct tl_session *session)
 {
-	struct tl_session *current;
 	remember_holder(sessions, session);
-	HASH_FIND(by_device, sessions->by_device, session->device.ptr, session->device.len, current);
-	if (current == session)
-		HASH_DELETE(by_device, sessions->by_device, session);
+	release_device(sessions, session);
 	HASH_DELETE(by_client, sessions->by_client, session);
 	if (sessions->last == session)
 		sessions->last = NULL;

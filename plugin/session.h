@@ -15,6 +15,7 @@ struct tl_session {
 	const struct mosquitto *client;
 	struct tl_slice user;    /* in `ids`, NUL-terminated */
 	struct tl_slice device;  /* in `ids`, NUL-terminated */
+	bool holds_device;       /* its client id leads to it: it is in by_device */
 	bool watching;           /* counts among those who are notified */
 	unsigned codecs;         /* enum tl_codec bits: which notifications it may have subscribed to */
 	uint32_t requests;       /* that read, being worked on */

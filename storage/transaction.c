@@ -289,7 +289,9 @@ enum tl_err tl_transaction_member_changed(struct tl_transaction *txn, struct tl_
 
 uint64_t tl_transaction_puts(const struct tl_transaction *txn)
 {
-	return tl_batch_count(txn->batch) + txn->run_count + txn->changed_count;
+	enum { ENTRIES_PER_PUT = 8 }; /* entries that cost as much */
+	return tl_batch_count(txn->batch) + txn->run_count + txn->changed_count +
+	       (txn->append_count + txn->pulled_count) / ENTRIES_PER_PUT;
 }
 
 uint64_t tl_transaction_bytes(const struct tl_transaction *txn)

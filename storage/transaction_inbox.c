@@ -71,10 +71,11 @@ static void put_run(struct tl_transaction *txn, struct tl_inbox_run *run)
 			tl_batch_fail(txn->batch);
 	}
 	tl_inbox_put(txn->batch, run->user->no, run->user->inbox_head, item);
+	txn->run_count--;
+	txn->run_bytes -= run->bytes;
 	run->first = NULL;
 	run->last = &run->first;
 	run->bytes = 0;
-	txn->run_count--;
 }
 
 /* Appends an entry, which is in the arena, as the one after the inbox's head. */

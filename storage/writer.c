@@ -17,7 +17,6 @@ enum {
 	RETRY_FULL_MS = 1000,   /* the first one on a full disk: what is filling it shall have settled before the database,
 	                         * which can be read as it is, is closed to be opened again */
 	RETRY_LONGEST_MS = 5000,
-	ENTRIES_PER_KEY = 8, /* inbox entries in runs cost that much less than keys (inbox.h) */
 };
 
 struct tl_writer {
@@ -98,7 +97,6 @@ static bool batch_is_full(const struct tl_writer *writer)
 	const struct tl_transaction *txn = &writer->txn;
 	return tl_transaction_puts(txn) >= writer->options.batch_keys ||
 	       tl_transaction_bytes(txn) >= writer->options.batch_bytes ||
-	       txn->append_count >= ENTRIES_PER_KEY * writer->options.batch_keys ||
 	       writer->batch_records >= writer->options.batch_keys; /* those that are refused put nothing */
 }
 
