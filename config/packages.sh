@@ -5,7 +5,7 @@
 #   config/packages.sh bench  and what draws the plots of its benchmark
 set -eu
 
-packages="cmake gcc libc6-dev make pkg-config mosquitto mosquitto-dev libmosquitto-dev mosquitto-clients
+packages="cmake gcc g++ libc6-dev make pkg-config mosquitto mosquitto-dev libmosquitto-dev mosquitto-clients
   libleveldb-dev libsnappy-dev libmsgpack-dev libjson-c-dev libxxhash-dev libunistring-dev libssl-dev uthash-dev"
 if [ "${1:-}" = tests ]; then
   packages="$packages libcmocka-dev bc fortunes fortunes-zh python3 python3-paho-mqtt python3-msgpack clang libclang-rt-14-dev"

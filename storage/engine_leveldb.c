@@ -10,6 +10,7 @@
  */
 #include "engine_leveldb.h"
 
+#include "leveldb_env.h"
 #include "thread.h"
 
 #include <assert.h>
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -209,12 +211,25 @@ static void release_room(const struct tl_engine *engine)
 		unlink(path);
 }
 
+/* Open tables keep descriptors, which shall not be missing where the process needs them (a broker for its clients). */
+static void allow_more_files(int files)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return;
+	rlim_t wanted = limit.rlim_cur + (rlim_t)files;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void make_options(struct tl_engine *engine, const struct tl_engine_options *options)
 {
+	engine->env = tl_leveldb_env_new();
 	engine->cache = leveldb_cache_create_lru((size_t)options->cache_bytes);
 	if (options->bloom_bits > 0)
 		engine->filter = leveldb_filterpolicy_create_bloom(options->bloom_bits);
 	engine->options = leveldb_options_create();
+	leveldb_options_set_env(engine->options, engine->env);
 	leveldb_options_set_create_if_missing(engine->options, 1);
 	leveldb_options_set_paranoid_checks(engine->options, 0);
 	leveldb_options_set_cache(engine->options, engine->cache);
@@ -239,6 +254,7 @@ static struct tl_engine *engine_new(const struct tl_engine_options *options)
 		return NULL;
 	engine->lock_fd = -1;
 	make_options(engine, options);
+	allow_more_files(options->max_open_files);
 	tl_thread_condition_init(&engine->changed);
 	pthread_mutex_init(&engine->mutex, NULL);
 	pthread_mutex_init(&engine->commit_mutex, NULL);
@@ -278,6 +294,7 @@ void tl_engine_close(struct tl_engine *engine)
 	if (engine->filter)
 		leveldb_filterpolicy_destroy(engine->filter);
 	leveldb_cache_destroy(engine->cache);
+	tl_leveldb_env_free(engine->env);
 	if (engine->lock_fd >= 0)
 		close(engine->lock_fd);
 	pthread_mutex_destroy(&engine->commit_mutex);

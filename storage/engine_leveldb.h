@@ -4,6 +4,7 @@
  *     engine_leveldb_iter.c   iterators
  *     engine_leveldb_batch.c  batches, guards, commit, dropping ranges
  *     engine_leveldb_space.c  sizes, compacting
+ *     leveldb_env.cc          how LevelDB reads its files
  *
  * A key in the database:
  *
@@ -48,6 +49,7 @@ struct tl_engine {
 	uint64_t write_buffer_bytes;
 	int lock_fd; /* the directory, held with flock */
 	leveldb_options_t *options;
+	leveldb_env_t *env;
 	leveldb_cache_t *cache;
 	leveldb_filterpolicy_t *filter; /* NULL: none */
 	leveldb_readoptions_t *read_present; /* no snapshot, filling the cache */

@@ -767,6 +767,35 @@ static void test_damage_is_reported(void **state)
 	tl_iter_free(iter);
 }
 
+/* Cuts all tables off at their beginning. */
+static void empty_tables(const char *path)
+{
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		const char *suffix = strrchr(entry->d_name, '.');
+		if (!suffix || strcmp(suffix, ".ldb") != 0)
+			continue;
+		int fd = openat(dirfd(dir), entry->d_name, O_WRONLY | O_TRUNC);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+	closedir(dir);
+}
+
+/* Reading a mapped file whose blocks are not there would be SIGBUS. */
+static void test_unreadable_table_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	put_numbered(f->engine, home, 5000);
+	compact(f->engine, home.kind, UINT64_MAX);
+	struct tl_why why;
+	assert_int_equal(tl_engine_reopen(f->engine, &why), TL_OK);
+	must_hold_str(f->engine, NULL, "00000", "value"); /* so its table is open */
+	empty_tables(f->path);
+	assert_int_equal(get_error(f->engine, NULL, home, "04999"), TL_CORRUPT);
+}
+
 /* --- reopen --- */
 
 static void test_reopen_keeps_data(void **state)
@@ -1119,6 +1148,7 @@ int main(int argc, char **argv)
 		TEST(test_failed_write_stops_writing_until_reopen),
 		TEST(test_failed_reopen),
 		TEST(test_damage_is_reported),
+		TEST(test_unreadable_table_is_an_error),
 		TEST(test_reopen_keeps_data),
 		TEST(test_reopen_waits_for_snapshot),
 		TEST(test_reopen_holds_room),
