@@ -30,9 +30,11 @@ struct tl_iter;     /* a position within one partition */
 struct tl_partition {
 	uint8_t kind;   /* what is kept there; storage/FORMAT.md lists the kinds */
 	uint64_t no;    /* which one of the kind; 0 where there is only one */
-	uint8_t family; /* partitions of the same number in kinds of one family lie side by side; 0: of no family. No kind has the
-	                 * number of a family. A kind is of one family, or of none, for ever */
+	uint8_t family; /* partitions of the same number in kinds of one family lie side by side; 0: of no family. A kind is of one
+	                 * family, or of none, for ever */
 };
+
+enum { TL_FAMILIES_END = 32 }; /* families are below; kinds are not */
 
 /* The family, or the kind that is of none: what is compacted together. */
 static inline uint8_t tl_partition_family(struct tl_partition partition)
@@ -46,7 +48,7 @@ struct tl_engine_options {
 	uint64_t write_buffer_bytes;
 	uint64_t table_bytes;     /* of a file on disk; 0: 2 MiB */
 	int max_open_files;
-	int bloom_bits;           /* per key; 0: none */
+	int bloom_bits;           /* for each number of a family, and each key of no family; 0: none */
 	bool compress;
 };
 

@@ -227,7 +227,7 @@ static void make_options(struct tl_engine *engine, const struct tl_engine_option
 	engine->env = tl_leveldb_env_new();
 	engine->cache = leveldb_cache_create_lru((size_t)options->cache_bytes);
 	if (options->bloom_bits > 0)
-		engine->filter = leveldb_filterpolicy_create_bloom(options->bloom_bits);
+		engine->filter = tl_db_filter_new(options->bloom_bits);
 	engine->options = leveldb_options_create();
 	leveldb_options_set_env(engine->options, engine->env);
 	leveldb_options_set_create_if_missing(engine->options, 1);

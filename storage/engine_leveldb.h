@@ -1,9 +1,10 @@
-/* Private to engine_leveldb*.c: the structs behind engine.h and what the four files share.
+/* Private to engine_leveldb*.c: the structs behind engine.h and what the files share.
  *
  *     engine_leveldb.c        open, close, reopen; who is using the database; get, snapshots
  *     engine_leveldb_iter.c   iterators
  *     engine_leveldb_batch.c  batches, guards, commit, dropping ranges
  *     engine_leveldb_space.c  sizes, compacting
+ *     engine_leveldb_filter.c which blocks need not be read
  *     leveldb_env.cc          how LevelDB reads its files
  *
  * A key in the database:
@@ -95,6 +96,9 @@ void tl_db_key_fini(struct tl_db_key *db_key);
 
 /* Read options of a view (`snapshot` NULL: the present) for the caller to destroy. */
 leveldb_readoptions_t *tl_db_read_options_new(const struct tl_snapshot *snapshot, bool fill_cache);
+
+/* A filter of so many bits for each entry, for leveldb_options_set_filter_policy; the caller's to destroy. NULL: out of memory. */
+leveldb_filterpolicy_t *tl_db_filter_new(int bits);
 
 /* What LevelDB's message means: TL_OK if it is NULL; otherwise frees it, and `why` (may be NULL) says
  * "cannot `what`: `message`". */

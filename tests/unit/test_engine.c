@@ -1050,6 +1050,42 @@ static void put_random(struct tl_engine *engine, struct tl_partition partition, 
 	assert_int_equal(commit_and_free(engine, batch), TL_OK);
 }
 
+/* Calls of read(2) and its like that this process has made so far. */
+static unsigned long reads_so_far(void)
+{
+	char line[100];
+	unsigned long count = 0;
+	FILE *file = fopen("/proc/self/io", "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof line, file))
+		sscanf(line, "syscr: %lu", &count);
+	fclose(file);
+	return count;
+}
+
+/* What is in no table is not looked for in one: of a family by its number, of no family by its key. */
+static void test_filter(void **state)
+{
+	enum { NUMBERS = 4000, ASKED = 200 };
+	struct fixture *f = *state;
+	for (uint8_t family = 0; family < 2; family++) {
+		struct tl_partition partition = {.kind = 'u', .family = family};
+		for (partition.no = 0; partition.no < 2 * NUMBERS; partition.no += 2)
+			put_random(f->engine, partition, 1);
+		compact(f->engine, tl_partition_family(partition), UINT64_MAX);
+		struct tl_why why;
+		assert_int_equal(tl_engine_reopen(f->engine, &why), TL_OK);
+		partition.no = 0;
+		assert_int_equal(count_items(f->engine, partition), 1); /* so the table is open */
+		unsigned long before = reads_so_far();
+		for (partition.no = 1; partition.no < 2 * NUMBERS; partition.no += 2 * NUMBERS / ASKED)
+			assert_int_equal(get_error(f->engine, NULL, partition, ""), TL_NOT_FOUND);
+		assert_in_range(reads_so_far() - before, 0, ASKED / 5);
+		for (partition.no = 0; partition.no < 2 * NUMBERS; partition.no += 2)
+			assert_int_equal(count_items(f->engine, partition), 1);
+	}
+}
+
 /* Partitions of a family: side by side on disk, and none shows what is another's. */
 static void test_family(void **state)
 {
@@ -1157,7 +1193,9 @@ int main(int argc, char **argv)
 		TEST(test_drop_range),
 		TEST(test_drop_is_stopped),
 		TEST(test_size_and_compact),
-		TEST(test_family), TEST(test_compact_in_parts),
+		TEST(test_family),
+		TEST(test_filter),
+		TEST(test_compact_in_parts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
