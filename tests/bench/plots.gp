@@ -68,8 +68,8 @@ if (curve eq "timelines") {
 	set ylabel "messages each second" offset 1
 	unset logscale y
 	set yrange [0:*]
-	plot data using "timelines":"acked_per_s" linestyle 2 title "acked", \
-		"" using "timelines":"stored_per_s" linestyle 1 title "stored"
+	plot data using "timelines":"active_stored_per_s" linestyle 1 title "stored, 5,000 active users", \
+		"" using "timelines":"stored_per_s" linestyle 2 title "stored, any users"
 	set logscale y
 	set yrange [*:*]
 	set ylabel "first page of an inbox, ms"
