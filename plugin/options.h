@@ -34,6 +34,7 @@ struct tl_options {
 	uint64_t queue_max;         /* bytes */
 	uint64_t block_cache;       /* bytes */
 	uint64_t write_buffer;      /* bytes */
+	uint64_t open_tables;
 	uint64_t cached_users;
 	uint64_t cached_conversations;
 	uint64_t readers;           /* threads */

@@ -195,6 +195,7 @@ static struct tl_store_options store_options(struct tl_plugin *plugin)
 		.queue_max_bytes = options->queue_max,
 		.block_cache_bytes = options->block_cache,
 		.write_buffer_bytes = options->write_buffer,
+		.open_tables = options->open_tables,
 		.cached_users = options->cached_users,
 		.cached_conversations = options->cached_conversations,
 		.limits =

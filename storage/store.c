@@ -18,7 +18,6 @@ enum {
 	BATCH_KEYS = 4000,
 	BATCH_BYTES = 4 * 1024 * 1024,
 	STANDINGS = 65536,               /* cached answers of tl_store_standing */
-	MAX_OPEN_FILES = 400,
 	WRITE_BUFFER_MIN = 256 * 1024,
 	TABLE_MIN = 2 * 1024 * 1024,
 	TABLE_MAX = 8 * 1024 * 1024,
@@ -87,7 +86,7 @@ static enum tl_err open_database(struct tl_store *store, struct tl_why *why)
 		.cache_bytes = store->options.block_cache_bytes,
 		.write_buffer_bytes = write_buffer(store, free_bytes),
 		.table_bytes = table_size(free_bytes),
-		.max_open_files = MAX_OPEN_FILES,
+		.max_open_files = (int)store->options.open_tables,
 		.bloom_bits = BLOOM_BITS,
 		.compress = true,
 	};

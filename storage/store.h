@@ -29,6 +29,7 @@ struct tl_store_options {
 	uint64_t queue_max_bytes;
 	uint64_t block_cache_bytes;
 	uint64_t write_buffer_bytes;
+	uint64_t open_tables;     /* files of the database kept open; up to 50,000 */
 	uint64_t cached_users;
 	uint64_t cached_conversations;
 	struct tl_limits limits;
