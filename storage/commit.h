@@ -62,7 +62,8 @@ struct tl_commit {
 	const struct tl_backlog_change *backlogs;
 	size_t backlog_count;
 	uint64_t pulled_count; /* inbox entries that members have taken in, told to nobody */
-	const struct tl_slice *regrouped; /* conversations whose members, or what they may do, have changed */
+	const struct tl_slice *regrouped; /* conversations whose members, or what they may do, have changed; users
+	                                   * whom somebody has blocked, or no longer */
 	size_t regrouped_count;
 };
 

@@ -63,14 +63,3 @@ enum tl_err tl_former_read(struct tl_engine *engine, const struct tl_snapshot *s
 	free(value);
 	return ok ? TL_OK : TL_CORRUPT;
 }
-
-enum tl_err tl_block_read(struct tl_engine *engine, uint64_t user_no, struct tl_slice other, bool *blocks_out)
-{
-	char *value;
-	size_t len;
-	enum tl_err err = tl_engine_get(engine, NULL, tl_partition(TL_PART_BLOCKED, user_no), other, &value, &len);
-	*blocks_out = err == TL_OK;
-	if (err == TL_OK)
-		free(value);
-	return err == TL_NOT_FOUND ? TL_OK : err;
-}

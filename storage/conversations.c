@@ -1,5 +1,6 @@
 #include "conversation_parts.h"
 
+#include "blocks.h"
 #include "id.h"
 #include "message.h"
 #include "msgpack_reader.h"
@@ -109,18 +110,22 @@ static enum tl_err is_user(struct tl_conversations *conversations, struct tl_ite
 static enum tl_err load_blocks(struct tl_conversations *conversations, struct tl_iter *iter,
                                struct tl_conversation *conversation)
 {
+	struct tl_engine *engine = conversations->database->engine;
 	struct tl_slice one, other;
-	bool in_order;
+	bool one_blocks, other_blocks, in_order;
 	if (conversation->record.kind != TL_DIRECT || !tl_direct_id_parse(conversation->record.cid, &one, &other) ||
 	    conversation->member_count != 2)
 		return TL_OK;
-	enum tl_err err = is_user(conversations, iter, conversation->members[0].user_no, one, &in_order);
-	for (size_t i = 0; i < 2 && err == TL_OK; i++) {
-		struct tl_member *member = &conversation->members[i];
-		err = tl_block_read(conversations->database->engine, member->user_no, (i == 0) == in_order ? other : one,
-		                    &member->blocks);
-	}
-	return err;
+	enum tl_err err = tl_blocks_read(engine, one, other, &one_blocks);
+	if (err == TL_OK)
+		err = tl_blocks_read(engine, other, one, &other_blocks);
+	if (err != TL_OK || (!one_blocks && !other_blocks))
+		return err;
+	if ((err = is_user(conversations, iter, conversation->members[0].user_no, one, &in_order)) != TL_OK)
+		return err;
+	conversation->members[0].blocks = in_order ? one_blocks : other_blocks;
+	conversation->members[1].blocks = in_order ? other_blocks : one_blocks;
+	return TL_OK;
 }
 
 static enum tl_err load(struct tl_conversations *conversations, struct tl_iter *iter, uint64_t no,

@@ -121,10 +121,6 @@ TL_MUST_USE enum tl_err tl_conversation_no(struct tl_engine *engine, const struc
 TL_MUST_USE enum tl_err tl_conversation_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
                                              struct tl_conversation_record *record_out, char **bytes_out);
 
-/* Whether a user has blocked another one. */
-TL_MUST_USE enum tl_err tl_block_read(struct tl_engine *engine, uint64_t user_no, struct tl_slice other,
-                                      bool *blocks_out);
-
 /* What a former member may still see, TL_NOT_FOUND if there is no such one. */
 TL_MUST_USE enum tl_err tl_former_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,
                                        uint64_t user_no, struct tl_former_record *record_out);

@@ -1,5 +1,6 @@
 #include "membership.h"
 
+#include "blocks.h"
 #include "conversations.h"
 #include "id.h"
 #include "send.h"
@@ -12,10 +13,10 @@
 
 struct answer {
 	struct tl_standing standing;
-	uint32_t version; /* of the cid's stripe when it was read */
+	uint32_t version; /* of the name's stripe when it was read */
 	UT_hash_handle hh;
 	size_t key_len;
-	char key[]; /* cid, NUL, uid */
+	char key[]; /* cid, NUL, uid; no cid: of all direct chats */
 };
 
 struct tl_membership {
@@ -33,14 +34,14 @@ static unsigned hash_of(const char *key, size_t len)
 	return (unsigned)XXH3_64bits(key, len);
 }
 
-static size_t stripe_of(struct tl_slice cid)
+static size_t stripe_of(struct tl_slice name)
 {
-	return XXH3_64bits(cid.ptr, cid.len) % TL_MEMBERSHIP_STRIPES;
+	return XXH3_64bits(name.ptr, name.len) % TL_MEMBERSHIP_STRIPES;
 }
 
-void tl_membership_changed(struct tl_membership_versions *versions, struct tl_slice cid)
+void tl_membership_changed(struct tl_membership_versions *versions, struct tl_slice name)
 {
-	atomic_fetch_add_explicit(&versions->stripes[stripe_of(cid)], 1, memory_order_release);
+	atomic_fetch_add_explicit(&versions->stripes[stripe_of(name)], 1, memory_order_release);
 }
 
 enum tl_err tl_membership_new(struct tl_membership_versions *versions, const struct tl_database *database,
@@ -116,35 +117,45 @@ static void remember(struct tl_membership *membership, struct tl_slice key, cons
 	                            hash_of(answer->key, answer->key_len), answer);
 }
 
-/* Either of the two may send unless the other has blocked him, whether the chat exists yet or not. */
+/* Towards all direct chats at once: may send if nobody at all has blocked the user. */
+static enum tl_err read_blocked(const struct tl_database *database, struct tl_slice cid, struct tl_slice user,
+                                struct tl_standing *standing_out)
+{
+	bool any;
+	enum tl_err err = tl_blocks_any(database->engine, user, &any);
+	(void)cid;
+	if (err == TL_OK)
+		*standing_out = (struct tl_standing){.member = true, .may_send = any ? TL_NOT_AUTHORISED : TL_OK};
+	return err;
+}
+
+/* Towards one of them: may send unless the other one has. */
 static enum tl_err read_direct(const struct tl_database *database, struct tl_slice cid, struct tl_slice user,
                                struct tl_standing *standing_out)
 {
 	struct tl_slice other;
-	uint64_t other_no;
-	bool blocks = false;
-	if (!tl_direct_id_other(cid, user, &other)) {
-		*standing_out = (struct tl_standing){.may_send = TL_NOT_MEMBER};
-		return TL_OK;
-	}
-	*standing_out = (struct tl_standing){.member = true, .may_send = TL_OK};
-	enum tl_err err = tl_user_no(database->engine, NULL, other, &other_no);
+	bool blocks;
+	if (!tl_direct_id_other(cid, user, &other))
+		return TL_NOT_MEMBER;
+	enum tl_err err = tl_blocks_read(database->engine, other, user, &blocks);
 	if (err == TL_OK)
-		err = tl_block_read(database->engine, other_no, user, &blocks);
-	if (blocks)
-		standing_out->may_send = TL_NOT_AUTHORISED;
-	return err == TL_NOT_FOUND ? TL_OK : err;
+		*standing_out = (struct tl_standing){.member = true, .may_send = blocks ? TL_NOT_AUTHORISED : TL_OK};
+	return err;
 }
 
+typedef enum tl_err read_fn(const struct tl_database *database, struct tl_slice cid, struct tl_slice user,
+                            struct tl_standing *standing_out);
+
 static enum tl_err find_cached(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,
-                              struct tl_standing *standing_out)
+                               read_fn *read, struct tl_standing *standing_out)
 {
+	struct tl_slice name = cid.len > 0 ? cid : user;
 	struct answer *answer;
 	char key[KEY_MAX];
 	size_t len = cid.len + 1 + user.len;
 	/* Before reading: what changes afterwards shows as another version. */
 	uint32_t version =
-		atomic_load_explicit(&membership->versions->stripes[stripe_of(cid)], memory_order_acquire);
+		atomic_load_explicit(&membership->versions->stripes[stripe_of(name)], memory_order_acquire);
 
 	memcpy(key, cid.ptr, cid.len);
 	key[cid.len] = '\0';
@@ -156,11 +167,24 @@ static enum tl_err find_cached(struct tl_membership *membership, struct tl_slice
 	}
 	if (answer)
 		forget(membership, answer);
-	enum tl_err err = tl_id_is_direct(cid) ? read_direct(membership->database, cid, user, standing_out)
-	                                       : read_standing(membership->database, cid, user, standing_out);
+	enum tl_err err = read(membership->database, cid, user, standing_out);
 	if (err == TL_OK)
 		remember(membership, tl_slice(key, len), standing_out, version);
 	return err;
+}
+
+/* Either of the two is in the chat, whether it exists yet or not. */
+static enum tl_err find_direct(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,
+                               struct tl_standing *standing_out)
+{
+	struct tl_slice other;
+	if (!tl_direct_id_other(cid, user, &other)) {
+		*standing_out = (struct tl_standing){.may_send = TL_NOT_MEMBER};
+		return TL_OK;
+	}
+	enum tl_err err = find_cached(membership, tl_slice("", 0), user, read_blocked, standing_out);
+	bool look = err == TL_OK && standing_out->may_send != TL_OK;
+	return look ? find_cached(membership, cid, user, read_direct, standing_out) : err;
 }
 
 enum tl_err tl_membership_find(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,
@@ -172,7 +196,8 @@ enum tl_err tl_membership_find(struct tl_membership *membership, struct tl_slice
 	if (cid.len > TL_DIRECT_ID_MAX || (!tl_id_is_direct(cid) && !tl_id_valid(cid, TL_ID_MAX)))
 		*standing_out = (struct tl_standing){.may_send = TL_NOT_MEMBER};
 	else
-		err = find_cached(membership, cid, user, standing_out);
+		err = tl_id_is_direct(cid) ? find_direct(membership, cid, user, standing_out)
+		                           : find_cached(membership, cid, user, read_standing, standing_out);
 	if (err == TL_OK)
 		standing_out->final = final || (tl_id_is_direct(cid) && !standing_out->member);
 	return err;

@@ -1,8 +1,15 @@
 /* Who may send to a conversation, for the thread that has to answer at once (the broker's). A bounded cache of answers
- * over the committed state, each valid until the writer changes the conversation's members.
+ * over the committed state, each valid until the writer changes what it says.
  *
- *     writer thread: commit ── bump version of the cid's stripe ── pending--
+ *     writer thread: commit ── bump version of the name's stripe ── pending--
  *     broker thread: pending? ── lookup: cached answer with the stripe's present version, else read the database
+ *
+ *     group, channel    (cid, user)   the member's record                           stripe of the cid
+ *     direct chats      (user)        whether anybody has blocked the user          stripe of the uid
+ *     … and if so       (cid, user)   whether the other one has                     stripe of the cid
+ *
+ * Who is in a direct chat its id says. So for a user whom nobody blocks there is one answer for all direct chats, and the
+ * first of them alone reads.
  *
  * While changes are waiting in the queue a negative answer is not final: they may be about to make it positive. */
 #ifndef TL_MEMBERSHIP_H
@@ -19,8 +26,9 @@ struct tl_membership_versions {
 	_Atomic uint64_t pending; /* changes submitted and not yet committed */
 };
 
-/* Says that who is in the conversation, or what they may do, has changed. Writer thread, after the commit. */
-void tl_membership_changed(struct tl_membership_versions *versions, struct tl_slice cid);
+/* Says that who is in the conversation of that id, or what they may do, has changed; or who blocks the user of that id. Writer
+ * thread, after the commit. */
+void tl_membership_changed(struct tl_membership_versions *versions, struct tl_slice name);
 
 struct tl_membership; /* the cache; one thread */
 

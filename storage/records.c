@@ -253,6 +253,15 @@ bool tl_pair_key_parse(struct tl_slice bytes, uint64_t *first_out, uint64_t *sec
 	       tl_ordered_int_read((const unsigned char *)bytes.ptr + len, bytes.len - len, second_out);
 }
 
+/* No user id holds a NUL. */
+struct tl_slice tl_blocked_by_key(struct tl_blocked_by_key *key, struct tl_slice blocked, struct tl_slice blocker)
+{
+	memcpy(key->bytes, blocked.ptr, blocked.len);
+	key->bytes[blocked.len] = '\0';
+	memcpy(key->bytes + blocked.len + 1, blocker.ptr, blocker.len);
+	return tl_slice(key->bytes, blocked.len + 1 + blocker.len);
+}
+
 void tl_dedup_hash(uint64_t secret, struct tl_slice sender, struct tl_slice id, unsigned char key_out[TL_DEDUP_KEY_BYTES])
 {
 	/* Neither part can hold a NUL, so one between them keeps pairs apart. */

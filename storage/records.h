@@ -5,6 +5,7 @@
 #define TL_RECORDS_H
 
 #include "engine.h"
+#include "id.h"
 #include "msgpack_reader.h"
 #include "msgpack_writer.h"
 #include "slice.h"
@@ -12,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TL_FORMAT_VERSION = 3 };
+enum { TL_FORMAT_VERSION = 4 };
 
 enum tl_partition_kind {
 	TL_PART_META = 'm',               /* the database itself; number 0 */
@@ -29,7 +30,8 @@ enum tl_partition_kind {
 	TL_PART_FORMER = 'P',             /* what one conversation's former members may still see */
 	TL_PART_CUSTOM_ORDER = 'o',       /* one conversation's messages by their order keys */
 	TL_PART_DELETED = 'x',            /* the messages that one user has deleted for himself */
-	TL_PART_BLOCKED = 'b',            /* whom one user has blocked */
+	TL_PART_BLOCKED = 'b',            /* whom one user has blocked: the list */
+	TL_PART_BLOCKED_BY = 'B',         /* who has blocked whom, by the one who is blocked; number 0 */
 	TL_PART_STORE = 's',              /* one conversation's store timeline */
 	TL_PART_DUE = 'e',                /* which timelines have to be looked at when; numbered by tl_due_kind */
 	TL_PART_DEDUP = 'd',              /* one bucket of message ids of late */
@@ -65,6 +67,7 @@ static inline enum tl_partition_family tl_partition_family_of(enum tl_partition_
 	case TL_PART_META:
 	case TL_PART_USER_NAMES:
 	case TL_PART_CONVERSATION_NAMES:
+	case TL_PART_BLOCKED_BY:
 	case TL_PART_DUE:
 	case TL_PART_DEDUP:
 	case TL_PART_INDEX:
@@ -248,6 +251,15 @@ struct tl_pair_key {
 
 struct tl_slice tl_pair_key(struct tl_pair_key *key, uint64_t first, uint64_t second);
 bool tl_pair_key_parse(struct tl_slice bytes, uint64_t *first_out, uint64_t *second_out);
+
+/* A key of TL_PART_BLOCKED_BY. */
+struct tl_blocked_by_key {
+	char bytes[TL_ID_MAX + 1 + TL_ID_MAX];
+};
+
+/* That `blocked` is blocked by `blocker`, both valid user ids; without a `blocker` what all such keys begin with. Points into
+ * `key`. */
+struct tl_slice tl_blocked_by_key(struct tl_blocked_by_key *key, struct tl_slice blocked, struct tl_slice blocker);
 
 /* --- dedup: what became of a client's message id --- */
 

@@ -1,5 +1,6 @@
 /* `block`: whose direct messages and signals a user refuses. With `user` it changes that, without it lists them, in the
  * order of their ids; a cursor is the last id of the page before. */
+#include "blocks.h"
 #include "event.h"
 #include "id.h"
 
@@ -85,22 +86,24 @@ static enum tl_err tell_chat(struct tl_transaction *txn, struct tl_slice cid, co
 	return TL_OK;
 }
 
-static enum tl_err set_block(struct tl_transaction *txn, const struct tl_call *call, struct tl_user *user, bool on)
+/* Has it told how the other one stands, towards the chat and at all (membership.h). Also where nothing is left to do: a batch
+ * that failed may have done it in part. */
+static enum tl_err tell_standing(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice other)
 {
-	char direct[TL_DIRECT_ID_MAX];
-	struct tl_slice other = call->args[BLOCK_USER].bytes, cid = tl_direct_id(call->user, other, direct);
-	struct tl_partition blocked = tl_partition(TL_PART_BLOCKED, user->no);
+	enum tl_err err = tl_transaction_regrouped(txn, cid);
+	return err == TL_OK ? tl_transaction_regrouped(txn, other) : err;
+}
+
+static enum tl_err set_block(struct tl_transaction *txn, const struct tl_call *call, struct tl_slice cid,
+                             struct tl_user *user, bool on)
+{
+	struct tl_slice other = call->args[BLOCK_USER].bytes;
 	struct tl_event event;
 	struct tl_pack users;
 	enum tl_err err = tell_chat(txn, cid, user, on);
-	if (err == TL_OK)
-		err = tl_transaction_regrouped(txn, cid);
 	if (err != TL_OK)
 		return err;
-	if (on)
-		tl_batch_put(txn->batch, blocked, other, tl_slice("", 0));
-	else
-		tl_batch_delete(txn->batch, blocked, other);
+	tl_blocks_put(txn->batch, user, other, on);
 	tl_pack_init(&users);
 	tl_pack_str(&users, other);
 	tl_event_begin(&event, call, "block");
@@ -113,7 +116,8 @@ static enum tl_err set_block(struct tl_transaction *txn, const struct tl_call *c
 enum tl_err tl_block(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
 {
 	const struct tl_arg *other = &call->args[BLOCK_USER];
-	bool on = !call->args[BLOCK_ON].given || call->args[BLOCK_ON].uint != 0, is_on;
+	bool on = !call->args[BLOCK_ON].given || call->args[BLOCK_ON].uint != 0, done;
+	char direct[TL_DIRECT_ID_MAX];
 	struct tl_user *user;
 	if (!other->given)
 		return tl_fail(&answer->why, TL_BAD_REQUEST, "'user' is missing");
@@ -122,7 +126,9 @@ enum tl_err tl_block(struct tl_transaction *txn, const struct tl_call *call, str
 		return err;
 	if (tl_slice_equal(other->bytes, call->user))
 		return tl_fail(&answer->why, TL_BAD_REQUEST, "'user' is yourself");
-	if ((err = tl_block_read(txn->database->engine, user->no, other->bytes, &is_on)) != TL_OK)
+	struct tl_slice cid = tl_direct_id(call->user, other->bytes, direct);
+	if ((err = tell_standing(txn, cid, other->bytes)) != TL_OK)
 		return err;
-	return is_on == on ? TL_OK : set_block(txn, call, user, on);
+	err = tl_blocks_are(txn->database->engine, user, other->bytes, on, &done);
+	return err != TL_OK || done ? err : set_block(txn, call, cid, user, on);
 }

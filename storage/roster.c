@@ -1,5 +1,7 @@
 #include "roster.h"
 
+#include "blocks.h"
+
 #include <inttypes.h>
 
 enum tl_err tl_roster_check_size(const struct tl_transaction *txn, uint64_t members, struct tl_why *why)
@@ -30,7 +32,7 @@ enum tl_err tl_roster_check_named(struct tl_transaction *txn, const struct tl_ca
 	uint64_t limit = txn->limits->max_conversations - txn->limits->max_conversations / 4;
 	const struct tl_user *user = named->user;
 	bool blocks = false;
-	enum tl_err err = user ? tl_block_read(txn->database->engine, user->no, call->user, &blocks) : TL_OK;
+	enum tl_err err = user ? tl_blocks_read(txn->database->engine, named->uid, call->user, &blocks) : TL_OK;
 	if (err != TL_OK)
 		return err;
 	if (blocks)

@@ -1,5 +1,6 @@
 #include "send.h"
 
+#include "blocks.h"
 #include "id.h"
 
 enum tl_err tl_send_allowed(const struct tl_conversation_record *record, const struct tl_member_record *member,
@@ -63,14 +64,9 @@ static bool is_blocked(const struct place *place)
 /* For a chat that does not exist yet: a refused message shall not bring it into being. */
 static enum tl_err check_not_blocked(struct tl_transaction *txn, struct tl_slice sender, struct tl_slice other)
 {
-	uint64_t other_no;
-	bool blocks = false;
-	enum tl_err err = tl_user_no(txn->database->engine, NULL, other, &other_no);
-	if (err == TL_OK)
-		err = tl_block_read(txn->database->engine, other_no, sender, &blocks);
-	if (err == TL_OK && blocks)
-		return TL_NOT_AUTHORISED;
-	return err == TL_NOT_FOUND ? TL_OK : err;
+	bool blocks;
+	enum tl_err err = tl_blocks_read(txn->database->engine, other, sender, &blocks);
+	return err == TL_OK && blocks ? TL_NOT_AUTHORISED : err;
 }
 
 /* The direct chat, made if need be; TL_NOT_MEMBER where the sender is neither of the two. */

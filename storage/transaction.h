@@ -56,7 +56,7 @@ struct tl_transaction {
 	struct tl_inbox_append *appends;
 	struct tl_backlog_change *backlogs;
 	uint64_t pulled_count;
-	struct tl_slice *regrouped; /* ids of conversations, in the arena */
+	struct tl_slice *regrouped; /* ids of conversations and users, in the arena */
 	size_t regrouped_count, regrouped_room;
 	size_t outcome_count, outcome_room;
 	size_t delivery_count, delivery_room;
@@ -154,8 +154,9 @@ void tl_transaction_retention_changed(struct tl_transaction *txn, struct tl_conv
 /* Puts an inbox's floor if that raises it. */
 void tl_transaction_raise_inbox_floor(struct tl_transaction *txn, struct tl_user *user, uint64_t floor);
 
-/* Notes that who is in a conversation, or what they may do there, changes with this batch. */
-TL_MUST_USE enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice cid);
+/* Notes that who is in a conversation, or what they may do there, changes with this batch; or who blocks a user. `name`: the
+ * conversation's id or the user's. */
+TL_MUST_USE enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice name);
 
 /* Has a member's record put when the batch is finished. */
 TL_MUST_USE enum tl_err tl_transaction_member_changed(struct tl_transaction *txn, struct tl_conversation *conversation,

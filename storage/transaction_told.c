@@ -101,16 +101,16 @@ enum tl_err tl_transaction_tell(struct tl_transaction *txn, const struct tl_outc
 	return TL_OK;
 }
 
-enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice cid)
+enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice name)
 {
 	void *regrouped =
 		tl_grow(txn->regrouped, txn->regrouped_count, 1, &txn->regrouped_room, sizeof *txn->regrouped);
-	const void *copy = tl_arena_copy(&txn->arena, cid);
+	const void *copy = tl_arena_copy(&txn->arena, name);
 	if (regrouped)
 		txn->regrouped = regrouped;
 	if (!regrouped || !copy)
 		return TL_NO_MEMORY;
-	txn->regrouped[txn->regrouped_count++] = tl_slice(copy, cid.len);
+	txn->regrouped[txn->regrouped_count++] = tl_slice(copy, name.len);
 	return TL_OK;
 }
 

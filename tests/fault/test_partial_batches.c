@@ -690,6 +690,90 @@ static void test_parts_and_restart(void **state)
 	check_all(world);
 }
 
+/* --- who has blocked whom, kept in two partitions --- */
+
+static struct tl_standing standing_of(struct world *world, const char *cid, const char *user)
+{
+	struct tl_standing standing;
+	assert_int_equal(tl_store_standing(world->store, tl_slice_str(cid), tl_slice_str(user), &standing), TL_OK);
+	return standing;
+}
+
+static void submit_block(struct world *world, unsigned user, unsigned other, bool on)
+{
+	const struct tl_submission from = {tl_slice("", 0), tl_slice_str(user_name(user).text), tl_slice_str("d")};
+	struct tl_pack args;
+	tl_pack_init(&args);
+	tl_pack_map(&args, 2);
+	tl_pack_cstr(&args, "user");
+	tl_pack_cstr(&args, user_name(other).text);
+	tl_pack_cstr(&args, "on");
+	tl_pack_bool(&args, on);
+	assert_int_equal(tl_store_change(world->store, &from, tl_request_find(tl_slice_str("block")),
+	                                 tl_pack_bytes(&args), 1700000000000),
+	                 TL_OK);
+	tl_pack_fini(&args);
+}
+
+/* Bits of the users in the list of those whom the user blocks. */
+static unsigned blocked_by(struct world *world, unsigned user)
+{
+	const struct name uid = user_name(user);
+	const struct tl_call call = {
+		.user = tl_slice_str(uid.text), .device = tl_slice_str("d"), .raw = tl_slice_str("\x80"), .now = 1};
+	struct tl_answer answer;
+	struct tl_slice other;
+	uint32_t count = 0;
+	unsigned bits = 0;
+	tl_answer_init(&answer);
+	assert_int_equal(tl_store_read(world->store, tl_request_find(tl_slice_str("block")), call, &answer), TL_OK);
+	struct tl_reader reader = tl_reader(tl_pack_bytes(&answer.fields));
+	assert_true(tl_reader_str(&reader, &other) && tl_reader_array(&reader, &count));
+	for (uint32_t i = 0; i < count && tl_reader_str(&reader, &other); i++)
+		for (unsigned j = 0; j < USERS; j++)
+			bits |= (unsigned)tl_slice_equal(other, tl_slice_str(user_name(j).text)) << j;
+	tl_answer_fini(&answer);
+	return bits;
+}
+
+/* The list and what is refused agree with `blocked`: of each user, bits of those whom he blocks. */
+static void check_blocks(struct world *world, const unsigned *blocked)
+{
+	for (unsigned user = 0; user < USERS; user++) {
+		assert_int_equal(blocked_by(world, user), blocked[user]);
+		for (unsigned other = 0; other < USERS; other++) {
+			bool refused = blocked[user] >> other & 1;
+			struct tl_standing standing =
+				standing_of(world, conversation_name(direct_of(user, other)).text, user_name(other).text);
+			assert_int_equal(standing.may_send, refused ? TL_NOT_AUTHORISED : TL_OK);
+		}
+	}
+}
+
+/* One of the two is there and the other is not: the replay brings both right, and what was cached is seen to be old. */
+static void test_parts_of_blocks(void **state)
+{
+	struct world *world = *state;
+	unsigned blocked[USERS] = {0}, faults_happened = 0;
+	make_direct_chats(world); /* so that there are users, and the faults hit the blocks */
+	wait_until_applied(world);
+	for (unsigned i = 0; i < 60; i++) {
+		unsigned user = below(world, USERS), other = (user + 1 + below(world, USERS - 1)) % USERS;
+		blocked[user] ^= 1u << other;
+		arm(FAULT_PARTS_APPLIED, 70, FAULTS_MAX);
+		submit_block(world, user, other, blocked[user] >> other & 1);
+		if (i % 10 == 9) { /* the process may end in between */
+			close_store(world);
+			open_store(world);
+		}
+		wait_until_applied(world);
+		faults_happened += atomic_load(&faults.happened);
+		arm(FAULT_NONE, 0, 0);
+		check_blocks(world, blocked);
+	}
+	assert_true(faults_happened > 0);
+}
+
 /* --- plain failures --- */
 
 static void run_with(struct world *world, enum fault kind, unsigned percent)
@@ -730,13 +814,6 @@ static void test_failing_ends(void **state)
 	for (unsigned ms = 0; stats(world).writer.failing && ms < 5000; ms++)
 		usleep(1000);
 	assert_false(stats(world).writer.failing);
-}
-
-static struct tl_standing standing_of(struct world *world, const char *cid, const char *user)
-{
-	struct tl_standing standing;
-	assert_int_equal(tl_store_standing(world->store, tl_slice_str(cid), tl_slice_str(user), &standing), TL_OK);
-	return standing;
 }
 
 /* A create whose commit failed though it was applied: the front thread's cache learns of it all the same. */
@@ -844,6 +921,7 @@ int main(void)
 		TEST(test_parts_of_creates),
 		TEST(test_parts_of_creates),
 		TEST(test_parts_and_restart),
+		TEST(test_parts_of_blocks),
 		TEST(test_commits_that_fail),
 		TEST(test_commits_that_fail_though_applied),
 		TEST(test_reads_that_fail),

@@ -1,14 +1,46 @@
-/* Who may send where, for the thread that answers at once: read from the database, cached until told of a change. */
+/* Who may send where, for the thread that answers at once: read from the database, cached until told of a change. What it
+ * reads is counted: gets and iterators go through the linker (--wrap). */
 #include "membership.h"
 
+#include "blocks.h"
 #include "conversations.h"
+#include "id.h"
 #include "temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+static unsigned reads; /* of the engine, so far */
+
+enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                 struct tl_partition partition, struct tl_slice key, char **value_out,
+                                 size_t *len_out);
+enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                 struct tl_partition partition, struct tl_slice key, char **value_out,
+                                 size_t *len_out);
+enum tl_err __real_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
+enum tl_err __wrap_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
+
+enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                 struct tl_partition partition, struct tl_slice key, char **value_out,
+                                 size_t *len_out)
+{
+	reads++;
+	return __real_tl_engine_get(engine, snapshot, partition, key, value_out, len_out);
+}
+
+enum tl_err __wrap_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out)
+{
+	reads++;
+	return __real_tl_iter_new(engine, snapshot, partition, fill_cache, iter_out);
+}
 
 struct fixture {
 	struct temp_dir dir;
@@ -123,6 +155,106 @@ static void test_direct(void **state)
 	assert_int_equal(may_send(f, "a/b", "alice"), TL_NOT_MEMBER);
 }
 
+/* --- who has blocked whom --- */
+
+/* As the request does, but the broker's thread is not told. */
+static void block(struct fixture *f, const char *user, const char *other, bool on)
+{
+	struct tl_user *blocker;
+	assert_int_equal(tl_users_take(&f->users, f->batch, f->iter, tl_slice_str(user), &blocker), TL_OK);
+	tl_blocks_put(f->batch, blocker, tl_slice_str(other), on);
+	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
+	tl_batch_clear(f->batch);
+}
+
+static void tell(struct fixture *f, const char *cid, const char *other)
+{
+	tl_membership_changed(&f->versions, tl_slice_str(cid));
+	tl_membership_changed(&f->versions, tl_slice_str(other));
+}
+
+/* However many chats there are: one look for each sender, of whom three fit. */
+static void test_unblocked_senders_read_once(void **state)
+{
+	static const char *const senders[] = {"alice", "bob", "carol"};
+	struct fixture *f = *state;
+	char cid[32];
+	reads = 0;
+	for (int chat = 0; chat < 100; chat++)
+		for (size_t i = 0; i < sizeof senders / sizeof senders[0]; i++) {
+			snprintf(cid, sizeof cid, "d:%s:peer%d", senders[i], chat);
+			assert_int_equal(may_send(f, cid, senders[i]), TL_OK);
+		}
+	assert_int_equal(may_send(f, "d:alice:alice", "alice"), TL_OK);
+	assert_int_equal(reads, 3);
+	assert_int_equal(may_send(f, "d:alice:bob", "eve"), TL_NOT_MEMBER); /* as the id says */
+	assert_int_equal(reads, 3);
+}
+
+static void test_blocked(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(may_send(f, "d:alice:bob", "alice"), TL_OK);
+	block(f, "bob", "alice", true);
+	assert_int_equal(may_send(f, "d:alice:bob", "alice"), TL_OK); /* the writer has not said so yet */
+	tell(f, "d:alice:bob", "alice");
+	assert_int_equal(may_send(f, "d:alice:bob", "alice"), TL_NOT_AUTHORISED);
+	assert_true(standing(f, "d:alice:bob", "alice").member);
+	assert_int_equal(may_send(f, "d:alice:carol", "alice"), TL_OK);
+	assert_int_equal(may_send(f, "d:alice:bob", "bob"), TL_OK);
+	assert_int_equal(may_send(f, "d:alice:bob", "eve"), TL_NOT_MEMBER);
+	block(f, "bob", "alice", false);
+	tell(f, "d:alice:bob", "alice");
+	assert_int_equal(may_send(f, "d:alice:bob", "alice"), TL_OK);
+}
+
+/* Of two blocks one is taken back: who is blocked at all does not change, and yet this chat does. */
+static void test_blocked_by_one_less(void **state)
+{
+	struct fixture *f = *state;
+	block(f, "bob", "alice", true);
+	block(f, "carol", "alice", true);
+	assert_int_equal(may_send(f, "d:alice:bob", "alice"), TL_NOT_AUTHORISED);
+	assert_int_equal(may_send(f, "d:alice:carol", "alice"), TL_NOT_AUTHORISED);
+	block(f, "carol", "alice", false);
+	tell(f, "d:alice:carol", "alice");
+	assert_int_equal(may_send(f, "d:alice:bob", "alice"), TL_NOT_AUTHORISED);
+	assert_int_equal(may_send(f, "d:alice:carol", "alice"), TL_OK);
+}
+
+/* A name that another one begins with is another name. */
+static void test_blocked_namesakes(void **state)
+{
+	struct fixture *f = *state;
+	char cid[TL_DIRECT_ID_MAX + 1], longest[TL_ID_MAX + 1];
+	memset(longest, 'z', TL_ID_MAX);
+	longest[TL_ID_MAX] = '\0';
+	block(f, "bob", "alice", true);
+	block(f, longest, longest, true); /* not that it could */
+	reads = 0;
+	assert_int_equal(may_send(f, "d:alic:bob", "alic"), TL_OK);
+	assert_int_equal(may_send(f, "d:alicea:bob", "alicea"), TL_OK);
+	assert_int_equal(may_send(f, "d:bob:zoe", "zoe"), TL_OK);
+	assert_int_equal(reads, 3); /* nobody blocks them, and that is all there is to ask */
+	snprintf(cid, sizeof cid, "d:%s:%s", longest, longest);
+	assert_int_equal(may_send(f, cid, longest), TL_NOT_AUTHORISED);
+	snprintf(cid, sizeof cid, "d:bob:%s", longest);
+	assert_int_equal(may_send(f, cid, longest), TL_OK);
+}
+
+/* Where somebody blocks the sender each chat is read once. */
+static void test_blocked_senders_read_once_a_chat(void **state)
+{
+	struct fixture *f = *state;
+	block(f, "bob", "alice", true);
+	reads = 0;
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(may_send(f, "d:alice:bob", "alice"), TL_NOT_AUTHORISED);
+		assert_int_equal(may_send(f, "d:alice:carol", "alice"), TL_OK);
+	}
+	assert_int_equal(reads, 3);
+}
+
 static void test_cached_until_changed(void **state)
 {
 	struct fixture *f = *state;
@@ -171,8 +303,18 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_group), TEST(test_channel), TEST(test_direct),  TEST(test_cached_until_changed),
-		TEST(test_final), TEST(test_bounded), TEST(test_damaged),
+		TEST(test_group),
+		TEST(test_channel),
+		TEST(test_direct),
+		TEST(test_unblocked_senders_read_once),
+		TEST(test_blocked),
+		TEST(test_blocked_by_one_less),
+		TEST(test_blocked_namesakes),
+		TEST(test_blocked_senders_read_once_a_chat),
+		TEST(test_cached_until_changed),
+		TEST(test_final),
+		TEST(test_bounded),
+		TEST(test_damaged),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

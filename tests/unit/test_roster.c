@@ -1,6 +1,7 @@
 /* Who can still come into a group or channel (G1 to G3), and that what is counted is counted once. */
 #include "roster.h"
 
+#include "blocks.h"
 #include "temp_dir.h"
 
 #include <setjmp.h>
@@ -101,7 +102,7 @@ static void test_blocked(void **state)
 {
 	struct fixture *f = *state;
 	struct tl_user *bob = take(f, "bob");
-	tl_batch_put(f->txn.batch, tl_partition(TL_PART_BLOCKED, bob->no), tl_slice_str("alice"), tl_slice("", 0));
+	tl_blocks_put(f->txn.batch, bob, tl_slice_str("alice"), true);
 	commit(f);
 	assert_int_equal(check_named(f, take(f, "bob")), TL_NOT_AUTHORISED);
 	assert_non_null(strstr(f->why.text, "'bob'"));

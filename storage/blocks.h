@@ -1,0 +1,28 @@
+/* Who has blocked whom. Kept twice, each kind in a partition of its own, and written together by the request `block`:
+ *
+ *     TL_PART_BLOCKED     user ──► those he has blocked        the list, and nothing else
+ *     TL_PART_BLOCKED_BY  user ──► those who have blocked him  decides whether a message is refused
+ *
+ * Nearly nobody is blocked by anybody, so the second is small, and one look into it serves all chats of a user.
+ * An engine may have applied one of the two only (E1): the replay of the request puts whichever is missing. */
+#ifndef TL_BLOCKS_H
+#define TL_BLOCKS_H
+
+#include "users.h"
+
+/* Puts into the batch that the user has blocked `other` (who need not exist), or no longer. Both are valid user ids. Writer
+ * thread. */
+void tl_blocks_put(struct tl_batch *batch, const struct tl_user *user, struct tl_slice other, bool on);
+
+/* Whether all that tl_blocks_put would put is in the database already. Writer thread; errors as tl_engine_get. */
+TL_MUST_USE enum tl_err tl_blocks_are(struct tl_engine *engine, const struct tl_user *user, struct tl_slice other, bool on,
+                                      bool *are_out);
+
+/* Whether `user` has blocked `other`, both valid user ids. Any thread; errors as tl_engine_get. */
+TL_MUST_USE enum tl_err tl_blocks_read(struct tl_engine *engine, struct tl_slice user, struct tl_slice other,
+                                       bool *blocks_out);
+
+/* Whether anybody has blocked `user`, a valid user id. Any thread; errors as tl_iter_new and tl_iter_error. */
+TL_MUST_USE enum tl_err tl_blocks_any(struct tl_engine *engine, struct tl_slice user, bool *any_out);
+
+#endif
