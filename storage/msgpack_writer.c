@@ -1,3 +1,7 @@
+/* What a buffer begins with. msgpack-c's 8 KiB are more than malloc has at hand: each time it would look through all that is
+ * free, and tidy it up first. */
+#define MSGPACK_SBUFFER_INIT_SIZE 512
+
 #include "msgpack_writer.h"
 
 enum {

@@ -117,21 +117,21 @@ static struct tl_slice message_id(struct tl_slice message)
 static enum tl_err tell(struct tl_transaction *txn, const struct tl_ingest_record *record, struct tl_slice cid,
                         enum tl_err result, const struct tl_dedup_record *stored, bool dup)
 {
-	struct tl_pack fields;
-	tl_pack_init(&fields);
-	tl_pack_cstr(&fields, "conv");
-	tl_pack_str(&fields, cid);
+	struct tl_pack *fields = &txn->pack;
+	tl_pack_clear(fields);
+	tl_pack_cstr(fields, "conv");
+	tl_pack_str(fields, cid);
 	if (result == TL_OK || record->id.len > 0) {
-		tl_pack_cstr(&fields, "id");
-		tl_pack_str(&fields, record->id.len ? record->id : message_id(record->payload));
+		tl_pack_cstr(fields, "id");
+		tl_pack_str(fields, record->id.len ? record->id : message_id(record->payload));
 	}
 	if (result == TL_OK) {
-		tl_pack_cstr(&fields, "cseq");
-		tl_pack_uint(&fields, stored->cseq);
-		tl_pack_cstr(&fields, "ts");
-		tl_pack_uint(&fields, stored->ts);
-		tl_pack_cstr(&fields, "dup");
-		tl_pack_bool(&fields, dup);
+		tl_pack_cstr(fields, "cseq");
+		tl_pack_uint(fields, stored->cseq);
+		tl_pack_cstr(fields, "ts");
+		tl_pack_uint(fields, stored->ts);
+		tl_pack_cstr(fields, "dup");
+		tl_pack_bool(fields, dup);
 	}
 	const struct tl_outcome outcome = {
 		.route = record->route,
@@ -140,12 +140,10 @@ static enum tl_err tell(struct tl_transaction *txn, const struct tl_ingest_recor
 		.op = "send",
 		.err = result,
 		.why = result == TL_BAD_REQUEST ? TL_SEND_NO_ORDER : "",
-		.fields = tl_pack_bytes(&fields),
+		.fields = tl_pack_bytes(fields),
 		.field_count = result == TL_OK ? 5 : record->id.len > 0 ? 2 : 1,
 	};
-	enum tl_err err = fields.failed ? TL_NO_MEMORY : tl_transaction_tell(txn, &outcome);
-	tl_pack_fini(&fields);
-	return err;
+	return fields->failed ? TL_NO_MEMORY : tl_transaction_tell(txn, &outcome);
 }
 
 static enum tl_err store(struct tl_transaction *txn, const struct tl_ingest_record *record, const struct place *place,
