@@ -9,13 +9,13 @@ enum {
 	UNREAD_BYTES_PER_MS = 4096,
 };
 
-static struct tl_packet *encode(struct tl_encoder *encoder, const struct tl_route *route, struct tl_slice user,
-                                struct tl_slice device, const struct tl_response *response)
+static struct tl_packet *encode(struct tl_encoder *encoder, struct tl_packet_block **block, const struct tl_route *route,
+                                struct tl_slice user, struct tl_slice device, const struct tl_response *response)
 {
 	struct tl_slice payload;
 	if (tl_codec_encode(encoder, route->codec, response, &payload) != TL_OK)
 		return NULL;
-	struct tl_packet *packet = tl_packet_new(user, device, route->topic, route->correlation, payload);
+	struct tl_packet *packet = tl_packet_new(block, user, device, route->topic, route->correlation, payload);
 	if (packet)
 		packet->qos = route->qos;
 	return packet;
@@ -26,7 +26,7 @@ void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, stru
 {
 	struct tl_encoder encoder;
 	tl_encoder_init(&encoder);
-	struct tl_packet *packet = encode(&encoder, route, user, device, response);
+	struct tl_packet *packet = encode(&encoder, NULL, route, user, device, response);
 	tl_encoder_fini(&encoder);
 	if (!packet)
 		return;
@@ -38,7 +38,8 @@ void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, stru
 	tl_outbox_put_take(&plugin->outbox, packet);
 }
 
-static struct tl_packet *outcome_packet(struct tl_encoder *encoder, const struct tl_outcome *outcome)
+static struct tl_packet *outcome_packet(struct tl_encoder *encoder, struct tl_packet_block **block,
+                                        const struct tl_outcome *outcome)
 {
 	struct tl_route route;
 	if (outcome->route.len == 0 || !tl_route_unpack(outcome->route, &route))
@@ -51,7 +52,7 @@ static struct tl_packet *outcome_packet(struct tl_encoder *encoder, const struct
 		.fields = outcome->fields,
 		.field_count = outcome->field_count,
 	};
-	struct tl_packet *packet = encode(encoder, &route, outcome->user, outcome->device, &response);
+	struct tl_packet *packet = encode(encoder, block, &route, outcome->user, outcome->device, &response);
 	if (packet)
 		packet->answers_change = strcmp(outcome->op, "send") != 0;
 	return packet;
@@ -61,11 +62,12 @@ void tl_answer_committed(void *ctx, const struct tl_commit *commit)
 {
 	struct tl_plugin *plugin = ctx;
 	struct tl_packet *first = NULL, **last = &first;
+	struct tl_packet_block *block = NULL;
 	struct tl_encoder encoder;
 
 	tl_encoder_init(&encoder);
 	for (size_t i = 0; i < commit->outcome_count; i++) {
-		struct tl_packet *packet = outcome_packet(&encoder, &commit->outcomes[i]);
+		struct tl_packet *packet = outcome_packet(&encoder, &block, &commit->outcomes[i]);
 		if (!packet)
 			continue;
 		*last = packet;

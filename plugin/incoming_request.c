@@ -143,7 +143,7 @@ static void answer_latest(struct reading *reading)
 		tl_notify_lightweight(notify, reading->route.codec, inbox.latest, &payload);
 		tl_inbox_free(&inbox);
 	}
-	struct tl_packet *packet = tl_packet_new(reading->user, reading->device, tl_slice_str(topic), tl_slice(NULL, 0),
+	struct tl_packet *packet = tl_packet_new(NULL, reading->user, reading->device, tl_slice_str(topic), tl_slice(NULL, 0),
 	                                         payload.failed ? tl_slice(NULL, 0) : tl_pack_bytes(&payload));
 	tl_pack_fini(&payload);
 	if (!packet)

@@ -399,8 +399,23 @@ static enum tl_err put_base64(msgpack_sbuffer *out, struct tl_slice bytes)
 	return err;
 }
 
+/* A short string that stands for itself, where there is room for it: nearly all are. */
+static bool put_short(msgpack_sbuffer *out, struct tl_slice bytes)
+{
+	if (bytes.len == 0 || out->alloc - out->size < bytes.len + 2)
+		return false;
+	char *to = out->data + out->size;
+	to[0] = '"';
+	memcpy(to + 1, bytes.ptr, bytes.len);
+	to[bytes.len + 1] = '"';
+	out->size += bytes.len + 2;
+	return true;
+}
+
 static enum tl_err put_string(msgpack_sbuffer *out, struct tl_slice bytes, enum form form, const char *suffix)
 {
+	if (form == FORM_PLAIN && !suffix[0] && put_short(out, bytes))
+		return TL_OK;
 	enum tl_err err = put_char(out, '"');
 	if (err)
 		return err;

@@ -1,6 +1,15 @@
 #include "outbox.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
+
+enum { BLOCK_BYTES = 16 * 1024 }; /* some fifty receipts */
+
+struct tl_packet_block {
+	size_t packets;    /* in it that have not been freed */
+	size_t size, used; /* bytes of `data` */
+	alignas(max_align_t) char data[];
+};
 
 enum tl_err tl_outbox_init(struct tl_outbox *outbox, struct tl_waker *waker)
 {
@@ -32,14 +41,41 @@ static struct tl_slice place(char **to, struct tl_slice text)
 	return tl_slice(begin, text.len);
 }
 
-struct tl_packet *tl_packet_new(struct tl_slice user, struct tl_slice device, struct tl_slice topic,
-                                struct tl_slice correlation, struct tl_slice payload)
+static struct tl_packet_block *block_new(size_t size)
+{
+	struct tl_packet_block *block = malloc(sizeof *block + size);
+	if (block)
+		*block = (struct tl_packet_block){.size = size};
+	return block;
+}
+
+/* Room for a packet with so many bytes of data. */
+static struct tl_packet *allocate(struct tl_packet_block **shared, size_t data_bytes)
+{
+	enum { ALIGN = alignof(max_align_t) };
+	size_t bytes = (sizeof(struct tl_packet) + data_bytes + ALIGN - 1) / ALIGN * ALIGN;
+	struct tl_packet_block *block = shared ? *shared : NULL;
+	if (!block || block->size - block->used < bytes) {
+		block = block_new(shared && bytes < BLOCK_BYTES ? BLOCK_BYTES : bytes);
+		if (!block)
+			return NULL;
+		if (shared)
+			*shared = block;
+	}
+	struct tl_packet *packet = (struct tl_packet *)(void *)(block->data + block->used);
+	*packet = (struct tl_packet){.block = block};
+	block->used += bytes;
+	block->packets++;
+	return packet;
+}
+
+struct tl_packet *tl_packet_new(struct tl_packet_block **block, struct tl_slice user, struct tl_slice device,
+                                struct tl_slice topic, struct tl_slice correlation, struct tl_slice payload)
 {
 	struct tl_packet *packet =
-		malloc(sizeof *packet + user.len + device.len + topic.len + correlation.len + payload.len + 5);
+		allocate(block, user.len + device.len + topic.len + correlation.len + payload.len + 5);
 	if (!packet)
 		return NULL;
-	*packet = (struct tl_packet){0};
 	char *to = packet->data;
 	packet->user = place(&to, user);
 	packet->device = place(&to, device);
@@ -55,7 +91,9 @@ void tl_packets_free(struct tl_packet *first)
 {
 	while (first) {
 		struct tl_packet *next = first->next;
-		free(first);
+		struct tl_packet_block *block = first->block;
+		if (--block->packets == 0)
+			free(block);
 		first = next;
 	}
 }

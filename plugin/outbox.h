@@ -1,7 +1,9 @@
 /* Packets for single devices, ready to be published: made by workers, published by the broker's thread at its tick.
  *
  *   (O1) Readers begin no request while TL_OUTBOX_BYTES or more wait here. So thousands of devices that sync at once cost
- *        memory for a few answers and not for all, and a tick has little to publish before others get their turn. */
+ *        memory for a few answers and not for all, and a tick has little to publish before others get their turn.
+ *   (O2) Packets made one after the other, as the receipts of one commit are, share blocks of memory. Those of a block are put
+ *        in one list, taken in one and freed by one thread; the last of them frees the block. */
 #ifndef TL_OUTBOX_H
 #define TL_OUTBOX_H
 
@@ -13,8 +15,11 @@
 
 enum { TL_OUTBOX_BYTES = 4 * 1024 * 1024 };
 
+struct tl_packet_block;
+
 struct tl_packet {
 	struct tl_packet *next;
+	struct tl_packet_block *block; /* in which it is */
 	struct tl_slice user;        /* whom it is for; dropped where another user holds the client id by then */
 	struct tl_slice device;      /* client id, NUL-terminated */
 	struct tl_slice topic;       /* NUL-terminated */
@@ -40,9 +45,10 @@ struct tl_outbox {
 TL_MUST_USE enum tl_err tl_outbox_init(struct tl_outbox *outbox, struct tl_waker *waker);
 void tl_outbox_fini(struct tl_outbox *outbox);
 
-/* A packet with copies of all that is given, in one piece of memory, or NULL. */
-struct tl_packet *tl_packet_new(struct tl_slice user, struct tl_slice device, struct tl_slice topic,
-                                struct tl_slice correlation, struct tl_slice payload);
+/* A packet with copies of all that is given, or NULL. `*block`, NULL before the first packet, is the block that it shares with
+ * those before and after it (O2); `block` NULL: none. */
+struct tl_packet *tl_packet_new(struct tl_packet_block **block, struct tl_slice user, struct tl_slice device,
+                                struct tl_slice topic, struct tl_slice correlation, struct tl_slice payload);
 
 /* Frees packets linked by `next`. */
 void tl_packets_free(struct tl_packet *first);

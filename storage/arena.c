@@ -3,7 +3,10 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
-enum { BLOCK_BYTES = 256 * 1024 };
+enum {
+	BLOCK_BYTES = 256 * 1024,
+	SPARE_MAX = 4, /* blocks, as many as a batch usually takes: to give so much back and ask for it anew costs page faults */
+};
 
 struct tl_arena_block {
 	struct tl_arena_block *next;
@@ -11,31 +14,43 @@ struct tl_arena_block {
 	alignas(max_align_t) unsigned char data[];
 };
 
+static void free_blocks(struct tl_arena_block *block)
+{
+	while (block) {
+		struct tl_arena_block *next = block->next;
+		free(block);
+		block = next;
+	}
+}
+
 void tl_arena_fini(struct tl_arena *arena)
 {
-	while (arena->blocks) {
-		struct tl_arena_block *block = arena->blocks;
-		arena->blocks = block->next;
-		free(block);
-	}
+	free_blocks(arena->blocks);
+	free_blocks(arena->spare);
+	*arena = (struct tl_arena){0};
 }
 
 void tl_arena_clear(struct tl_arena *arena)
 {
-	struct tl_arena_block *keep = NULL;
 	while (arena->blocks) {
 		struct tl_arena_block *block = arena->blocks;
 		arena->blocks = block->next;
-		if (!keep && block->size == BLOCK_BYTES)
-			keep = block;
-		else
+		if (block->size != BLOCK_BYTES || arena->spare_count == SPARE_MAX) {
 			free(block);
+			continue;
+		}
+		block->next = arena->spare;
+		arena->spare = block;
+		arena->spare_count++;
 	}
-	if (keep) {
-		keep->next = NULL;
-		keep->used = 0;
-	}
-	arena->blocks = keep;
+}
+
+static struct tl_arena_block *take_spare(struct tl_arena *arena)
+{
+	struct tl_arena_block *block = arena->spare;
+	arena->spare = block->next;
+	arena->spare_count--;
+	return block;
 }
 
 static struct tl_arena_block *add_block(struct tl_arena *arena, size_t len)
@@ -43,7 +58,8 @@ static struct tl_arena_block *add_block(struct tl_arena *arena, size_t len)
 	size_t size = len > BLOCK_BYTES ? len : BLOCK_BYTES;
 	if (size > SIZE_MAX - sizeof(struct tl_arena_block))
 		return NULL;
-	struct tl_arena_block *block = malloc(sizeof *block + size);
+	bool again = size == BLOCK_BYTES && arena->spare;
+	struct tl_arena_block *block = again ? take_spare(arena) : malloc(sizeof *block + size);
 	if (!block)
 		return NULL;
 	*block = (struct tl_arena_block){.next = arena->blocks, .size = size};

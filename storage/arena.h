@@ -8,12 +8,14 @@ struct tl_arena_block;
 
 struct tl_arena {
 	struct tl_arena_block *blocks; /* the one in use first */
+	struct tl_arena_block *spare;  /* to be used again … */
+	size_t spare_count;            /* … so many */
 };
 
 /* A zeroed struct is an empty arena. */
 void tl_arena_fini(struct tl_arena *arena);
 
-/* Gives everything back but one block, which is used again. */
+/* Gives everything back but a few blocks, at most 1 MiB, which are used again. */
 void tl_arena_clear(struct tl_arena *arena);
 
 /* `len` bytes aligned for any type, uninitialised, valid until clear or fini; NULL if there is no memory. */

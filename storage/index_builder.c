@@ -5,7 +5,10 @@
 
 #include <stdlib.h>
 
-enum { ROOM_KEPT = 64 * 1024 }; /* postings that memory is kept for */
+enum {
+	ROOM_KEPT = 32 * 1024, /* postings that memory is kept for */
+	RUNS_MAX = 64,         /* each of more levels than the next */
+};
 
 struct posting {
 	uint64_t head; /* the term's first eight bytes, so that most comparisons need no more */
@@ -18,6 +21,7 @@ struct tl_index_builder {
 	struct tl_text *text;
 	struct tl_arena arena;
 	struct posting *postings;
+	struct posting *merged; /* as much room, for sorting */
 	size_t count, room;
 };
 
@@ -35,13 +39,21 @@ enum tl_err tl_index_builder_new(struct tl_index_builder **builder_out)
 	return TL_OK;
 }
 
+static void free_postings(struct tl_index_builder *builder)
+{
+	free(builder->postings);
+	free(builder->merged);
+	builder->postings = builder->merged = NULL;
+	builder->room = 0;
+}
+
 void tl_index_builder_free(struct tl_index_builder *builder)
 {
 	if (!builder)
 		return;
 	tl_text_free(builder->text);
 	tl_arena_fini(&builder->arena);
-	free(builder->postings);
+	free_postings(builder);
 	free(builder);
 }
 
@@ -49,11 +61,8 @@ void tl_index_builder_clear(struct tl_index_builder *builder)
 {
 	tl_arena_clear(&builder->arena);
 	builder->count = 0;
-	if (builder->room > ROOM_KEPT) {
-		free(builder->postings);
-		builder->postings = NULL;
-		builder->room = 0;
-	}
+	if (builder->room > ROOM_KEPT)
+		free_postings(builder);
 }
 
 struct tl_slice tl_index_text(struct tl_slice body)
@@ -75,16 +84,25 @@ static uint64_t head_of(const unsigned char *term, size_t len)
 	return head;
 }
 
+static enum tl_err grow(struct tl_index_builder *builder)
+{
+	size_t room = builder->room ? builder->room * 2 : 1024;
+	struct posting *merged = realloc(builder->merged, room * sizeof *merged);
+	if (!merged)
+		return TL_NO_MEMORY;
+	builder->merged = merged;
+	struct posting *postings = realloc(builder->postings, room * sizeof *postings);
+	if (!postings)
+		return TL_NO_MEMORY;
+	builder->postings = postings;
+	builder->room = room;
+	return TL_OK;
+}
+
 static enum tl_err append(struct tl_index_builder *builder, const char *term, size_t len, uint64_t cseq)
 {
-	if (builder->count == builder->room) {
-		size_t room = builder->room ? builder->room * 2 : 1024;
-		struct posting *grown = realloc(builder->postings, room * sizeof *grown);
-		if (!grown)
-			return TL_NO_MEMORY;
-		builder->postings = grown;
-		builder->room = room;
-	}
+	if (builder->count == builder->room && grow(builder) != TL_OK)
+		return TL_NO_MEMORY;
 	builder->postings[builder->count++] = (struct posting){
 		.head = head_of((const unsigned char *)term, len), .term = term, .len = (uint32_t)len, .cseq = cseq};
 	return TL_OK;
@@ -137,10 +155,23 @@ enum tl_err tl_index_builder_add_edited(struct tl_index_builder *builder, uint64
 	return err == TL_OK ? tl_index_builder_add(builder, cseq, message) : err;
 }
 
+/* --- sorting: a merge sort of what is in order already, which a message's terms are --- */
+
+struct run {
+	size_t count;
+	unsigned level; /* merges that it came from */
+};
+
+struct sort {
+	struct posting *end;    /* of the last run */
+	struct posting *merged; /* room for as many */
+	struct run runs[RUNS_MAX];
+	size_t run_count;
+};
+
 /* By term, the newest message first. */
-static int compare(const void *a, const void *b)
+static inline int compare(const struct posting *x, const struct posting *y)
 {
-	const struct posting *x = a, *y = b;
 	if (x->head != y->head)
 		return x->head < y->head ? -1 : 1;
 	int order = x->len <= 8 && y->len <= 8 ? (x->len > y->len) - (x->len < y->len)
@@ -148,10 +179,49 @@ static int compare(const void *a, const void *b)
 	return order ? order : (x->cseq < y->cseq) - (x->cseq > y->cseq);
 }
 
+/* Merges the last two runs. */
+static void merge(struct sort *sort)
+{
+	struct run *b = &sort->runs[sort->run_count - 1], *a = b - 1;
+	struct posting *right = sort->end - b->count, *out = right - a->count;
+	struct posting *left = sort->merged, *left_end = left + a->count;
+	memcpy(left, out, a->count * sizeof *left);
+	while (left < left_end && right < sort->end)
+		*out++ = compare(left, right) <= 0 ? *left++ : *right++;
+	memcpy(out, left, (size_t)(left_end - left) * sizeof *left); /* what is left of the right one is in its place */
+	a->count += b->count;
+	a->level++;
+	sort->run_count--;
+}
+
+/* How many of those up to `end` are in order. */
+static size_t run_length(const struct posting *first, const struct posting *end)
+{
+	const struct posting *next = first + 1;
+	while (next < end && compare(next - 1, next) <= 0)
+		next++;
+	return (size_t)(next - first);
+}
+
+static void sort_postings(struct posting *postings, size_t count, struct posting *merged)
+{
+	const struct posting *end = postings + count;
+	struct sort sort = {.end = postings, .merged = merged};
+	while (sort.end < end) {
+		size_t run = run_length(sort.end, end);
+		sort.end += run;
+		sort.runs[sort.run_count++] = (struct run){.count = run};
+		while (sort.run_count > 1 && sort.runs[sort.run_count - 1].level == sort.runs[sort.run_count - 2].level)
+			merge(&sort);
+	}
+	while (sort.run_count > 1)
+		merge(&sort);
+}
+
 void tl_index_builder_sort(struct tl_index_builder *builder, size_t *count_out)
 {
 	if (builder->count > 1)
-		qsort(builder->postings, builder->count, sizeof *builder->postings, compare);
+		sort_postings(builder->postings, builder->count, builder->merged);
 	*count_out = builder->count;
 }
 

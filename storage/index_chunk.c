@@ -2,7 +2,6 @@
 
 #include <assert.h>
 
-
 static size_t put_varint(unsigned char *out, uint64_t value)
 {
 	size_t len = 0;
@@ -96,7 +95,7 @@ static void end_entry(struct tl_chunk_writer *writer)
 	if (writer->count > 1)
 		put_number(writer, writer->list_len);
 	put_bytes(writer, writer->list, writer->list_len);
-	writer->base = writer->term;
+	tl_index_term_set(&writer->base, tl_index_term_slice(&writer->term)); /* the room behind it is large */
 	writer->count = 0;
 	writer->list_len = 0;
 }

@@ -226,9 +226,21 @@ static bool take_kind(struct tl_reader *reader, enum tl_kind kind, struct tl_ite
 	return true;
 }
 
+/* The first byte of what is left; one that begins nothing where nothing is. */
+static inline unsigned first_byte(const struct tl_reader *reader)
+{
+	return reader->next < reader->end ? *reader->next : 0xc1;
+}
+
 bool tl_reader_uint(struct tl_reader *reader, uint64_t *value_out)
 {
 	struct tl_item item;
+	unsigned first = first_byte(reader);
+	if (first < 0x80) {
+		*value_out = first;
+		reader->next++;
+		return true;
+	}
 	if (!take_kind(reader, TL_KIND_UINT, &item))
 		return false;
 	*value_out = item.uint;
@@ -244,9 +256,16 @@ bool tl_reader_bool(struct tl_reader *reader, bool *value_out)
 	return true;
 }
 
+/* Nearly all strings have their length in the first byte. */
 bool tl_reader_str(struct tl_reader *reader, struct tl_slice *value_out)
 {
 	struct tl_item item;
+	size_t len = first_byte(reader) ^ 0xa0u;
+	if (len <= 0x1f && len < left(reader->next, reader)) {
+		*value_out = tl_slice(reader->next + 1, len);
+		reader->next += 1 + len;
+		return true;
+	}
 	if (!take_kind(reader, TL_KIND_STR, &item))
 		return false;
 	*value_out = item.bytes;

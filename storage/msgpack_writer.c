@@ -1,9 +1,14 @@
+/* What a buffer begins with. msgpack-c's 8 KiB are more than malloc has at hand: each time it would look through all that is
+ * free, and tidy it up first. */
+#define MSGPACK_SBUFFER_INIT_SIZE 512
+
 #include "msgpack_writer.h"
 
 enum {
 	KEEP_BYTES = 1 << 20, /* a buffer larger than this is given back when cleared */
 	HEAD_BYTES = 5,       /* map32 and array32: valid for any count, so that it can be filled in afterwards */
 	FIXSTR_MAX = 31,      /* bytes of a string whose head is one byte */
+	FIXED_COUNT_MAX = 15, /* items or pairs of an array or map, likewise */
 };
 
 void tl_pack_init(struct tl_pack *pack)
@@ -33,10 +38,20 @@ struct tl_slice tl_pack_bytes(const struct tl_pack *pack)
 	return tl_slice(pack->buffer.data, pack->buffer.size);
 }
 
-static void note(struct tl_pack *pack, int result)
+static inline void note(struct tl_pack *pack, int result)
 {
 	if (result != 0)
 		pack->failed = true;
+}
+
+/* Puts down an item of one byte, as most are, where there is room for it. */
+static inline bool put_byte(struct tl_pack *pack, unsigned byte)
+{
+	msgpack_sbuffer *buffer = &pack->buffer;
+	if (buffer->size == buffer->alloc)
+		return false;
+	buffer->data[buffer->size++] = (char)(unsigned char)byte;
+	return true;
 }
 
 void tl_pack_nil(struct tl_pack *pack)
@@ -46,12 +61,14 @@ void tl_pack_nil(struct tl_pack *pack)
 
 void tl_pack_bool(struct tl_pack *pack, bool value)
 {
-	note(pack, value ? msgpack_pack_true(&pack->packer) : msgpack_pack_false(&pack->packer));
+	if (!put_byte(pack, value ? 0xc3 : 0xc2))
+		note(pack, value ? msgpack_pack_true(&pack->packer) : msgpack_pack_false(&pack->packer));
 }
 
 void tl_pack_uint(struct tl_pack *pack, uint64_t value)
 {
-	note(pack, msgpack_pack_uint64(&pack->packer, value));
+	if (value >= 0x80 || !put_byte(pack, (unsigned)value))
+		note(pack, msgpack_pack_uint64(&pack->packer, value));
 }
 
 void tl_pack_uint64_fixed(struct tl_pack *pack, uint64_t value)
@@ -86,12 +103,14 @@ void tl_pack_bin_head(struct tl_pack *pack, size_t len)
 
 void tl_pack_array(struct tl_pack *pack, uint32_t count)
 {
-	note(pack, msgpack_pack_array(&pack->packer, count));
+	if (count > FIXED_COUNT_MAX || !put_byte(pack, 0x90 | count))
+		note(pack, msgpack_pack_array(&pack->packer, count));
 }
 
 void tl_pack_map(struct tl_pack *pack, uint32_t pairs)
 {
-	note(pack, msgpack_pack_map(&pack->packer, pairs));
+	if (pairs > FIXED_COUNT_MAX || !put_byte(pack, 0x80 | pairs))
+		note(pack, msgpack_pack_map(&pack->packer, pairs));
 }
 
 void tl_pack_raw(struct tl_pack *pack, struct tl_slice msgpack)

@@ -113,21 +113,21 @@ static struct tl_slice message_id(struct tl_slice message)
 static enum tl_err tell(struct tl_transaction *txn, const struct tl_ingest_record *record, struct tl_slice cid,
                         enum tl_err result, const struct tl_dedup_record *stored, bool dup)
 {
-	struct tl_pack fields;
-	tl_pack_init(&fields);
-	tl_pack_cstr(&fields, "conv");
-	tl_pack_str(&fields, cid);
+	struct tl_pack *fields = &txn->pack;
+	tl_pack_clear(fields);
+	tl_pack_cstr(fields, "conv");
+	tl_pack_str(fields, cid);
 	if (result == TL_OK || record->id.len > 0) {
-		tl_pack_cstr(&fields, "id");
-		tl_pack_str(&fields, record->id.len ? record->id : message_id(record->payload));
+		tl_pack_cstr(fields, "id");
+		tl_pack_str(fields, record->id.len ? record->id : message_id(record->payload));
 	}
 	if (result == TL_OK) {
-		tl_pack_cstr(&fields, "cseq");
-		tl_pack_uint(&fields, stored->cseq);
-		tl_pack_cstr(&fields, "ts");
-		tl_pack_uint(&fields, stored->ts);
-		tl_pack_cstr(&fields, "dup");
-		tl_pack_bool(&fields, dup);
+		tl_pack_cstr(fields, "cseq");
+		tl_pack_uint(fields, stored->cseq);
+		tl_pack_cstr(fields, "ts");
+		tl_pack_uint(fields, stored->ts);
+		tl_pack_cstr(fields, "dup");
+		tl_pack_bool(fields, dup);
 	}
 	const struct tl_outcome outcome = {
 		.route = record->route,
@@ -136,24 +136,21 @@ static enum tl_err tell(struct tl_transaction *txn, const struct tl_ingest_recor
 		.op = "send",
 		.err = result,
 		.why = result == TL_BAD_REQUEST ? TL_SEND_NO_ORDER : "",
-		.fields = tl_pack_bytes(&fields),
+		.fields = tl_pack_bytes(fields),
 		.field_count = result == TL_OK ? 5 : record->id.len > 0 ? 2 : 1,
 	};
-	enum tl_err err = fields.failed ? TL_NO_MEMORY : tl_transaction_tell(txn, &outcome);
-	tl_pack_fini(&fields);
-	return err;
+	return fields->failed ? TL_NO_MEMORY : tl_transaction_tell(txn, &outcome);
 }
 
 static enum tl_err store(struct tl_transaction *txn, const struct tl_ingest_record *record, const struct place *place,
-                         uint64_t order, struct tl_dedup_record *stored_out)
+                         uint64_t order, const struct tl_dedup_key *dedup, struct tl_dedup_record *stored_out)
 {
 	const struct tl_append append = {
 		.sender = place->sender,
 		.order = order,
 		.message = tl_arena_copy(&txn->arena, record->payload),
 		.len = record->payload.len,
-		.dedup_sender = record->user,
-		.dedup_id = record->id,
+		.dedup = dedup,
 	};
 	if (!append.message)
 		return TL_NO_MEMORY;
@@ -166,7 +163,9 @@ enum tl_err tl_send_apply(struct tl_transaction *txn, const struct tl_ingest_rec
 	struct tl_slice cid = record->to_user ? tl_direct_id(record->user, record->target, direct) : record->target;
 	struct place place;
 	struct tl_dedup_record stored;
+	struct tl_dedup_key dedup;
 	uint64_t order = 0;
+	bool has_id = record->id.len > 0;
 
 	enum tl_err err = resolve(txn, cid, record->user, &place);
 	if (err == TL_OK && place.conversation->record.order == TL_ORDER_CUSTOM)
@@ -175,15 +174,15 @@ enum tl_err tl_send_apply(struct tl_transaction *txn, const struct tl_ingest_rec
 		return tell(txn, record, cid, err, NULL, false);
 	if (err != TL_OK)
 		return err;
-	if (record->id.len > 0) {
-		err = tl_transaction_find_dup(txn, place.conversation, record->user, record->id, tl_message_ts(record->payload),
-		                              &stored);
+	if (has_id) {
+		dedup = tl_transaction_dedup_key(txn, place.conversation, record->user, record->id);
+		err = tl_transaction_find_dup(txn, place.conversation, &dedup, tl_message_ts(record->payload), &stored);
 		if (err == TL_OK)
 			return tell(txn, record, cid, TL_OK, &stored, true);
 		if (err != TL_NOT_FOUND)
 			return err;
 	}
-	if ((err = store(txn, record, &place, order, &stored)) != TL_OK)
+	if ((err = store(txn, record, &place, order, has_id ? &dedup : NULL, &stored)) != TL_OK)
 		return err;
 	return tell(txn, record, cid, TL_OK, &stored, false);
 }

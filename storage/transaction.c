@@ -158,21 +158,27 @@ enum tl_err tl_transaction_is_own_creation(struct tl_transaction *txn, const str
 
 /* --- deduplication --- */
 
-static struct tl_dedup_key dedup_key(const struct tl_transaction *txn, const struct tl_conversation *conversation,
-                                     struct tl_slice sender, struct tl_slice id)
+struct tl_dedup_key tl_transaction_dedup_key(const struct tl_transaction *txn, const struct tl_conversation *conversation,
+                                             struct tl_slice sender, struct tl_slice id)
 {
-	struct tl_dedup_key key;
-	memset(&key, 0, sizeof key); /* it is hashed byte by byte */
-	key.conversation_no = conversation->no;
+	struct tl_dedup_key key = {.conversation_no = conversation->no};
 	tl_dedup_hash(txn->database->secret, sender, id, key.hash);
 	return key;
+}
+
+/* A part of what is a hash already. */
+static unsigned pending_hash(const struct tl_dedup_key *key)
+{
+	unsigned hash;
+	memcpy(&hash, key->hash, sizeof hash);
+	return hash;
 }
 
 static enum tl_err read_dedup(struct tl_transaction *txn, const struct tl_dedup_key *key, uint64_t ts,
                               struct tl_dedup_record *record_out)
 {
 	struct tl_dedup_pending *pending;
-	HASH_FIND(hh, txn->dedup, key, sizeof *key, pending);
+	HASH_FIND_BYHASHVALUE(hh, txn->dedup, key, sizeof *key, pending_hash(key), pending);
 	if (!pending)
 		return tl_dedup_find(&txn->ids, key, ts, txn->limits->dedup_window_ms, record_out);
 	*record_out = pending->record;
@@ -194,13 +200,11 @@ static enum tl_err is_own(struct tl_transaction *txn, const struct tl_conversati
 }
 
 enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, const struct tl_conversation *conversation,
-                                    struct tl_slice sender, struct tl_slice id, uint64_t ts,
-                                    struct tl_dedup_record *record_out)
+                                    const struct tl_dedup_key *key, uint64_t ts, struct tl_dedup_record *record_out)
 {
-	struct tl_dedup_key key = dedup_key(txn, conversation, sender, id);
 	struct tl_dedup_record record;
 	bool own = false;
-	enum tl_err err = txn->limits->dedup_window_ms > 0 ? read_dedup(txn, &key, ts, &record) : TL_NOT_FOUND;
+	enum tl_err err = txn->limits->dedup_window_ms > 0 ? read_dedup(txn, key, ts, &record) : TL_NOT_FOUND;
 	if (err != TL_OK)
 		return err;
 	if (txn->replaying && (err = is_own(txn, conversation, record.cseq, &own)) != TL_OK)
@@ -214,18 +218,17 @@ enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, const struct tl_
 /* Whether the message's id is to be remembered. */
 static bool has_id(const struct tl_transaction *txn, const struct tl_append *append)
 {
-	return append->dedup_id.len > 0 && txn->limits->dedup_window_ms > 0;
+	return append->dedup && txn->limits->dedup_window_ms > 0;
 }
 
-static void remember_id(struct tl_transaction *txn, const struct tl_conversation *conversation,
-                        const struct tl_append *append, struct tl_dedup_pending *pending)
+static void remember_id(struct tl_transaction *txn, const struct tl_append *append, struct tl_dedup_pending *pending)
 {
 	if (!has_id(txn, append))
 		return;
-	pending->key = dedup_key(txn, conversation, append->dedup_sender, append->dedup_id);
+	pending->key = *append->dedup;
 	tl_dedup_put(&txn->ids, txn->batch, &pending->key, &pending->record);
 	struct tl_dedup_pending *earlier; /* from before the window; it stays in the arena */
-	HASH_REPLACE(hh, txn->dedup, key, sizeof pending->key, pending, earlier);
+	HASH_REPLACE_BYHASHVALUE(hh, txn->dedup, key, sizeof pending->key, pending_hash(&pending->key), pending, earlier);
 	(void)earlier;
 }
 
@@ -446,7 +449,7 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 	uint64_t cseq = applied ? applied : conversation->head;
 	mark_index(txn, conversation, cseq, ts, append->len);
 	*pending = (struct tl_dedup_pending){.record = {.cseq = cseq, .ts = ts}};
-	remember_id(txn, conversation, append, pending);
+	remember_id(txn, append, pending);
 	struct tl_inbox_entry entry = {
 		.conversation_no = conversation->no, .cseq = cseq, .ts = ts, .position = txn->position};
 	const struct tl_delivery delivery = {.cid = cid,

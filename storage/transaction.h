@@ -105,10 +105,14 @@ TL_MUST_USE enum tl_err tl_transaction_user(struct tl_transaction *txn, struct t
 TL_MUST_USE enum tl_err tl_transaction_find_user(struct tl_transaction *txn, struct tl_slice uid,
                                                  struct tl_user **user_out);
 
-/* Whether this sender's id was used in this conversation within the window: TL_OK and what became of it, or
- * TL_NOT_FOUND. `ts`: now, ms. */
+/* What a sender's message id is remembered by in a conversation. */
+struct tl_dedup_key tl_transaction_dedup_key(const struct tl_transaction *txn, const struct tl_conversation *conversation,
+                                             struct tl_slice sender, struct tl_slice id);
+
+/* Whether this id was used in this conversation within the window: TL_OK and what became of it, or TL_NOT_FOUND. `ts`: now,
+ * ms. */
 TL_MUST_USE enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, const struct tl_conversation *conversation,
-                                                struct tl_slice sender, struct tl_slice id, uint64_t ts,
+                                                const struct tl_dedup_key *key, uint64_t ts,
                                                 struct tl_dedup_record *record_out);
 
 /* Appends a kept message (its time may be raised in place) to the conversation and to every member's inbox, and has
@@ -119,8 +123,7 @@ struct tl_append {
 	bool event;             /* not counted as a message */
 	struct tl_member *sender; /* has seen everything up to this one; NULL for an event */
 	uint64_t order;           /* custom order key; 0: none */
-	struct tl_slice dedup_sender; /* to be remembered … */
-	struct tl_slice dedup_id;     /* … empty: not */
+	const struct tl_dedup_key *dedup; /* the id to be remembered; NULL: none */
 };
 TL_MUST_USE enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversation *conversation,
                                               const struct tl_append *append, uint64_t *cseq_out, uint64_t *ts_out);

@@ -47,7 +47,7 @@ static void test_large_and_small(void **state)
 	tl_arena_fini(&arena);
 }
 
-/* One block is used again, whatever was in use before. */
+/* Blocks are used again, whatever was in use before. */
 static void test_clear(void **state)
 {
 	struct tl_arena arena = {0};

@@ -25,8 +25,8 @@ struct shared {
 static struct tl_packet *packet_of(size_t bytes)
 {
 	char *payload = calloc(1, bytes);
-	struct tl_packet *packet = tl_packet_new(tl_slice_str("bob"), tl_slice_str("phone"), tl_slice_str("im/res/phone/sync"),
-	                                         tl_slice(NULL, 0), tl_slice(payload, bytes));
+	struct tl_packet *packet = tl_packet_new(NULL, tl_slice_str("bob"), tl_slice_str("phone"),
+	                                         tl_slice_str("im/res/phone/sync"), tl_slice(NULL, 0), tl_slice(payload, bytes));
 	free(payload);
 	return packet;
 }
@@ -73,6 +73,37 @@ static void test_packets_come_out_in_order(void **state)
 	assert_null(first->next->next->next);
 	assert_int_equal(waiting(&shared->outbox), 0);
 	assert_null(tl_outbox_take_all(&shared->outbox));
+	tl_packets_free(first);
+}
+
+/* Packets of all sizes out of common blocks, some of them larger than a block, are whole until they are freed. */
+static void test_packets_share_blocks(void **state)
+{
+	enum { COUNT = 300, STEP = 97, LARGE = 40000 };
+	struct tl_packet *first = NULL, **last = &first;
+	struct tl_packet_block *block = NULL;
+	char *payload = malloc(LARGE);
+	size_t count = 0;
+	(void)state;
+	for (size_t i = 0; i < COUNT; i++) {
+		size_t len = i % STEP == STEP - 1 ? LARGE : i;
+		memset(payload, (int)i, LARGE);
+		struct tl_packet *packet = tl_packet_new(&block, tl_slice_str("bob"), tl_slice_str("phone"), tl_slice_str("topic"),
+		                                         tl_slice_str("mark"), tl_slice(payload, len));
+		assert_non_null(packet);
+		assert_int_equal((uintptr_t)packet % _Alignof(max_align_t), 0);
+		*last = packet;
+		last = &packet->next;
+	}
+	for (struct tl_packet *packet = first; packet; packet = packet->next, count++) {
+		assert_string_equal(packet->device.ptr, "phone");
+		assert_string_equal(packet->correlation.ptr, "mark");
+		assert_int_equal(packet->payload.len, count % STEP == STEP - 1 ? LARGE : count);
+		memset(payload, (int)count, LARGE);
+		assert_memory_equal(packet->payload.ptr, payload, packet->payload.len);
+	}
+	assert_int_equal(count, COUNT);
+	free(payload);
 	tl_packets_free(first);
 }
 
@@ -135,6 +166,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_packets_come_out_in_order, set_up, tear_down),
+		cmocka_unit_test(test_packets_share_blocks),
 		cmocka_unit_test_setup_teardown(test_readers_wait_for_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_closing_lets_readers_go, set_up, tear_down),
 	};

@@ -86,9 +86,10 @@ static uint64_t append_at(struct fixture *f, uint64_t position, bool replaying, 
 	uint64_t cseq = 0;
 	tl_pack_init(&pack);
 	tl_message_pack(&pack, &message);
+	const struct tl_dedup_key dedup = tl_transaction_dedup_key(&f->txn, f->chat, message.from, message.id);
 	const struct tl_append append = {
 		.message = tl_arena_copy(&f->txn.arena, tl_pack_bytes(&pack)), .len = tl_pack_bytes(&pack).len,
-		.dedup_sender = message.from, .dedup_id = tl_slice_str(id),
+		.dedup = message.id.len > 0 ? &dedup : NULL,
 	};
 	tl_pack_fini(&pack);
 	tl_transaction_record(&f->txn, position, replaying);
@@ -104,9 +105,9 @@ static uint64_t append(struct fixture *f, const char *id, uint64_t ts)
 
 static bool is_dup(struct fixture *f, const char *sender, const char *id, uint64_t ts, uint64_t *cseq_out)
 {
+	const struct tl_dedup_key key = tl_transaction_dedup_key(&f->txn, f->chat, tl_slice_str(sender), tl_slice_str(id));
 	struct tl_dedup_record record;
-	enum tl_err err =
-		tl_transaction_find_dup(&f->txn, f->chat, tl_slice_str(sender), tl_slice_str(id), ts, &record);
+	enum tl_err err = tl_transaction_find_dup(&f->txn, f->chat, &key, ts, &record);
 	if (err != TL_OK)
 		assert_int_equal(err, TL_NOT_FOUND);
 	else
