@@ -61,8 +61,11 @@ void tl_checkpoints_note(struct tl_checkpoints *checkpoints, uint64_t user_no, s
 		return;
 	checkpoint->record = (struct tl_device_record){.checkpoint = after, .seen = now};
 	pthread_mutex_lock(&checkpoints->lock);
+	bool first = !checkpoints->pending;
 	insert(&checkpoints->pending, checkpoint);
 	pthread_mutex_unlock(&checkpoints->lock);
+	if (first && checkpoints->queue)
+		tl_ingest_queue_wake(checkpoints->queue);
 }
 
 static bool find_in_memory(struct tl_checkpoints *checkpoints, const struct tl_checkpoint *wanted, uint64_t *after_out)

@@ -8,6 +8,7 @@
 #define TL_CHECKPOINTS_H
 
 #include "due.h"
+#include "ingest_queue.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -19,12 +20,15 @@ struct tl_checkpoints {
 	pthread_mutex_t lock;           /* guards the rest */
 	struct tl_checkpoint *pending;  /* noted since the last collect */
 	struct tl_checkpoint *in_batch; /* collected, not known to be committed */
+	struct tl_ingest_queue *queue;  /* borrowed: its consumer, the writer, is woken by the first that is noted; NULL: nobody
+	                                 * is. Set before anybody notes */
 };
 
 TL_MUST_USE enum tl_err tl_checkpoints_init(struct tl_checkpoints *checkpoints);
 void tl_checkpoints_fini(struct tl_checkpoints *checkpoints);
 
-/* Notes that a device has everything up to `after`; `now` is in ms. Forgets it silently where memory is short. */
+/* Notes that a device has everything up to `after`; `now` is in ms. Forgets it silently where memory is short. Wakes the
+ * writer if nothing was pending. */
 void tl_checkpoints_note(struct tl_checkpoints *checkpoints, uint64_t user_no, struct tl_slice device, uint64_t after,
                          uint64_t now);
 

@@ -14,6 +14,8 @@ enum {
 void tl_due_board_init(struct tl_due_board *board)
 {
 	atomic_init(&board->looked_until, 0);
+	atomic_init(&board->asleep_until, 0);
+	board->wake = NULL;
 	for (int kind = 0; kind < TL_DUE_KINDS; kind++)
 		atomic_init(&board->earliest[kind], UINT64_MAX);
 }
@@ -110,12 +112,31 @@ void tl_due_delete(struct tl_batch *batch, enum tl_due_kind kind, uint64_t time,
 
 void tl_due_tell(const struct tl_due *due)
 {
-	for (int kind = 0; due->board && kind < TL_DUE_KINDS; kind++) {
-		uint64_t known = atomic_load(&due->board->earliest[kind]);
-		while (due->earliest[kind] < known &&
-		       !atomic_compare_exchange_weak(&due->board->earliest[kind], &known, due->earliest[kind]))
+	struct tl_due_board *board = due->board;
+	uint64_t first = UINT64_MAX;
+	for (int kind = 0; board && kind < TL_DUE_KINDS; kind++) {
+		uint64_t told = due->earliest[kind], known = atomic_load(&board->earliest[kind]);
+		while (told < known && !atomic_compare_exchange_weak(&board->earliest[kind], &known, told))
 			;
+		if (told < first)
+			first = told;
 	}
+	if (board && board->wake && first < atomic_load(&board->asleep_until))
+		board->wake(board->ctx);
+}
+
+bool tl_due_sleep(struct tl_due_board *board, uint64_t until)
+{
+	atomic_store(&board->asleep_until, until);
+	for (int kind = 0; kind < TL_DUE_KINDS; kind++)
+		if (atomic_load(&board->earliest[kind]) < until)
+			return false;
+	return true;
+}
+
+void tl_due_awake(struct tl_due_board *board)
+{
+	atomic_store(&board->asleep_until, 0);
 }
 
 uint64_t tl_due_told(struct tl_due_board *board, enum tl_due_kind kind)

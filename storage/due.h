@@ -30,6 +30,9 @@ enum tl_due_kind {
 struct tl_due_board {
 	_Atomic uint64_t looked_until;           /* ms: upkeep looks, or has looked, at markers up to this time */
 	_Atomic uint64_t earliest[TL_DUE_KINDS]; /* ms: of the markers put since upkeep last asked; UINT64_MAX: none */
+	_Atomic uint64_t asleep_until;           /* ms: upkeep is to be woken for markers before that; 0: it is awake */
+	void (*wake)(void *ctx);                 /* wakes upkeep, from the writer's thread; NULL: nobody sleeps */
+	void *ctx;
 };
 
 void tl_due_board_init(struct tl_due_board *board);
@@ -68,12 +71,17 @@ TL_MUST_USE enum tl_err tl_due_lower(struct tl_engine *engine, struct tl_partiti
 
 void tl_due_delete(struct tl_batch *batch, enum tl_due_kind kind, uint64_t time, uint64_t no);
 
-/* Tells upkeep of the batch's markers, once they are committed. */
+/* Tells upkeep of the batch's markers, once they are committed, and wakes it where one is earlier than what it sleeps until. */
 void tl_due_tell(const struct tl_due *due);
 
 /* --- upkeep's thread --- */
 
 /* The earliest marker told since the last call, UINT64_MAX if none was. */
 uint64_t tl_due_told(struct tl_due_board *board, enum tl_due_kind kind);
+
+/* Says that upkeep goes to sleep until then; false if an earlier marker has been told already. No wake is lost: here
+ * `asleep_until` is set, then `earliest` looked at; tl_due_tell sets `earliest`, then looks at `asleep_until`. */
+TL_MUST_USE bool tl_due_sleep(struct tl_due_board *board, uint64_t until);
+void tl_due_awake(struct tl_due_board *board);
 
 #endif

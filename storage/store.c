@@ -22,6 +22,8 @@ enum {
 	TABLE_MIN = 2 * 1024 * 1024,
 	TABLE_MAX = 8 * 1024 * 1024,
 	BLOOM_BITS = 10,
+	REST_MS = 60000,                 /* of upkeep, between looks where nothing is due … */
+	REST_OTHER_CLOCK_MS = 2000,      /* … with a clock that was handed in, which may be set */
 	SLOW_DOWN_US = 1000,             /* how long a send waits where the queue is nearly full */
 	MEMBERS_PER_CONVERSATION = 8,    /* cached members for each cached conversation, on average */
 };
@@ -211,6 +213,7 @@ static enum tl_err make_upkeep(struct tl_store *store, struct tl_why *why)
 		.dir = store->options.dir,
 		.limits = &store->options.limits,
 		.now = store->options.now ? store->options.now : system_now,
+		.rest_max_ms = store->options.now ? REST_OTHER_CLOCK_MS : REST_MS,
 		.events = store->options.events,
 	};
 	enum tl_err err = tl_upkeep_new(&store->database, &store->chores, store->queue, &store->due, &options,

@@ -11,16 +11,16 @@
 #include <time.h>
 
 enum {
-	IDLE_SHORTEST_MS = 250, /* between looks where there is nothing to do, doubled each time … */
-	IDLE_LONGEST_MS = 2000, /* … up to this */
+	REST_SHORTEST_MS = 250, /* between looks where there is nothing to do, doubled each time, unless something is due before */
 	PAUSE_SHORTEST_MS = 1, /* after a step; a pause is as long as what was done before it */
 	PAUSE_LONGEST_MS = 500,
 	RETRY_MS = 500,        /* after a failure */
 };
 
-/* Where to go on reading markers. */
+/* Where to go on reading markers, and when there is one to be read. */
 struct place {
 	uint64_t time, no;
+	uint64_t due; /* ms: of the first one from there on, as of the last look or as told since; UINT64_MAX: there is none */
 };
 
 /* A walk over all users, or all conversations. */
@@ -48,6 +48,7 @@ struct tl_upkeep {
 	struct tl_sweep sweep; /* the writer's while a chore waits */
 	struct place places[TL_DUE_KINDS];
 	uint64_t walk_next[WALKS]; /* 0: done */
+	uint64_t bucket_due;       /* ms: when the first bucket of message ids is over, as of the last look */
 	struct tl_reclaim reclaim;
 	int walk;                  /* the one in the sweep at hand, or -1 */
 	unsigned turn;             /* which source comes first */
@@ -59,6 +60,7 @@ struct tl_upkeep {
 	pthread_mutex_t lock;   /* guards the rest */
 	pthread_cond_t changed; /* on CLOCK_MONOTONIC */
 	bool stop;
+	bool told;      /* of something that is due before the rest is over */
 	bool waiting;   /* the chore is not done yet */
 	bool committed; /* the last one's changes are in the database */
 
@@ -83,6 +85,45 @@ static bool pause_ms(struct tl_upkeep *upkeep, uint64_t ms)
 		;
 	bool stop = upkeep->stop;
 	pthread_mutex_unlock(&upkeep->lock);
+	return !stop;
+}
+
+/* Has the rest that upkeep is taking, or the next one, end. Writer thread. */
+static void wake(void *ctx)
+{
+	struct tl_upkeep *upkeep = ctx;
+	pthread_mutex_lock(&upkeep->lock);
+	upkeep->told = true;
+	pthread_cond_broadcast(&upkeep->changed);
+	pthread_mutex_unlock(&upkeep->lock);
+}
+
+/* When something is due next, as far as is known. */
+static uint64_t next_due(const struct tl_upkeep *upkeep)
+{
+	uint64_t due = upkeep->bucket_due;
+	for (int kind = TL_DUE_DROP + 1; kind < TL_DUE_KINDS; kind++)
+		if (upkeep->places[kind].due < due)
+			due = upkeep->places[kind].due;
+	return due;
+}
+
+/* Rests where there is nothing to do: until something is due, or the writer tells of something that is earlier, but no longer
+ * than `ms`. False if upkeep is to stop. */
+static bool rest(struct tl_upkeep *upkeep, uint64_t ms)
+{
+	uint64_t now = upkeep->options.now(), due = next_due(upkeep);
+	if (due < now + ms)
+		ms = due > now + REST_SHORTEST_MS ? due - now : REST_SHORTEST_MS;
+	const struct timespec until = tl_thread_deadline(ms);
+	bool sleeps = tl_due_sleep(upkeep->board, now + ms);
+	pthread_mutex_lock(&upkeep->lock);
+	while (sleeps && !upkeep->stop && !upkeep->told)
+		sleeps = pthread_cond_timedwait(&upkeep->changed, &upkeep->lock, &until) != ETIMEDOUT;
+	upkeep->told = false;
+	bool stop = upkeep->stop;
+	pthread_mutex_unlock(&upkeep->lock);
+	tl_due_awake(upkeep->board);
 	return !stop;
 }
 
@@ -142,28 +183,34 @@ static void add(struct tl_sweep *sweep, enum tl_due_kind kind, uint64_t no, uint
 	sweep->items[sweep->count++] = (struct tl_sweep_item){.kind = kind, .no = no, .due = due};
 }
 
-/* Markers whose time has come, from where the last look ended. */
+/* Markers whose time has come, from where the last look ended. Where none has, the database is left alone. */
 static enum tl_err gather_markers(struct tl_upkeep *upkeep, enum tl_due_kind kind)
 {
 	struct place *place = &upkeep->places[kind];
 	struct tl_sweep *sweep = &upkeep->sweep;
-	uint64_t time, no;
+	uint64_t time, no, due = UINT64_MAX;
 	struct tl_pair_key key;
 	struct tl_iter *iter;
+	if (place->due > sweep->now)
+		return TL_OK;
 	enum tl_err err =
 		tl_iter_new(upkeep->database->engine, NULL, tl_partition(TL_PART_DUE, kind), false, &iter);
 	if (err != TL_OK)
 		return err;
 	bool there = tl_iter_seek(iter, tl_pair_key(&key, place->time, place->no));
-	for (; there && sweep->count < TL_SWEEP_ITEMS; there = tl_iter_next(iter)) {
+	for (; there; there = tl_iter_next(iter)) {
 		if (!tl_pair_key_parse(tl_iter_key(iter), &time, &no))
 			continue;
-		if (time > sweep->now)
+		if (time > sweep->now || sweep->count == TL_SWEEP_ITEMS) {
+			due = time;
 			break;
+		}
 		add(sweep, kind, no, time);
-		*place = (struct place){time, no + 1};
+		place->time = time;
+		place->no = no + 1;
 	}
-	err = tl_iter_error(iter);
+	if ((err = tl_iter_error(iter)) == TL_OK)
+		place->due = due;
 	tl_iter_free(iter);
 	return err;
 }
@@ -196,20 +243,31 @@ static enum tl_err gather_buckets(struct tl_upkeep *upkeep)
 {
 	struct tl_sweep *sweep = &upkeep->sweep;
 	struct tl_dedup_list list;
+	uint64_t window_ms = upkeep->options.limits->dedup_window_ms;
 	enum tl_err err = tl_dedup_read_list(upkeep->database, &list);
-	for (size_t i = 0; err == TL_OK && i < list.count && sweep->count < TL_SWEEP_ITEMS; i++)
-		if (tl_dedup_is_over(&list.buckets[i], upkeep->options.limits->dedup_window_ms, sweep->now))
+	upkeep->bucket_due = UINT64_MAX;
+	for (size_t i = 0; err == TL_OK && i < list.count && sweep->count < TL_SWEEP_ITEMS; i++) {
+		uint64_t last = list.buckets[i].last;
+		if (tl_dedup_is_over(&list.buckets[i], window_ms, sweep->now))
 			add(sweep, TL_DUE_IDS, list.buckets[i].no, 0);
+		else if (last > 0 && window_ms < UINT64_MAX - last && last + window_ms < upkeep->bucket_due)
+			upkeep->bucket_due = last + window_ms;
+	}
 	return err == TL_CORRUPT ? TL_OK : err;
 }
 
-/* What was put before the place that has been reached is looked at too. */
+/* What was put before the place that has been reached, or before the first marker behind it, is looked at too. */
 static void go_back(struct tl_upkeep *upkeep)
 {
 	for (int kind = TL_DUE_DROP + 1; kind < TL_DUE_KINDS; kind++) {
+		struct place *place = &upkeep->places[kind];
 		uint64_t told = tl_due_told(upkeep->board, (enum tl_due_kind)kind);
-		if (told <= upkeep->places[kind].time)
-			upkeep->places[kind] = (struct place){told, 0};
+		if (told < place->due)
+			place->due = told;
+		if (told <= place->time) {
+			place->time = told;
+			place->no = 0;
+		}
 	}
 }
 
@@ -324,7 +382,7 @@ static void note_outcome(struct tl_upkeep *upkeep, enum tl_err err)
 static void begin_again(struct tl_upkeep *upkeep, bool *finished)
 {
 	for (int kind = 0; kind < TL_DUE_KINDS; kind++)
-		upkeep->places[kind] = (struct place){0, 0};
+		upkeep->places[kind] = (struct place){0, 0, 0};
 	*finished = false;
 }
 
@@ -332,7 +390,7 @@ static void *run(void *arg)
 {
 	struct tl_upkeep *upkeep = arg;
 	bool finished = false, more = true, on = true;
-	unsigned idle_ms = IDLE_SHORTEST_MS;
+	uint64_t rest_ms = REST_SHORTEST_MS;
 	clock_gettime(CLOCK_MONOTONIC, &upkeep->since);
 	while (on) {
 		if (tl_due_told(upkeep->board, TL_DUE_DROP) != UINT64_MAX)
@@ -349,8 +407,10 @@ static void *run(void *arg)
 		finished = true;
 		note_figures(upkeep);
 		more |= reclaim(upkeep);
-		on = more ? go_on(upkeep) : pause_ms(upkeep, idle_ms);
-		idle_ms = more ? IDLE_SHORTEST_MS : idle_ms < IDLE_LONGEST_MS ? 2 * idle_ms : idle_ms;
+		on = more ? go_on(upkeep) : rest(upkeep, rest_ms);
+		rest_ms = more ? REST_SHORTEST_MS : 2 * rest_ms;
+		if (rest_ms > upkeep->options.rest_max_ms)
+			rest_ms = upkeep->options.rest_max_ms;
 	}
 	return NULL;
 }
@@ -421,6 +481,8 @@ enum tl_err tl_upkeep_new(struct tl_database *database, struct tl_chores *chores
 	tl_reclaim_init(&upkeep->reclaim, database->engine, options->dir);
 	upkeep->sweep.go_on = go_on;
 	upkeep->sweep.ctx = upkeep;
+	board->wake = wake;
+	board->ctx = upkeep;
 	init_lock(upkeep);
 	enum tl_err err = note_options(upkeep);
 	if (err != TL_OK) {

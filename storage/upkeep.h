@@ -23,6 +23,7 @@ struct tl_upkeep_options {
 	const char *dir;                /* of the data, borrowed */
 	const struct tl_limits *limits; /* borrowed */
 	uint64_t (*now)(void);          /* ms since the epoch */
+	unsigned rest_max_ms;           /* between looks where nothing is due: what the clock jumps is noticed so much later */
 	struct tl_store_events events;
 };
 

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 enum {
-	IDLE_MS = 1000,         /* how long checkpoints may wait for company */
+	COMPANY_MS = 1000,      /* how long checkpoints may wait for company, and chores that failed until they are tried again */
+	FOREVER_MS = 86400000,  /* nothing has to be done then */
 	RETRY_FIRST_MS = 100,   /* pause after a failure, doubled each time */
 	RETRY_FULL_MS = 1000,   /* the first one on a full disk: what is filling it shall have settled before the database,
 	                         * which can be read as it is, is closed to be opened again */
@@ -39,6 +40,8 @@ struct tl_writer {
 	bool alone;            /* the record at hand shares its batch with no other that changes something */
 	bool counted;          /* the record at hand is one that counts as pending */
 	bool chores_wait;      /* a record that needs a batch to itself comes first */
+	bool gathering;        /* checkpoints wait for company … */
+	struct timespec gathered; /* … until then */
 
 	pthread_t thread;
 	pthread_mutex_t lock;     /* for `stopping` */
@@ -324,13 +327,41 @@ static void flush_checkpoints(struct tl_writer *writer)
 		(void)commit(writer, writer->committed, &why);
 }
 
+/* Rounded up: 0 only if it has come. */
+static unsigned ms_until(const struct timespec *until)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	int64_t ns = (int64_t)(until->tv_sec - now.tv_sec) * 1000000000 + (until->tv_nsec - now.tv_nsec);
+	return ns <= 0 ? 0 : (unsigned)((ns + 999999) / 1000000);
+}
+
+/* How long the writer may sleep unless it is woken. */
+static unsigned patience_ms(struct tl_writer *writer)
+{
+	if (!tl_checkpoints_pending(writer->checkpoints))
+		return tl_chores_pending(writer->chores) ? COMPANY_MS : FOREVER_MS;
+	if (!writer->gathering)
+		writer->gathered = tl_thread_deadline(COMPANY_MS);
+	writer->gathering = true;
+	return ms_until(&writer->gathered);
+}
+
+/* Sleeps until there is a reason not to; false if there is nothing to be done even so. */
+static bool wait_for_work(struct tl_writer *writer)
+{
+	bool records = tl_ingest_queue_wait(writer->queue, writer->committed, patience_ms(writer));
+	return records || tl_chores_pending(writer->chores) || (writer->gathering && ms_until(&writer->gathered) == 0);
+}
+
 static void *run(void *arg)
 {
 	struct tl_writer *writer = arg;
 	while (!atomic_load(&writer->stop))
-		if (tl_ingest_queue_wait(writer->queue, writer->committed, IDLE_MS) ||
-		    tl_checkpoints_pending(writer->checkpoints) || tl_chores_pending(writer->chores))
+		if (wait_for_work(writer)) {
+			writer->gathering = false;
 			step(writer);
+		}
 	flush_checkpoints(writer);
 	return NULL;
 }
@@ -363,6 +394,7 @@ enum tl_err tl_writer_open(struct tl_database *database, struct tl_ingest_queue 
 	writer->database = database;
 	writer->queue = queue;
 	writer->checkpoints = checkpoints;
+	checkpoints->queue = queue;
 	writer->chores = chores;
 	writer->versions = versions;
 	writer->options = *options;
