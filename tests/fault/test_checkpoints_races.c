@@ -12,8 +12,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+enum { PATIENCE_MS = 60000 };
 
 struct fixture {
 	struct temp_dir dir;
@@ -177,6 +180,23 @@ static void test_closing_while_the_writer_is_busy(void **state)
 	assert_int_equal(count_of(f, "sync", "messages"), 1); /* from the checkpoint on, not from the floor */
 }
 
+/* --- nothing else to be written --- */
+
+/* The writer sleeps for good where nothing waits: the first checkpoint wakes it, each time. */
+static void test_written_without_company(void **state)
+{
+	struct fixture *f = *state;
+	write_one(f);
+	for (int i = 0; i < 2; i++) {
+		uint64_t batches = tl_store_stats(f->store).writer.batches;
+		unsigned ms = 0;
+		sync_after_one(f);
+		while (tl_store_stats(f->store).writer.batches == batches && ms++ < PATIENCE_MS)
+			usleep(1000);
+		assert_int_equal(tl_store_stats(f->store).writer.batches, batches + 1);
+	}
+}
+
 /* --- listing --- */
 
 static void test_written_while_listing(void **state)
@@ -206,6 +226,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_closing_while_the_writer_is_busy),
+		TEST(test_written_without_company),
 		TEST(test_written_while_listing),
 		TEST(test_noted_while_listing),
 	};

@@ -3,6 +3,7 @@
  *
  *     tl_engine_commit ──► as it is | fails, nothing applied | fails, all applied
  *     tl_engine_drop_range ──► as it is | fails | drops a part and fails
+ *     tl_iter_new ──► as it is; those on markers are counted
  *
  * After each run the database is looked at: floors, what is left on disk, and that nothing is left to be done. */
 #include "expiry.h"
@@ -50,6 +51,21 @@ enum tl_err __real_tl_engine_drop_range(struct tl_engine *engine, struct tl_part
                                         struct tl_slice to, struct tl_drop *drop);
 enum tl_err __wrap_tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
                                         struct tl_slice to, struct tl_drop *drop);
+
+enum tl_err __real_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
+enum tl_err __wrap_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
+
+static _Atomic unsigned marker_reads;
+
+enum tl_err __wrap_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out)
+{
+	if (partition.kind == TL_PART_DUE && partition.no != TL_DUE_DROP)
+		atomic_fetch_add(&marker_reads, 1);
+	return __real_tl_iter_new(engine, snapshot, partition, fill_cache, iter_out);
+}
 
 enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why)
 {
@@ -448,6 +464,28 @@ static void test_space_comes_back(void **state)
 	assert_int_equal(tl_store_stats(f->store).upkeep.messages, 1024);
 }
 
+/* Where the first marker's time has not come no marker is read; when that of one that was put before it has, it is. */
+static void test_rest(void **state)
+{
+	struct fixture *f = *state;
+	send_all(f, 4);
+	wait_until_done(f);
+	unsigned reads = atomic_load(&marker_reads);
+	wait_until_done(f);
+	assert_int_equal(atomic_load(&marker_reads), reads);
+	atomic_store(&clock_ms, START - 20000); /* set back: what comes now is due earlier */
+	send_to(f, "dora");
+	wait_for(has_outcomes, f, f->sent);
+	wait_until_done(f);
+	assert_int_equal(atomic_load(&marker_reads), reads);
+	atomic_store(&clock_ms, START - 10000 + RETENTION);
+	wait_until_done(f);
+	assert_in_range(atomic_load(&marker_reads), reads + 1, UINT32_MAX);
+	atomic_store(&clock_ms, START + 2 * TTL);
+	wait_until_done(f);
+	assert_true(tl_store_stats(f->store).upkeep.entries > 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -455,6 +493,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_expiry), TEST(test_faults), TEST(test_closed_meanwhile), TEST(test_other_options),
 		TEST(test_walk_is_resumed), TEST(test_space_comes_back),
+		TEST(test_rest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

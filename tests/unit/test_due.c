@@ -134,10 +134,40 @@ static void test_told(void **state)
 	assert_int_equal(tl_due_told(&f->board, TL_DUE_INBOX), UINT64_MAX);
 }
 
+static void note_wake(void *ctx)
+{
+	(*(unsigned *)ctx)++;
+}
+
+/* Whoever sleeps is woken for what is earlier alone, and does not fall asleep over what was told before. */
+static void test_sleep(void **state)
+{
+	struct fixture *f = *state;
+	unsigned wakes = 0;
+	f->board.wake = note_wake;
+	f->board.ctx = &wakes;
+	tl_due_put(&f->due, f->batch, TL_DUE_INBOX, 1000, 1);
+	commit(f);
+	assert_int_equal(wakes, 0); /* nobody sleeps */
+	assert_false(tl_due_sleep(&f->board, 5000));
+	assert_int_equal(tl_due_told(&f->board, TL_DUE_INBOX), 1000);
+	assert_true(tl_due_sleep(&f->board, 5000));
+	tl_due_put(&f->due, f->batch, TL_DUE_STORE, 5000, 1);
+	commit(f);
+	assert_int_equal(wakes, 0);
+	tl_due_put(&f->due, f->batch, TL_DUE_DEVICES, 4999, 1);
+	commit(f);
+	assert_int_equal(wakes, 1);
+	tl_due_awake(&f->board);
+	commit(f);
+	assert_int_equal(wakes, 1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_time), TEST(test_mark), TEST(test_told)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_time), TEST(test_mark), TEST(test_told),
+	                                   TEST(test_sleep)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
