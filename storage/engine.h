@@ -143,7 +143,7 @@ struct tl_drop {
 };
 
 /* Deletes every key k of the partition with from <= k < to (to.len 0: to the end) in unsynced batches of bounded size.
- * Not atomic. TL_CLOSED: go_on said no. */
+ * Not atomic. What cannot be read stays. TL_CLOSED: go_on said no. */
 TL_MUST_USE enum tl_err tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition,
                                              struct tl_slice from, struct tl_slice to, struct tl_drop *drop);
 

@@ -380,6 +380,7 @@ static enum tl_err next_in_segments(struct tl_candidates *candidates, uint64_t b
 	const struct tl_directory *directory = &candidates->directory;
 	uint64_t edited, best;
 	tl_iter_retarget(candidates->plan->index, tl_partition(TL_PART_INDEX, candidates->no));
+	tl_iter_pass_damage(candidates->plan->index); /* what is missing is noticed (index_segment.h) */
 	enum tl_err err = candidates->sorted ? TL_OK : gather_edited(candidates);
 	if (err == TL_OK)
 		err = greatest_open(candidates, below, &best);
