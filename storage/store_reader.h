@@ -43,7 +43,7 @@ TL_MUST_USE enum tl_err tl_store_reader_get(struct tl_store_reader *reader, uint
                                             struct tl_store_record *record_out);
 
 /* The first entry of [low, high) of the time `ts`, ms, or later; `high` if there is none. Times never decrease along a store,
- * so it is found by halving; in the place of what cannot be read the next entry that can is looked at. */
+ * so it is found by halving; what cannot be read counts as of the time of the next entry that can. */
 TL_MUST_USE enum tl_err tl_store_reader_find_time(struct tl_store_reader *reader, uint64_t conversation_no,
                                                   uint64_t low, uint64_t high, uint64_t ts, uint64_t *cseq_out);
 
