@@ -205,7 +205,8 @@ static enum tl_err count_unread(const struct tl_visibility *v, const struct tl_s
 	                       unread_out);
 }
 
-/* The last entry, if the user may see it; its running number, or that of the last one that can be read, tells what is unread. */
+/* The last entry, if the user may see it; its running number, or that of the last one that can be read, tells what is
+ * unread. */
 static enum tl_err pack_head(struct tl_pack *out, struct listing *l, const struct tl_visibility *v, uint32_t *pairs)
 {
 	struct tl_store_record record;

@@ -164,8 +164,8 @@ static enum tl_err fill_by_order(struct page *page, const struct start *start)
 
 /* --- where to begin --- */
 
-/* Behind the last entry before the first one of that time or later; in custom order, before the first message of those that the user
- * can see, or behind all of them if there is none. */
+/* Behind the last entry before the first one of that time or later; in custom order, before the first message of those that
+ * the user can see, or behind all of them if there is none. */
 static enum tl_err find_time(struct page *page, uint64_t ts, struct start *start)
 {
 	const struct tl_visibility *v = page->visibility;

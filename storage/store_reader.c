@@ -89,7 +89,8 @@ enum tl_err tl_store_reader_get(struct tl_store_reader *reader, uint64_t convers
 	return find(reader, conversation_no, cseq, true, record_out);
 }
 
-/* The first entry from *cseq on and below `end` that can be read, *cseq becomes its place; TL_NOT_FOUND: none of those tried. */
+/* The first entry from *cseq on and below `end` that can be read, *cseq becomes its place; TL_NOT_FOUND: none of those
+ * tried. */
 static enum tl_err find_readable(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t *cseq, uint64_t end,
                                  struct tl_store_record *record_out)
 {

@@ -119,8 +119,8 @@ static enum tl_err probe_long(struct probing *probing)
 	return err == TL_OK ? probe_on(probing) : err;
 }
 
-/* The last key that can be read; 0 where that is the floor's or the mark's, which mean that everything was dropped. *hidden_out:
- * something on the way to it, or behind it, cannot be read. */
+/* The last key that can be read; 0 where that is the floor's or the mark's, which mean that everything was dropped.
+ * *hidden_out: something on the way to it, or behind it, cannot be read. */
 static enum tl_err seek_last_key(struct tl_iter *iter, struct tl_partition timeline, uint64_t *seq_out, bool *hidden_out)
 {
 	tl_iter_retarget(iter, timeline);
