@@ -162,8 +162,8 @@ void tl_encoder_fini(struct tl_encoder *encoder)
 	msgpack_sbuffer_destroy(&encoder->json);
 }
 
-enum tl_err tl_codec_encode(struct tl_encoder *encoder, enum tl_codec codec, const struct tl_response *response,
-                            struct tl_slice *payload_out)
+static enum tl_err encode(struct tl_encoder *encoder, enum tl_codec codec, const struct tl_response *response,
+                          struct tl_slice *payload_out)
 {
 	tl_pack_clear(&encoder->packed);
 	pack_response(&encoder->packed, response);
@@ -179,6 +179,16 @@ enum tl_err tl_codec_encode(struct tl_encoder *encoder, enum tl_codec codec, con
 	if (err == TL_OK)
 		*payload_out = tl_slice(encoder->json.data, encoder->json.size);
 	return err;
+}
+
+enum tl_err tl_codec_encode(struct tl_encoder *encoder, enum tl_codec codec, const struct tl_response *response,
+                            struct tl_slice *payload_out)
+{
+	enum tl_err err = encode(encoder, codec, response, payload_out);
+	if (err != TL_BAD_REQUEST)
+		return err;
+	const struct tl_response damaged = {.op = response->op, .rid = response->rid, .err = TL_CORRUPT, .why = ""};
+	return encode(encoder, codec, &damaged, payload_out);
 }
 
 size_t tl_codec_weigh_json(struct tl_slice packed)

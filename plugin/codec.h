@@ -37,7 +37,8 @@ struct tl_encoder {
 void tl_encoder_init(struct tl_encoder *encoder);
 void tl_encoder_fini(struct tl_encoder *encoder);
 
-/* Encodes it; *payload_out is valid until the encoder is used again. */
+/* Encodes it; *payload_out is valid until the encoder is used again. Fields that are not what they were packed as, because the
+ * disk has damaged them, have no JSON: then it is an error, `storage`. TL_NO_MEMORY. */
 TL_MUST_USE enum tl_err tl_codec_encode(struct tl_encoder *encoder, enum tl_codec codec,
                                         const struct tl_response *response, struct tl_slice *payload_out);
 

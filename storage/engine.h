@@ -88,6 +88,11 @@ void tl_iter_free(struct tl_iter *iter); /* NULL is legal */
  * that has failed is as good as new then; without a snapshot its view is of now. */
 void tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition);
 
+/* Until the iterator is retargeted it goes past what is damaged to what lies behind it; tl_iter_error answers TL_CORRUPT
+ * from there on, at an item too. For lists, of which a part is better than nothing: such an item may be an old version of
+ * one that cannot be read, or deleted. */
+void tl_iter_pass_damage(struct tl_iter *iter);
+
 /* Positioning. Each answers whether there is an item there; false also on error, which tl_iter_error tells apart. */
 bool tl_iter_seek(struct tl_iter *iter, struct tl_slice key);      /* the first key >= key */
 bool tl_iter_seek_last(struct tl_iter *iter);                      /* the last key of the partition */
@@ -140,7 +145,7 @@ struct tl_drop {
 };
 
 /* Deletes every key k of the partition with from <= k < to (to.len 0: to the end) in unsynced batches of bounded size.
- * Not atomic. TL_CLOSED: go_on said no. */
+ * Not atomic. What cannot be read stays. TL_CLOSED: go_on said no. */
 TL_MUST_USE enum tl_err tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition,
                                              struct tl_slice from, struct tl_slice to, struct tl_drop *drop);
 

@@ -242,6 +242,7 @@ static enum tl_err drop_step(struct dropping *drop, uint64_t limit)
 		return err;
 	tl_batch_clear(drop->batch);
 	drop->bytes = 0;
+	tl_iter_pass_damage(iter);
 	bool more = tl_iter_seek(iter, drop->next);
 	for (; more && !drop->batch->no_memory && drop->batch->count < limit; more = tl_iter_next(iter)) {
 		if (drop->to.len && tl_slice_compare(tl_iter_key(iter), drop->to) >= 0)
@@ -250,6 +251,8 @@ static enum tl_err drop_step(struct dropping *drop, uint64_t limit)
 		drop->bytes += tl_iter_key(iter).len + tl_iter_value(iter).len;
 	}
 	err = drop->batch->no_memory ? TL_NO_MEMORY : tl_iter_error(iter);
+	if (err == TL_CORRUPT)
+		err = TL_OK;
 	drop->finished = !more || drop->batch->count < limit;
 	if (!err && !drop->finished)
 		err = remember_next(drop, tl_iter_key(iter));

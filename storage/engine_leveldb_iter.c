@@ -5,7 +5,8 @@
  *
  *   (I1) `at_item` is true only where LevelDB's iterator stands on a key with the partition's prefix.
  *   (I2) An unreadable block makes LevelDB's iterator skip it and go on. So its status is asked after every move
- *        (30 ns), and an item behind a gap is not shown. The error stays with LevelDB's iterator: retargeting makes a new one.
+ *        (30 ns), and an item behind a gap is not shown, unless the iterator is to pass it. The error stays with LevelDB's
+ *        iterator: retargeting makes a new one.
  *
  * An iterator belongs to one thread at a time; it may be handed over. Without a snapshot it is a use of the engine,
  * with one it is covered by it (L2).
@@ -21,6 +22,7 @@ struct tl_iter {
 	bool own_use; /* made without a snapshot: leaves the engine when freed */
 	bool fill_cache;
 	bool at_item; /* (I1) */
+	bool pass_damage; /* (I2) */
 	enum tl_err error; /* of the last positioning */
 	leveldb_iterator_t *db_iter;
 	struct tl_partition partition;
@@ -69,12 +71,17 @@ void tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition)
 {
 	iter->partition = partition;
 	iter->prefix_len = tl_db_prefix(iter->prefix, partition);
-	iter->at_item = false;
+	iter->at_item = iter->pass_damage = false;
 	if (iter->error != TL_OK) {
 		leveldb_iter_destroy(iter->db_iter);
 		open_iterator(iter);
 	}
 	iter->error = TL_OK;
+}
+
+void tl_iter_pass_damage(struct tl_iter *iter)
+{
+	iter->pass_damage = true;
 }
 
 /* After each move: is there an item, and of this partition (I1, I2)? */
@@ -84,7 +91,8 @@ static bool settle(struct tl_iter *iter)
 	leveldb_iter_get_error(iter->db_iter, &message);
 	iter->error = tl_db_error_take(message, "read", NULL);
 	iter->at_item = false;
-	if (!iter->error && leveldb_iter_valid(iter->db_iter)) {
+	bool may_show = !iter->error || (iter->error == TL_CORRUPT && iter->pass_damage);
+	if (may_show && leveldb_iter_valid(iter->db_iter)) {
 		size_t len;
 		const char *key = leveldb_iter_key(iter->db_iter, &len);
 		iter->at_item = len >= iter->prefix_len && memcmp(key, iter->prefix, iter->prefix_len) == 0;

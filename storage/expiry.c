@@ -2,6 +2,7 @@
 
 #include "message.h"
 #include "params.h"
+#include "store_reader.h"
 
 #include <stdlib.h>
 
@@ -33,9 +34,26 @@ static enum tl_err inbox_ts(const struct timeline *timeline, uint64_t seq, uint6
 	return tl_inbox_entry_ts(timeline->iter, timeline->no, seq, ts_out);
 }
 
+/* One that cannot be read has not expired before the next that can be, if any of the next ones can. */
 static enum tl_err store_ts(const struct timeline *timeline, uint64_t seq, uint64_t *ts_out)
 {
-	return tl_store_entry_ts(timeline->engine, timeline->snapshot, timeline->no, seq, ts_out);
+	struct tl_store_record record;
+	*ts_out = UINT64_MAX;
+	for (unsigned i = 0; i < TL_DAMAGE_MAX; i++) {
+		char *bytes = NULL;
+		size_t len;
+		enum tl_err err = tl_timeline_get(timeline->engine, timeline->snapshot, tl_partition(TL_PART_STORE, timeline->no),
+		                                  seq + i, &bytes, &len);
+		bool sound = err == TL_OK && tl_store_record_unpack(tl_slice(bytes, len), &record);
+		if (sound)
+			*ts_out = tl_message_ts(record.message);
+		free(bytes);
+		if (err == TL_NOT_FOUND)
+			return i == 0 ? TL_CORRUPT : TL_OK;
+		if (sound || (err != TL_OK && err != TL_CORRUPT))
+			return err;
+	}
+	return TL_OK;
 }
 
 enum tl_err tl_inbox_entry_ts(struct tl_iter *iter, uint64_t user_no, uint64_t seq, uint64_t *ts_out)
@@ -149,9 +167,11 @@ enum tl_err tl_store_unread(struct tl_engine *engine, const struct tl_snapshot *
 	uint64_t from = member->seen_running, at_floor;
 	if (member->seen < floor) {
 		enum tl_err err = tl_store_running(engine, snapshot, conversation_no, floor, &at_floor);
-		if (err != TL_OK)
-			return err == TL_NOT_FOUND ? TL_CORRUPT : err;
-		if (at_floor > from)
+		if (err == TL_NOT_FOUND)
+			return TL_CORRUPT;
+		if (err != TL_OK && err != TL_CORRUPT)
+			return err;
+		if (err == TL_OK && at_floor > from)
 			from = at_floor;
 	}
 	*unread_out = running > from ? running - from : 0;

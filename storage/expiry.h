@@ -29,7 +29,8 @@ uint64_t tl_retention_ms(const struct tl_conversation_record *record, const stru
 TL_MUST_USE enum tl_err tl_inbox_floor(struct tl_iter *iter, uint64_t user_no, const struct tl_bounds *bounds,
                                        const struct tl_limits *limits, uint64_t now, uint64_t *floor_out);
 
-/* The visible floor of a conversation's store timeline, likewise. */
+/* The visible floor of a conversation's store timeline, likewise. What cannot be read expires with what comes after it, or,
+ * where much of that cannot be read either, not at all. */
 TL_MUST_USE enum tl_err tl_store_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                        uint64_t conversation_no, const struct tl_bounds *bounds, uint64_t retention_ms,
                                        uint64_t now, uint64_t *floor_out);
@@ -45,7 +46,7 @@ TL_MUST_USE enum tl_err tl_store_running(struct tl_engine *engine, const struct 
                                          uint64_t conversation_no, uint64_t cseq, uint64_t *running_out);
 
 /* How many messages a member has not seen, of those above the visible floor; `running` is the running number at the
- * head. Reads only where something unseen has expired. */
+ * head. Reads only where something unseen has expired, which counts where that cannot be read. */
 TL_MUST_USE enum tl_err tl_store_unread(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                         uint64_t conversation_no, uint64_t floor, uint64_t running,
                                         const struct tl_member_record *member, uint64_t *unread_out);

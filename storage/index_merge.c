@@ -49,6 +49,7 @@ static enum tl_err open_input(const struct tl_index_merge *merge, struct inputs 
 	enum tl_err err = tl_iter_new(engine, inputs->snapshot, partition, false, &inputs->iters[i]);
 	if (err != TL_OK)
 		return err;
+	tl_iter_pass_damage(inputs->iters[i]); /* what is missing is noticed (index_segment.h) */
 	return tl_posting_seek(inputs->scans[i], inputs->iters[i], &merge->inputs[merge->count - 1 - i],
 	                       tl_index_term_slice(&merge->term), cseq);
 }

@@ -7,7 +7,7 @@
  *   (S1) What is looked for is in the first chunk whose key is not below it, which a forward seek finds.
  *   (S2) Every segment has a last chunk, even one without postings; so a segment that is not there is noticed.
  *   (S3) Index batches are not synced. After a power failure a directory may name segments that lack chunks; that shows when
- *        they are read (C2, S2) as TL_CORRUPT, and the conversation is searched without its index and indexed anew.
+ *        they are read (C2, S2) as TL_CORRUPT, as what cannot be read does, and the conversation is searched without its index and indexed anew.
  *   (S4) A posting may stand below `from`: an edit event in [from, to] has its message indexed again.
  *
  * Terms hold no NUL and do not begin with FF: they are UTF-8, or one byte that says which field, and UTF-8.

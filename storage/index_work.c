@@ -51,6 +51,25 @@ static enum tl_err commit(struct tl_index_work *work)
 	return err;
 }
 
+/* --- marks --- */
+
+/* Those that cannot be read are passed over: the next mark of the conversation stands for them. */
+static enum tl_err marks_new(const struct tl_index_work *work, const struct tl_snapshot *snapshot, uint64_t queue,
+                             struct tl_iter **marks_out)
+{
+	enum tl_err err = tl_iter_new(work->database->engine, snapshot, tl_partition(TL_PART_INDEX_QUEUE, queue), false,
+	                              marks_out);
+	if (err == TL_OK)
+		tl_iter_pass_damage(*marks_out);
+	return err;
+}
+
+static enum tl_err marks_error(const struct tl_iter *marks)
+{
+	enum tl_err err = tl_iter_error(marks);
+	return err == TL_CORRUPT ? TL_OK : err;
+}
+
 /* --- fresh marks --- */
 
 /* Conversations sealed in the batch at hand, which the snapshot does not show. */
@@ -98,7 +117,7 @@ static enum tl_err follow_marks(struct tl_index_work *work, const struct tl_snap
 		done++;
 	}
 	if (err == TL_OK)
-		err = tl_iter_error(marks);
+		err = marks_error(marks);
 	if (done == 0 && !there)
 		atomic_store_explicit(&work->oldest_ts, 0, memory_order_relaxed);
 	*done_out = done;
@@ -113,7 +132,7 @@ static enum tl_err fresh_piece(struct tl_index_work *work, bool *did_out, uint64
 	enum tl_err err = tl_snapshot_new(engine, &snapshot);
 	if (err != TL_OK)
 		return err;
-	err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_FRESH), false, &marks);
+	err = marks_new(work, snapshot, TL_INDEX_QUEUE_FRESH, &marks);
 	if (err == TL_OK)
 		err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_META, 0), false, &store);
 	if (err == TL_OK)
@@ -279,7 +298,7 @@ static bool find_upkeep(const struct tl_index_work *work, struct tl_iter *marks)
 {
 	unsigned char key[TL_ORDERED_INT_MAX];
 	return tl_iter_seek(marks, tl_slice(key, tl_ordered_int_put(key, work->upkeep_no))) ||
-	       (tl_iter_error(marks) == TL_OK && tl_iter_seek(marks, tl_slice("", 0)));
+	       (marks_error(marks) == TL_OK && tl_iter_seek(marks, tl_slice("", 0)));
 }
 
 static enum tl_err upkeep_piece(struct tl_index_work *work, bool *did_out)
@@ -290,12 +309,12 @@ static enum tl_err upkeep_piece(struct tl_index_work *work, bool *did_out)
 	enum tl_err err = tl_snapshot_new(engine, &snapshot);
 	if (err != TL_OK)
 		return err;
-	err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_UPKEEP), false, &marks);
+	err = marks_new(work, snapshot, TL_INDEX_QUEUE_UPKEEP, &marks);
 	if (err == TL_OK)
 		err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_META, 0), false, &store);
 	if (err == TL_OK) {
 		*did_out = find_upkeep(work, marks);
-		err = *did_out ? follow_upkeep(work, snapshot, marks, store) : tl_iter_error(marks);
+		err = *did_out ? follow_upkeep(work, snapshot, marks, store) : marks_error(marks);
 	}
 	tl_iter_free(marks);
 	tl_iter_free(store);
@@ -331,13 +350,12 @@ static enum tl_err anew_piece(struct tl_index_work *work, bool *did_out)
 {
 	struct tl_iter *marks;
 	uint64_t no;
-	enum tl_err err = tl_iter_new(work->database->engine, NULL,
-	                              tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_ANEW), false, &marks);
+	enum tl_err err = marks_new(work, NULL, TL_INDEX_QUEUE_ANEW, &marks);
 	if (err != TL_OK)
 		return err;
 	*did_out = tl_iter_seek(marks, tl_slice("", 0));
 	if (!*did_out)
-		err = tl_iter_error(marks);
+		err = marks_error(marks);
 	else
 		err = tl_index_upkeep_read(marks, &no) ? begin_anew(work, no) : TL_CORRUPT;
 	tl_iter_free(marks);
@@ -422,13 +440,12 @@ enum tl_err tl_index_work_count(struct tl_index_work *work, uint64_t *marks_out)
 {
 	struct tl_iter *marks;
 	uint64_t count = 0;
-	enum tl_err err = tl_iter_new(work->database->engine, NULL,
-	                              tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_FRESH), false, &marks);
+	enum tl_err err = marks_new(work, NULL, TL_INDEX_QUEUE_FRESH, &marks);
 	if (err != TL_OK)
 		return err;
 	for (bool there = tl_iter_seek(marks, tl_slice("", 0)); there; there = tl_iter_next(marks))
 		count++;
-	err = tl_iter_error(marks);
+	err = marks_error(marks);
 	tl_iter_free(marks);
 	if (err == TL_OK)
 		*marks_out = count;

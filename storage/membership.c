@@ -198,6 +198,10 @@ enum tl_err tl_membership_find(struct tl_membership *membership, struct tl_slice
 	else
 		err = tl_id_is_direct(cid) ? find_direct(membership, cid, user, standing_out)
 		                           : find_cached(membership, cid, user, read_standing, standing_out);
+	if (err == TL_CORRUPT) {
+		*standing_out = (struct tl_standing){.may_send = TL_NOT_MEMBER};
+		return TL_OK;
+	}
 	if (err == TL_OK)
 		standing_out->final = final || (tl_id_is_direct(cid) && !standing_out->member);
 	return err;

@@ -41,10 +41,11 @@ struct tl_standing {
 	bool member;
 	enum tl_err may_send;    /* TL_OK, TL_NOT_MEMBER or TL_NOT_AUTHORISED */
 	bool needs_order;        /* messages must carry an order key */
-	bool final;              /* nothing is waiting that could change a refusal */
+	bool final;              /* nothing is waiting that could change a refusal, and nothing is damaged that led to it */
 };
 
-/* How `user` stands towards the conversation. TL_OK, or a failure to read. */
+/* How `user` stands towards the conversation. TL_OK, or a failure to read. Where what says so is damaged, it is no member's,
+ * and not final: the writer meets the same, and tells the sender. */
 TL_MUST_USE enum tl_err tl_membership_find(struct tl_membership *membership, struct tl_slice cid, struct tl_slice user,
                                            struct tl_standing *standing_out);
 

@@ -4,12 +4,17 @@
  * read for each of the user's conversations rather than kept in an order that every message would change for every member.
  * So a page costs in proportion to the number of the user's conversations and not to what is stored in them.
  *
+ * What of a conversation cannot be read does not cost the user the others: one whose last entry is damaged says so, and
+ * counts as active and unread up to the last entry that can be read; one whose own record or member's cannot be read is
+ * left out.
+ *
  * A cursor is the last place of the page before: "<ts>.<conversation number>".
  */
 #include "expiry.h"
 #include "msgpack_reader.h"
 #include "ordered_int.h"
 #include "requests.h"
+#include "store_reader.h"
 #include "visibility.h"
 
 #include <inttypes.h>
@@ -41,6 +46,7 @@ struct listing {
 	uint64_t user_no;
 	struct activity *all;
 	size_t count, room;
+	uint64_t damaged; /* number of a conversation of which something is left out; 0: of none */
 };
 
 static void listing_fini(struct listing *l)
@@ -82,26 +88,22 @@ static enum tl_err collect(struct listing *l)
 {
 	uint64_t no;
 	tl_iter_retarget(l->iter, tl_partition(TL_PART_USER_CONVERSATIONS, l->user_no));
+	tl_iter_pass_damage(l->iter);
 	for (bool there = tl_iter_seek(l->iter, tl_slice("", 0)); there; there = tl_iter_next(l->iter)) {
 		struct tl_slice key = tl_iter_key(l->iter);
-		if (!tl_ordered_int_read(key.ptr, key.len, &no))
-			return TL_CORRUPT;
-		if (!append(l, no))
+		if (tl_ordered_int_read(key.ptr, key.len, &no) && !append(l, no))
 			return TL_NO_MEMORY;
 	}
-	return tl_iter_error(l->iter);
+	enum tl_err err = tl_iter_error(l->iter);
+	return err == TL_CORRUPT ? TL_OK : err;
 }
 
+/* Of one that has no entry, or none that can be read, long ago. */
 static enum tl_err read_activity(struct listing *l, struct activity *activity)
 {
-	struct tl_store_record record;
-	tl_iter_retarget(l->iter, tl_partition(TL_PART_STORE, activity->no));
-	if (!tl_iter_seek_last(l->iter) || tl_iter_key(l->iter).len == 0)
-		return tl_iter_error(l->iter);
-	if (!tl_store_record_unpack(tl_iter_value(l->iter), &record))
-		return TL_CORRUPT;
-	activity->ts = tl_message_ts(record.message);
-	return TL_OK;
+	uint64_t cseq;
+	enum tl_err err = tl_store_last(l->engine, l->snapshot, l->iter, activity->no, &cseq, &activity->ts);
+	return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;
 }
 
 static int latest_first(const void *a, const void *b)
@@ -175,60 +177,62 @@ static bool pack_preview(struct tl_pack *out, const struct tl_visibility *v, str
 	return ok;
 }
 
-static enum tl_err pack_last(struct tl_pack *out, const struct tl_visibility *v, struct tl_slice bytes)
+/* `record` NULL: it cannot be read. */
+static enum tl_err pack_last(struct tl_pack *out, const struct tl_visibility *v, const struct tl_store_record *record)
 {
-	struct tl_store_record record;
+	size_t before = out->buffer.size;
 	bool deleted;
-	enum tl_err err = tl_deleted(v, v->last, &deleted);
-	if (err != TL_OK)
-		return err;
-	if (deleted) {
+	enum tl_err err = record ? tl_deleted(v, v->last, &deleted) : TL_CORRUPT;
+	if (err == TL_OK && deleted) {
 		tl_message_show_gone(out, 0, v->conversation.cid, v->last, "deleted");
 		return TL_OK;
 	}
-	if (!tl_store_record_unpack(bytes, &record))
-		return TL_CORRUPT;
-	return pack_preview(out, v, record.message) ? TL_OK : TL_CORRUPT;
+	if (err == TL_OK && pack_preview(out, v, record->message))
+		return TL_OK;
+	if (err != TL_OK && err != TL_CORRUPT)
+		return err;
+	out->buffer.size = before;
+	tl_message_show_gone(out, 0, v->conversation.cid, v->last, "damaged");
+	return TL_OK;
 }
 
-/* The last entry, if the user may see it; its running number tells what is unread. */
-static enum tl_err pack_head(struct tl_pack *out, const struct tl_visibility *v, uint32_t *pairs)
+static enum tl_err count_unread(const struct tl_visibility *v, const struct tl_store_record *record, uint64_t *unread_out)
 {
 	struct tl_member_record member = v->member;
+	struct tl_last_sends sends = record->sends;
+	tl_last_sends_apply(&sends, v->user_no, &member);
+	return tl_store_unread(v->engine, v->snapshot, v->conversation_no, v->conversation_floor, record->running, &member,
+	                       unread_out);
+}
+
+/* The last entry, if the user may see it; its running number, or that of the last one that can be read, tells what is
+ * unread. */
+static enum tl_err pack_head(struct tl_pack *out, struct listing *l, const struct tl_visibility *v, uint32_t *pairs)
+{
 	struct tl_store_record record;
-	uint64_t unread = 0;
-	char *bytes;
-	size_t len;
-	enum tl_err err = tl_timeline_get(v->engine, v->snapshot, tl_partition(TL_PART_STORE, v->conversation_no),
-	                                  v->conversation_head, &bytes, &len);
-	if (err != TL_OK && err != TL_NOT_FOUND)
-		return err;
-	bool there = err == TL_OK;
-	if (there && !tl_store_record_unpack(tl_slice(bytes, len), &record)) {
-		free(bytes);
-		return TL_CORRUPT;
-	}
-	if (there) {
-		tl_last_sends_apply(&record.sends, v->user_no, &member);
-		err = tl_store_unread(v->engine, v->snapshot, v->conversation_no, v->conversation_floor, record.running,
-		                      &member, &unread);
-	} else {
+	uint64_t unread = 0, cseq = v->conversation_head;
+	char *bytes = NULL;
+	enum tl_err err = tl_store_readable(v->engine, v->snapshot, v->conversation_no, &cseq, &record, &bytes);
+	bool is_empty = err == TL_NOT_FOUND, damaged = err == TL_CORRUPT || cseq < v->conversation_head;
+	if (err == TL_OK)
+		err = count_unread(v, &record, &unread);
+	else if (is_empty || damaged)
 		err = TL_OK;
-	}
+	if (damaged)
+		l->damaged = v->conversation_no;
 	tl_pack_cstr(out, "unread");
 	tl_pack_uint(out, unread);
 	++*pairs;
-	if (err == TL_OK && there && tl_visible(v, v->last)) {
+	if (err == TL_OK && !is_empty && tl_visible(v, v->last)) {
 		tl_pack_cstr(out, "last");
-		err = pack_last(out, v, tl_slice(bytes, len));
+		err = pack_last(out, v, damaged ? NULL : &record);
 		++*pairs;
 	}
-	if (there)
-		free(bytes);
+	free(bytes);
 	return err;
 }
 
-static enum tl_err pack_conversation(struct tl_pack *out, const struct listing *l, const struct tl_visibility *v)
+static enum tl_err pack_conversation(struct tl_pack *out, struct listing *l, const struct tl_visibility *v)
 {
 	struct tl_pack_open map = tl_pack_map_begin(out);
 	uint32_t pairs = 7;
@@ -251,26 +255,36 @@ static enum tl_err pack_conversation(struct tl_pack *out, const struct listing *
 	tl_pack_bool(out, v->member.mute);
 	tl_pack_cstr(out, "pin");
 	tl_pack_bool(out, v->member.pin);
-	enum tl_err err = pack_head(out, v, &pairs);
+	enum tl_err err = pack_head(out, l, v, &pairs);
 	tl_pack_map_end(out, map, pairs);
 	return err;
 }
 
-static enum tl_err add(struct tl_pack *out, const struct listing *l, uint64_t no)
+/* TL_NOT_MEMBER: the user is in it no more, and the list that says so cannot be read. */
+static enum tl_err try_add(struct tl_pack *out, struct listing *l, uint64_t no)
 {
-	struct tl_conversation_record record;
 	struct tl_visibility v;
-	char *bytes;
-	enum tl_err err = tl_conversation_read(l->engine, l->snapshot, no, &record, &bytes);
+	enum tl_err err = tl_visibility_open_no(l->engine, l->snapshot, l->limits, l->now, no, l->user_no, &v);
 	if (err != TL_OK)
 		return err;
-	err = tl_visibility_open(l->engine, l->snapshot, l->limits, l->now, record.cid, l->user, &v);
-	free(bytes);
-	if (err != TL_OK)
-		return err;
-	err = pack_conversation(out, l, &v);
+	err = v.present ? pack_conversation(out, l, &v) : TL_NOT_MEMBER;
 	tl_visibility_close(&v);
 	return err;
+}
+
+/* Adds one, unless it has to be left out. */
+static enum tl_err add(struct tl_pack *out, struct listing *l, uint64_t no, uint32_t *count)
+{
+	size_t before = out->buffer.size;
+	enum tl_err err = try_add(out, l, no);
+	if (err == TL_OK)
+		++*count;
+	if (err != TL_CORRUPT && err != TL_NOT_MEMBER)
+		return err;
+	out->buffer.size = before;
+	if (err == TL_CORRUPT)
+		l->damaged = no;
+	return TL_OK;
 }
 
 /* --- the page --- */
@@ -288,13 +302,14 @@ static enum tl_err answer_page(struct listing *l, const struct tl_call *call, st
 	tl_pack_cstr(out, "convs");
 	answer->field_count++;
 	struct tl_pack_open convs = tl_pack_array_begin(out);
-	for (size_t bytes = 0; at < l->count && count < limit; at++, count++) {
+	for (size_t bytes = 0; at < l->count && count < limit; at++) {
 		size_t before = out->buffer.size;
-		if ((err = add(out, l, l->all[at].no)) != TL_OK)
+		if ((err = add(out, l, l->all[at].no, &count)) != TL_OK)
 			return err;
-		bytes += tl_answer_weight(call, answer, before);
-		if (count > 0 && bytes > TL_PAGE_BYTES) {
+		bytes += out->buffer.size > before ? tl_answer_weight(call, answer, before) : 0;
+		if (count > 1 && bytes > TL_PAGE_BYTES) {
 			out->buffer.size = before;
+			count--;
 			break;
 		}
 	}
@@ -323,6 +338,7 @@ enum tl_err tl_convs(const struct tl_reading *reading, const struct tl_call *cal
 		err = sort(&l);
 	if (err == TL_OK)
 		err = answer_page(&l, call, answer);
+	answer->damaged = l.damaged;
 	listing_fini(&l);
 	return err;
 }

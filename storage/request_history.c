@@ -1,14 +1,14 @@
 /* `history` and `get`: the store timeline of one conversation, as far as the user may see it.
  *
- * By cseq the pages follow the timeline itself. In a conversation with custom order they follow the index of order keys,
- * where equal keys stand in order of arrival. A cursor is the last place of the page before and the direction:
+ * By cseq the pages follow the timeline itself. What of it cannot be read keeps its place and is shown as damaged, so that
+ * pages are contiguous whatever the disk has lost. In a conversation with custom order they follow the index of order keys,
+ * where equal keys stand in order of arrival; what cannot be read is left out, as its key may be lost too. A cursor is the
+ * last place of the page before and the direction:
  *     "a<cseq>" "b<cseq>"          after and before, by cseq
  *     "a<order>.<cseq>" "b…"       the same, by order key
  */
-#include "msgpack_reader.h"
-#include "ordered_int.h"
 #include "requests.h"
-#include "timeline.h"
+#include "store_reader.h"
 #include "visibility.h"
 
 #include <inttypes.h>
@@ -38,6 +38,8 @@ struct start {
 /* A page in the making. */
 struct page {
 	struct tl_visibility *visibility;
+	struct tl_store_reader store;
+	bool custom; /* by order key */
 	const struct tl_call *call;
 	struct tl_answer *answer;
 	struct tl_pack *out; /* the answer's fields */
@@ -51,40 +53,57 @@ struct page {
 
 /* --- one entry --- */
 
-/* Packs what the user sees at a visible place. */
-static enum tl_err show(struct tl_pack *out, const struct tl_visibility *v, uint64_t cseq, struct tl_slice bytes)
+/* Packs what the user sees at a visible place, where reading the entry has answered `err`. Between floor and head one that is
+ * not there has been lost. */
+static enum tl_err show(struct tl_answer *answer, const struct tl_visibility *v, uint64_t cseq, enum tl_err err,
+                        const struct tl_store_record *record)
 {
+	size_t before = answer->fields.buffer.size;
+	if (err == TL_OK)
+		err = tl_visibility_show(v, 0, cseq, record->message, &answer->fields);
+	if (err != TL_CORRUPT && err != TL_NOT_FOUND)
+		return err;
+	answer->fields.buffer.size = before;
+	tl_message_show_gone(&answer->fields, 0, v->conversation.cid, cseq, "damaged");
+	answer->damaged = v->conversation_no;
+	return TL_OK;
+}
+
+/* The same on a page. TL_NOT_FOUND: nothing is shown there. */
+static enum tl_err show_place(struct page *page, uint64_t cseq)
+{
+	const struct tl_visibility *v = page->visibility;
 	struct tl_store_record record;
-	if (!tl_store_record_unpack(bytes, &record))
-		return TL_CORRUPT;
-	return tl_visibility_show(v, 0, cseq, record.message, out);
+	if (!page->custom)
+		return show(page->answer, v, cseq, tl_store_reader_find(&page->store, v->conversation_no, cseq, &record), &record);
+	enum tl_err err = tl_store_reader_get(&page->store, v->conversation_no, cseq, &record);
+	if (err == TL_CORRUPT)
+		page->answer->damaged = v->conversation_no;
+	if (err != TL_OK)
+		return err == TL_CORRUPT ? TL_NOT_FOUND : err;
+	return show(page->answer, v, cseq, err, &record);
 }
 
 /* Adds an entry if it is visible. Sets page->full, and adds nothing, where there is no room for it. */
-static enum tl_err add(struct page *page, uint64_t order, uint64_t cseq, struct tl_slice bytes)
+static enum tl_err add(struct page *page, uint64_t order, uint64_t cseq)
 {
 	size_t before = page->out->buffer.size;
-	if (page->looked_at++ == PLACES_MAX) {
+	bool visible = tl_visible(page->visibility, cseq);
+	if (page->looked_at++ == PLACES_MAX || (visible && page->count == page->limit)) {
 		page->full = true;
 		return TL_OK;
 	}
-	if (tl_visible(page->visibility, cseq)) {
-		if (page->count == page->limit) {
-			page->full = true;
-			return TL_OK;
-		}
-		enum tl_err err = show(page->out, page->visibility, cseq, bytes);
-		if (err != TL_OK)
-			return err;
-		size_t weight = tl_answer_weight(page->call, page->answer, before);
-		if (page->count > 0 && page->bytes + weight > TL_PAGE_BYTES) {
-			page->out->buffer.size = before;
-			page->full = true;
-			return TL_OK;
-		}
-		page->bytes += weight;
-		page->count++;
+	enum tl_err err = visible ? show_place(page, cseq) : TL_NOT_FOUND;
+	if (err != TL_OK && err != TL_NOT_FOUND)
+		return err;
+	size_t weight = err == TL_OK ? tl_answer_weight(page->call, page->answer, before) : 0;
+	if (page->count > 0 && page->bytes + weight > TL_PAGE_BYTES) {
+		page->out->buffer.size = before;
+		page->full = true;
+		return TL_OK;
 	}
+	page->bytes += weight;
+	page->count += err == TL_OK;
 	page->order = order;
 	page->cseq = cseq;
 	return TL_OK;
@@ -92,150 +111,84 @@ static enum tl_err add(struct page *page, uint64_t order, uint64_t cseq, struct 
 
 /* --- by cseq --- */
 
-static bool cseq_at(struct tl_iter *iter, uint64_t *cseq_out)
-{
-	struct tl_slice key = tl_iter_key(iter);
-	return tl_ordered_int_read(key.ptr, key.len, cseq_out);
-}
-
-static bool seek(struct tl_iter *iter, const struct start *start, const struct tl_visibility *v)
-{
-	unsigned char key[TL_ORDERED_INT_MAX];
-	if (start->forwards) {
-		uint64_t from = start->cseq + 1 > v->first ? start->cseq + 1 : v->first;
-		if (start->cseq == UINT64_MAX)
-			return false;
-		return tl_iter_seek(iter, tl_slice(key, tl_ordered_int_put(key, from)));
-	}
-	uint64_t to = start->cseq <= v->last ? start->cseq : v->last + 1;
-	return tl_iter_seek_before(iter, tl_slice(key, tl_ordered_int_put(key, to)));
-}
-
 static enum tl_err fill_by_cseq(struct page *page, const struct start *start)
 {
 	const struct tl_visibility *v = page->visibility;
-	struct tl_iter *iter;
-	uint64_t cseq;
-	enum tl_err err = tl_iter_new(v->engine, v->snapshot, tl_partition(TL_PART_STORE, v->conversation_no), true, &iter);
-	if (err != TL_OK)
-		return err;
-	bool there = seek(iter, start, v);
-	while (there && !page->full && err == TL_OK && cseq_at(iter, &cseq) && cseq >= v->first && cseq <= v->last) {
-		err = add(page, 0, cseq, tl_iter_value(iter));
-		there = start->forwards ? tl_iter_next(iter) : tl_iter_prev(iter);
+	uint64_t cseq = start->cseq <= v->last ? start->cseq - 1 : v->last; /* 0 - 1 is beyond the last one */
+	enum tl_err err = TL_OK;
+	if (start->forwards)
+		cseq = start->cseq >= v->first ? start->cseq + (start->cseq < UINT64_MAX) : v->first;
+	while (err == TL_OK && !page->full && cseq >= v->first && cseq <= v->last) {
+		err = add(page, 0, cseq);
+		cseq += start->forwards ? 1 : UINT64_MAX;
 	}
-	if (err == TL_OK)
-		err = tl_iter_error(iter);
-	tl_iter_free(iter);
 	return err;
 }
 
 /* --- by order key --- */
 
-static enum tl_err add_ordered(struct page *page, uint64_t order, uint64_t cseq)
+static bool seek_order(struct tl_iter *iter, const struct start *start)
 {
-	const struct tl_visibility *v = page->visibility;
-	char *bytes;
-	size_t len;
-	enum tl_err err = tl_timeline_get(v->engine, v->snapshot, tl_partition(TL_PART_STORE, v->conversation_no), cseq,
-	                                  &bytes, &len);
-	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_OK : err; /* retention has dropped it */
-	err = add(page, order, cseq, tl_slice(bytes, len));
-	free(bytes);
-	return err;
+	struct tl_pair_key key;
+	if (!start->forwards)
+		return tl_iter_seek_before(iter, tl_pair_key(&key, start->order, start->cseq));
+	bool there = tl_iter_seek(iter, tl_pair_key(&key, start->order, start->cseq));
+	if (there && tl_slice_equal(tl_iter_key(iter), tl_slice(key.bytes, key.len)))
+		there = tl_iter_next(iter);
+	return there;
 }
 
 static enum tl_err fill_by_order(struct page *page, const struct start *start)
 {
 	const struct tl_visibility *v = page->visibility;
-	struct tl_pair_key key;
 	struct tl_iter *iter;
 	uint64_t order, cseq;
-	bool there;
 	enum tl_err err = tl_iter_new(v->engine, v->snapshot, tl_partition(TL_PART_CUSTOM_ORDER, v->conversation_no), true,
 	                              &iter);
 	if (err != TL_OK)
 		return err;
-	if (start->forwards) {
-		there = tl_iter_seek(iter, tl_pair_key(&key, start->order, start->cseq));
-		if (there && tl_slice_equal(tl_iter_key(iter), tl_slice(key.bytes, key.len)))
-			there = tl_iter_next(iter);
-	} else {
-		there = tl_iter_seek_before(iter, tl_pair_key(&key, start->order, start->cseq));
-	}
+	tl_iter_pass_damage(iter);
+	bool there = seek_order(iter, start);
 	while (there && !page->full && err == TL_OK) {
-		if (!tl_pair_key_parse(tl_iter_key(iter), &order, &cseq))
-			err = TL_CORRUPT;
-		else
-			err = add_ordered(page, order, cseq);
+		if (tl_pair_key_parse(tl_iter_key(iter), &order, &cseq))
+			err = add(page, order, cseq);
 		there = start->forwards ? tl_iter_next(iter) : tl_iter_prev(iter);
 	}
 	if (err == TL_OK)
 		err = tl_iter_error(iter);
+	if (err == TL_CORRUPT)
+		page->answer->damaged = v->conversation_no;
 	tl_iter_free(iter);
-	return err;
+	return err == TL_CORRUPT ? TL_OK : err;
 }
 
 /* --- where to begin --- */
 
-/* The last entry before the first one of that time or later; times never decrease, so it is found by halving. */
-static enum tl_err find_time(const struct tl_visibility *v, uint64_t ts, uint64_t *cseq_out)
+/* Behind the last entry before the first one of that time or later; in custom order, before the first message of those that
+ * the user can see, or behind all of them if there is none. */
+static enum tl_err find_time(struct page *page, uint64_t ts, struct start *start)
 {
-	struct tl_cursor cursor;
+	const struct tl_visibility *v = page->visibility;
 	struct tl_store_record record;
-	struct tl_iter *iter;
-	uint64_t low = v->first, high = v->last + 1;
-	enum tl_err err = tl_iter_new(v->engine, v->snapshot, tl_partition(TL_PART_STORE, v->conversation_no), true, &iter);
-	if (err != TL_OK)
-		return err;
-	while (low < high && err == TL_OK) {
-		uint64_t middle = low + (high - low) / 2;
-		if (!tl_cursor_seek(&cursor, iter, tl_partition(TL_PART_STORE, v->conversation_no), middle) ||
-		    cursor.seq >= high)
-			high = middle;
-		else if (!tl_store_record_unpack(cursor.entry, &record))
-			err = TL_CORRUPT;
-		else if (tl_message_ts(record.message) >= ts)
-			high = middle;
-		else
-			low = cursor.seq + 1;
-	}
-	if (err == TL_OK)
-		err = tl_iter_error(iter);
-	tl_iter_free(iter);
-	*cseq_out = low - 1;
-	return err;
-}
-
-/* The order key of the first message that the user can see of that time or later; behind all of them if there is
- * none. */
-static enum tl_err find_time_by_order(const struct tl_visibility *v, uint64_t ts, struct start *start)
-{
-	struct tl_store_record record;
-	struct tl_reader value;
-	char *bytes;
-	size_t len;
-	uint64_t cseq;
-	enum tl_err err = find_time(v, ts, &cseq);
-	start->order = UINT64_MAX;
-	start->cseq = UINT64_MAX;
-	while (err == TL_OK && ++cseq <= v->last) {
+	uint64_t cseq = v->first;
+	enum tl_err err = TL_OK;
+	if (v->first <= v->last)
+		err = tl_store_reader_find_time(&page->store, v->conversation_no, v->first, v->last + 1, ts, &cseq);
+	start->cseq = page->custom ? UINT64_MAX : cseq - 1;
+	for (; page->custom && err == TL_OK && cseq <= v->last; cseq++) {
 		if (!tl_visible(v, cseq))
 			continue;
-		err = tl_timeline_get(v->engine, v->snapshot, tl_partition(TL_PART_STORE, v->conversation_no), cseq, &bytes,
-		                      &len);
-		if (err != TL_OK)
-			break;
-		bool found = tl_store_record_unpack(tl_slice(bytes, len), &record) &&
-		             tl_msgpack_find(record.message, "order", &value) && tl_reader_uint(&value, &start->order);
-		free(bytes);
-		if (found) {
+		err = tl_store_reader_find(&page->store, v->conversation_no, cseq, &record);
+		if (err == TL_OK && (start->order = tl_message_order(record.message)) > 0) {
 			start->cseq = cseq - 1;
-			break;
+			return TL_OK;
 		}
+		if (err == TL_CORRUPT || err == TL_NOT_FOUND)
+			err = TL_OK;
 	}
-	return err == TL_NOT_FOUND ? TL_OK : err;
+	if (page->custom)
+		start->order = UINT64_MAX;
+	return err;
 }
 
 static bool parse_cursor(struct tl_slice text, bool custom, struct start *start)
@@ -250,9 +203,9 @@ static bool parse_cursor(struct tl_slice text, bool custom, struct start *start)
 	return true;
 }
 
-static enum tl_err find_start(const struct tl_visibility *v, const struct tl_arg *args, bool custom,
-                              struct start *start, struct tl_why *why)
+static enum tl_err find_start(struct page *page, const struct tl_arg *args, struct start *start, struct tl_why *why)
 {
+	bool custom = page->custom;
 	int given = args[ARG_BEFORE].given + args[ARG_AFTER].given + args[ARG_AT].given + args[ARG_CURSOR].given;
 	if (given > 1)
 		return tl_fail(why, TL_BAD_REQUEST, "only one of 'before', 'after', 'at' and 'cursor' can be given");
@@ -270,50 +223,58 @@ static enum tl_err find_start(const struct tl_visibility *v, const struct tl_arg
 		start->forwards = true;
 	} else if (args[ARG_AT].given) {
 		start->forwards = true;
-		return custom ? find_time_by_order(v, args[ARG_AT].uint, start)
-		              : find_time(v, args[ARG_AT].uint, &start->cseq);
+		return find_time(page, args[ARG_AT].uint, start);
 	}
 	return TL_OK;
 }
 
 /* --- the page --- */
 
-static void answer_cursor(struct tl_answer *answer, const struct page *page, const struct start *start, bool custom)
+static void answer_cursor(struct tl_answer *answer, const struct page *page, const struct start *start)
 {
 	char cursor[64];
-	int len = custom ? snprintf(cursor, sizeof cursor, "%c%" PRIu64 ".%" PRIu64, start->forwards ? 'a' : 'b',
+	int len = page->custom ? snprintf(cursor, sizeof cursor, "%c%" PRIu64 ".%" PRIu64, start->forwards ? 'a' : 'b',
 	                            page->order, page->cseq)
 	                 : snprintf(cursor, sizeof cursor, "%c%" PRIu64, start->forwards ? 'a' : 'b', page->cseq);
 	tl_answer_str(answer, "cursor", tl_slice(cursor, (size_t)len));
 }
 
+static enum tl_err fill(struct page *page, const struct start *start)
+{
+	struct tl_answer *answer = page->answer;
+	tl_pack_cstr(&answer->fields, "messages");
+	answer->field_count++;
+	struct tl_pack_open messages = tl_pack_array_begin(&answer->fields);
+	enum tl_err err = page->custom ? fill_by_order(page, start) : fill_by_cseq(page, start);
+	if (err != TL_OK)
+		return err;
+	tl_pack_array_end(&answer->fields, messages, page->count);
+	tl_answer_bool(answer, "more", page->full);
+	if (page->full)
+		answer_cursor(answer, page, start);
+	tl_answer_uint(answer, "head", page->visibility->last);
+	return TL_OK;
+}
+
 static enum tl_err answer_page(struct tl_visibility *v, const struct tl_call *call, struct tl_answer *answer)
 {
 	const struct tl_arg *limit = &call->args[ARG_LIMIT];
-	bool custom = v->conversation.order == TL_ORDER_CUSTOM;
 	struct page page = {
 		.visibility = v,
+		.custom = v->conversation.order == TL_ORDER_CUSTOM,
 		.call = call,
 		.answer = answer,
 		.out = &answer->fields,
 		.limit = limit->given ? limit->uint : TL_PAGE_DEFAULT,
 	};
 	struct start start;
-	enum tl_err err = find_start(v, call->args, custom, &start, &answer->why);
-	if (err != TL_OK)
-		return err;
-	tl_pack_cstr(&answer->fields, "messages");
-	answer->field_count++;
-	struct tl_pack_open messages = tl_pack_array_begin(&answer->fields);
-	err = custom ? fill_by_order(&page, &start) : fill_by_cseq(&page, &start);
-	if (err != TL_OK)
-		return err;
-	tl_pack_array_end(&answer->fields, messages, page.count);
-	tl_answer_bool(answer, "more", page.full);
-	if (page.full)
-		answer_cursor(answer, &page, &start, custom);
-	tl_answer_uint(answer, "head", v->last);
-	return TL_OK;
+	enum tl_err err = tl_store_reader_init(&page.store, v->engine, v->snapshot);
+	if (err == TL_OK)
+		err = find_start(&page, call->args, &start, &answer->why);
+	if (err == TL_OK)
+		err = fill(&page, &start);
+	tl_store_reader_fini(&page.store);
+	return err;
 }
 
 enum tl_err tl_history(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
@@ -345,17 +306,18 @@ const struct tl_param tl_get_params[] = {
 
 static enum tl_err answer_message(const struct tl_visibility *v, uint64_t cseq, struct tl_answer *answer)
 {
-	char *bytes;
+	struct tl_store_record record;
+	char *bytes = NULL;
 	size_t len;
 	if (!tl_visible(v, cseq))
 		return TL_NO_SUCH_MESSAGE;
 	enum tl_err err = tl_timeline_get(v->engine, v->snapshot, tl_partition(TL_PART_STORE, v->conversation_no), cseq,
 	                                  &bytes, &len);
-	if (err != TL_OK)
-		return err == TL_NOT_FOUND ? TL_NO_SUCH_MESSAGE : err;
+	if (err == TL_OK && !tl_store_record_unpack(tl_slice(bytes, len), &record))
+		err = TL_CORRUPT;
 	tl_pack_cstr(&answer->fields, "message");
 	answer->field_count++;
-	err = show(&answer->fields, v, cseq, tl_slice(bytes, len));
+	err = show(answer, v, cseq, err, &record);
 	free(bytes);
 	return err;
 }

@@ -147,6 +147,7 @@ static enum tl_err answer_page(const struct tl_reading *reading, const struct tl
 		err = fill(search, call, answer, options->query != NULL, &more, &place);
 	if (err == TL_OK && more)
 		answer_cursor(answer, &place);
+	answer->damaged = tl_search_unreadable(search);
 	if (tl_search_damaged(search) > 0)
 		tl_indexer_damaged(reading->indexer, tl_search_damaged(search));
 	tl_search_free(search);

@@ -128,7 +128,7 @@ enum tl_err tl_request_apply(struct tl_transaction *txn, const struct tl_ingest_
 		return TL_CORRUPT; /* only such requests are put into the queue */
 	tl_answer_init(&answer);
 	enum tl_err err = change(txn, request, record, &answer);
-	if (err == TL_OK || tl_err_is_refusal(err)) {
+	if (err == TL_OK || err == TL_STORAGE || tl_err_is_refusal(err)) {
 		const struct tl_outcome outcome = {
 			.route = record->route,
 			.user = record->user,

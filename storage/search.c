@@ -2,7 +2,6 @@
 
 #include "index_builder.h"
 #include "ordered_int.h"
-#include "timeline.h"
 
 #include <stdlib.h>
 
@@ -126,7 +125,7 @@ enum tl_err tl_search_new(const struct tl_search_options *options, struct tl_sea
 	if (err == TL_OK)
 		err = tl_iter_new(options->engine, options->snapshot, any, true, &search->plan.index);
 	if (err == TL_OK)
-		err = tl_iter_new(options->engine, options->snapshot, any, true, &search->plan.store);
+		err = tl_store_reader_init(&search->plan.store, options->engine, options->snapshot);
 	if (err != TL_OK) {
 		tl_search_free(search);
 		return err;
@@ -144,7 +143,7 @@ void tl_search_free(struct tl_search *search)
 	free(search->heap);
 	free(search->bytes);
 	tl_iter_free(search->plan.index);
-	tl_iter_free(search->plan.store);
+	tl_store_reader_fini(&search->plan.store);
 	tl_text_free(search->text);
 	free(search);
 }
@@ -152,6 +151,11 @@ void tl_search_free(struct tl_search *search)
 uint64_t tl_search_damaged(const struct tl_search *search)
 {
 	return search->plan.damaged;
+}
+
+uint64_t tl_search_unreadable(const struct tl_search *search)
+{
+	return search->plan.unreadable;
 }
 
 /* The highest place that anything of the conversation can have: its last entry's, the start's, or that of `until`. */
@@ -198,20 +202,17 @@ static enum tl_err add_target(struct tl_search *search, const struct tl_search_p
 	return TL_OK;
 }
 
-/* Adds a conversation by its last entry, if it has one. */
+/* Adds a conversation by its last entry, if it has one; one without any near its end that can be read is left out. */
 static enum tl_err add_by_head(struct tl_search *search, uint64_t no)
 {
-	struct tl_iter *store = search->plan.store;
+	const struct tl_search_options *options = &search->options;
 	struct tl_search_place last = {.conversation_no = no};
-	struct tl_store_record record;
-	tl_iter_retarget(store, tl_partition(TL_PART_STORE, no));
-	if (!tl_iter_seek_last(store) || tl_iter_key(store).len == 0)
-		return tl_iter_error(store);
-	struct tl_slice key = tl_iter_key(store);
-	if (!tl_ordered_int_read(key.ptr, key.len, &last.cseq) || !tl_store_record_unpack(tl_iter_value(store), &record))
-		return TL_CORRUPT;
-	last.ts = tl_message_ts(record.message);
-	return last.ts >= search->options.since ? add_target(search, &last) : TL_OK;
+	enum tl_err err = tl_store_last(options->engine, options->snapshot, search->plan.index, no, &last.cseq, &last.ts);
+	if (err == TL_CORRUPT)
+		search->plan.unreadable = no;
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;
+	return last.ts >= options->since ? add_target(search, &last) : TL_OK;
 }
 
 /* Adds the conversations that a partition lists, up to `most`, those with the highest numbers. */
@@ -223,15 +224,17 @@ static enum tl_err add_listed(struct tl_search *search, enum tl_partition_kind k
 	                              tl_partition(kind, search->options.user_no), true, &list);
 	if (err != TL_OK)
 		return err;
+	tl_iter_pass_damage(list);
 	bool there = tl_iter_seek_last(list);
 	for (uint64_t i = 0; there && i < most && err == TL_OK; i++, there = tl_iter_prev(list)) {
 		struct tl_slice key = tl_iter_key(list);
-		err = tl_ordered_int_read(key.ptr, key.len, &no) ? add_by_head(search, no) : TL_CORRUPT;
+		if (tl_ordered_int_read(key.ptr, key.len, &no))
+			err = add_by_head(search, no);
 	}
 	if (err == TL_OK)
 		err = tl_iter_error(list);
 	tl_iter_free(list);
-	return err;
+	return err == TL_CORRUPT ? TL_OK : err;
 }
 
 enum tl_err tl_search_add_all(struct tl_search *search)
@@ -279,28 +282,6 @@ enum tl_err tl_search_add(struct tl_search *search, uint64_t conversation_no)
 }
 
 /* --- looking into one --- */
-
-/* The cseq below which everything is older than `ts` or of that time: times never decrease, so it is found by halving. */
-static enum tl_err find_below(struct tl_search *search, const struct target *target, uint64_t ts, uint64_t *below_out)
-{
-	struct tl_partition timeline = tl_partition(TL_PART_STORE, target->place.conversation_no);
-	struct tl_store_record record;
-	struct tl_cursor cursor;
-	uint64_t low = 1, high = target->below;
-	while (low < high) {
-		uint64_t middle = low + (high - low) / 2;
-		if (!tl_cursor_seek(&cursor, search->plan.store, timeline, middle) || cursor.seq >= high)
-			high = middle;
-		else if (!tl_store_record_unpack(cursor.entry, &record))
-			return TL_CORRUPT;
-		else if (tl_message_ts(record.message) > ts)
-			high = middle;
-		else
-			low = cursor.seq + 1;
-	}
-	*below_out = low;
-	return tl_iter_error(search->plan.store);
-}
 
 static enum tl_err open_candidates(struct tl_search *search, struct target *target)
 {
@@ -360,7 +341,10 @@ static enum tl_err leap(struct tl_search *search, struct target *target, bool *l
 		return TL_OK;
 	target->place = limit;
 	target->looked = false;
-	return find_below(search, target, limit.ts, &target->below);
+	if (limit.ts == UINT64_MAX)
+		return TL_OK;
+	return tl_store_reader_find_time(&search->plan.store, limit.conversation_no, 1, target->below, limit.ts + 1,
+	                                 &target->below);
 }
 
 static enum tl_err look_at_candidate(struct tl_search *search, struct target *target)
@@ -370,7 +354,7 @@ static enum tl_err look_at_candidate(struct tl_search *search, struct target *ta
 	bool leapt;
 	enum tl_err err = read_entry(search, &target->place, &kept, &message);
 	if (err != TL_OK)
-		return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err; /* expired, or shown by nobody */
+		return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err; /* expired, or cannot be shown */
 	target->place.ts = message.ts;
 	if (message.ts < search->options.since)
 		return TL_END;
@@ -416,7 +400,7 @@ static enum tl_err check_visible(struct tl_search *search, struct target *target
 		return err;
 	err = tl_deleted(target->visibility, target->place.cseq, &deleted);
 	*visible_out = err == TL_OK && !deleted;
-	return err;
+	return err == TL_CORRUPT ? TL_OK : err; /* what may have been deleted is not shown */
 }
 
 /* The match at the head of the heap, if it is a hit. It is read once more, because only one entry is held at a time. */
@@ -463,7 +447,9 @@ enum tl_err tl_search_next(struct tl_search *search, struct tl_search_hit *hit_o
 			return TL_RATE_LIMITED;
 		}
 		enum tl_err err = get_on(search, first, &given, hit_out);
-		if (err == TL_END || err == TL_NOT_MEMBER)
+		if (err == TL_CORRUPT)
+			search->plan.unreadable = first->place.conversation_no;
+		if (err == TL_END || err == TL_NOT_MEMBER || err == TL_CORRUPT)
 			drop_first(search);
 		else if (err != TL_OK || given)
 			return err;

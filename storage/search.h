@@ -10,6 +10,8 @@
  *        as the place of the next conversation.
  *   (H3) When the search has cost enough it stops at the first place whose entry has been looked at; all above it is known, so the
  *        next page goes on from there. Each conversation is looked into before, so every page gets further.
+ *   (H4) What cannot be read is no hit, and costs the user nothing else: an entry is passed over, a conversation of which
+ *        it cannot be told who may see what is left out, a damaged index is done without (search_candidates.h K3).
  *
  * Any thread, on one snapshot. */
 #ifndef TL_SEARCH_H
@@ -64,5 +66,8 @@ TL_MUST_USE enum tl_err tl_search_next(struct tl_search *search, struct tl_searc
 
 /* A conversation whose index was found to be damaged, 0 if there is none. */
 uint64_t tl_search_damaged(const struct tl_search *search);
+
+/* A conversation of which something cannot be read and was left out (H4), 0 if there is none. */
+uint64_t tl_search_unreadable(const struct tl_search *search);
 
 #endif

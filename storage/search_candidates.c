@@ -4,7 +4,10 @@
 
 #include <stdlib.h>
 
-enum { BLOCK = 128 }; /* entries of the tail that are read at a time */
+enum {
+	BLOCK = 128,       /* entries of the tail that are read at a time */
+	DAMAGED_COST = 50, /* entries that are read while one turns out to be unreadable */
+};
 
 /* A segment and the join of its postings. */
 struct open_segment {
@@ -26,7 +29,7 @@ struct tl_candidates {
 	uint64_t read_from; /* cseq: entries of the tail above it have been read */
 	uint64_t block[BLOCK]; /* candidates of the tail, ascending */
 	size_t block_count;
-	uint64_t block_ts;  /* ms: of the lowest entry read for it */
+	uint64_t block_ts;  /* ms: of the lowest entry read for it, or for one before; UINT64_MAX: none could be read */
 	uint64_t *edited;   /* messages below the tail that edits in it are about; once sorted, ascending */
 	size_t edited_count, edited_room;
 	bool sorted;
@@ -107,6 +110,7 @@ enum tl_err tl_candidates_open(struct tl_search_plan *plan, uint64_t conversatio
 	candidates->no = conversation_no;
 	candidates->head = candidates->read_from = head;
 	candidates->first = 1;
+	candidates->block_ts = UINT64_MAX;
 	enum tl_err err = TL_OK;
 	if (plan->wish_count > 0)
 		err = tl_directory_read(plan->engine, plan->snapshot, conversation_no, &candidates->directory);
@@ -179,37 +183,50 @@ static enum tl_err note_edited(struct tl_candidates *candidates, const struct tl
 }
 
 /* Whether an entry of the tail may match; what edits are about is noted on the way. */
-static enum tl_err look_at(struct tl_candidates *candidates, struct tl_slice entry, bool *may_match_out)
+static enum tl_err look_at(struct tl_candidates *candidates, struct tl_slice kept, bool *may_match_out)
 {
 	const struct tl_search_plan *plan = candidates->plan;
-	struct tl_store_record record;
 	struct tl_message_view message;
 	*may_match_out = false;
-	if (!tl_store_record_unpack(entry, &record) || !tl_message_view(record.message, &message))
+	if (!tl_message_view(kept, &message))
 		return TL_OK; /* a damaged entry is shown by nobody */
 	*may_match_out = tl_search_fields_match(plan, &message) &&
 	                 (!plan->query || tl_query_may_match(plan->query, message.body));
 	return message.event.len > 0 ? note_edited(candidates, &message) : TL_OK;
 }
 
+/* Reads one entry into the block, if it may match. */
+static enum tl_err read_entry(struct tl_candidates *candidates, uint64_t cseq, bool *first)
+{
+	struct tl_search_plan *plan = candidates->plan;
+	struct tl_store_record record;
+	bool may_match;
+	enum tl_err err = tl_store_reader_find(&plan->store, candidates->no, cseq, &record);
+	if (err == TL_NOT_FOUND)
+		return TL_OK; /* it has been dropped */
+	plan->entries += err == TL_CORRUPT ? DAMAGED_COST : 1;
+	if (err == TL_CORRUPT) {
+		plan->unreadable = candidates->no;
+		return TL_OK;
+	}
+	if (err == TL_OK && *first)
+		candidates->block_ts = tl_message_ts(record.message);
+	*first = false;
+	if (err == TL_OK)
+		err = look_at(candidates, record.message, &may_match);
+	if (err == TL_OK && may_match)
+		candidates->block[candidates->block_count++] = cseq;
+	return err;
+}
+
 /* Reads the entries (from, to] into the block: those that may match. */
 static enum tl_err read_entries(struct tl_candidates *candidates, uint64_t from, uint64_t to)
 {
-	struct tl_iter *store = candidates->plan->store;
-	struct tl_store_record record;
-	struct tl_cursor cursor;
 	enum tl_err err = TL_OK;
-	bool may_match, first = true;
-	bool there = tl_cursor_seek(&cursor, store, tl_partition(TL_PART_STORE, candidates->no), from + 1);
-	for (; there && cursor.seq <= to && err == TL_OK; there = tl_cursor_next(&cursor), first = false) {
-		candidates->plan->entries++;
-		if (first && tl_store_record_unpack(cursor.entry, &record))
-			candidates->block_ts = tl_message_ts(record.message);
-		err = look_at(candidates, cursor.entry, &may_match);
-		if (may_match)
-			candidates->block[candidates->block_count++] = cursor.seq;
-	}
-	return err == TL_OK ? tl_iter_error(store) : err;
+	bool first = true;
+	for (uint64_t cseq = from + 1; cseq <= to && err == TL_OK; cseq++)
+		err = read_entry(candidates, cseq, &first);
+	return err;
 }
 
 /* Reads entries (from, to] of the tail for nothing but the edits among them. */
@@ -247,7 +264,7 @@ static enum tl_err next_in_tail(struct tl_candidates *candidates, uint64_t below
 		}
 		if (candidates->read_from <= candidates->tail_from || below <= candidates->tail_from + 1)
 			return TL_END;
-		if (read && candidates->block_ts > 0) {
+		if (read) {
 			*place_out = (struct tl_place){.cseq = candidates->read_from + 1, .ts = candidates->block_ts};
 			return TL_OK;
 		}
@@ -363,6 +380,7 @@ static enum tl_err next_in_segments(struct tl_candidates *candidates, uint64_t b
 	const struct tl_directory *directory = &candidates->directory;
 	uint64_t edited, best;
 	tl_iter_retarget(candidates->plan->index, tl_partition(TL_PART_INDEX, candidates->no));
+	tl_iter_pass_damage(candidates->plan->index); /* what is missing is noticed (index_segment.h) */
 	enum tl_err err = candidates->sorted ? TL_OK : gather_edited(candidates);
 	if (err == TL_OK)
 		err = greatest_open(candidates, below, &best);

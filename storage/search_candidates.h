@@ -9,6 +9,7 @@
  *        own entries. All segments newer than a candidate have been opened before it is given out.
  *   (K3) Without anything that the index knows (no text, sender or type), and where a segment turns out to be damaged, everything
  *        is the tail.
+ *   (K4) An entry that cannot be read is no candidate, and costs as much as many that can.
  *
  * One thread, on one snapshot. */
 #ifndef TL_SEARCH_CANDIDATES_H
@@ -17,6 +18,7 @@
 #include "index_postings.h"
 #include "message.h"
 #include "query.h"
+#include "store_reader.h"
 
 enum { TL_SEARCH_WISHES_MAX = TL_QUERY_INDEX_TERMS_MAX + 2 };
 
@@ -24,14 +26,16 @@ enum { TL_SEARCH_WISHES_MAX = TL_QUERY_INDEX_TERMS_MAX + 2 };
 struct tl_search_plan {
 	struct tl_engine *engine;
 	const struct tl_snapshot *snapshot;
-	struct tl_iter *index, *store;   /* shared, moved by every call */
+	struct tl_iter *index;           /* shared, moved by every call … */
+	struct tl_store_reader store;    /* … likewise */
 	const struct tl_query *query;    /* NULL: no text */
 	struct tl_slice from, type;      /* empty: any */
 	struct tl_index_wish wishes[TL_SEARCH_WISHES_MAX]; /* all of which a candidate has */
 	uint32_t wish_count;
 	struct tl_index_allowance allowance;
 	uint64_t entries;                /* of tails, read so far */
-	uint64_t damaged;                /* a conversation whose index is damaged, 0: none was met */
+	uint64_t damaged;                /* a conversation whose index is damaged, 0: none was met … */
+	uint64_t unreadable;             /* … and one of which an entry, or anything else, cannot be read */
 };
 
 /* Sets plan->wishes from what is looked for. */

@@ -157,32 +157,41 @@ static enum tl_err store(struct tl_transaction *txn, const struct tl_ingest_reco
 	return tl_transaction_append(txn, place->conversation, &append, &stored_out->cseq, &stored_out->ts);
 }
 
-enum tl_err tl_send_apply(struct tl_transaction *txn, const struct tl_ingest_record *record)
+/* *dup_out: it is there already. */
+static enum tl_err resolve_and_store(struct tl_transaction *txn, const struct tl_ingest_record *record,
+                                     struct tl_slice cid, struct tl_dedup_record *stored_out, bool *dup_out)
 {
-	char direct[TL_DIRECT_ID_MAX];
-	struct tl_slice cid = record->to_user ? tl_direct_id(record->user, record->target, direct) : record->target;
 	struct place place;
-	struct tl_dedup_record stored;
 	struct tl_dedup_key dedup;
 	uint64_t order = 0;
 	bool has_id = record->id.len > 0;
-
 	enum tl_err err = resolve(txn, cid, record->user, &place);
 	if (err == TL_OK && place.conversation->record.order == TL_ORDER_CUSTOM)
 		err = (order = tl_message_order(record->payload)) > 0 ? TL_OK : TL_BAD_REQUEST;
-	if (tl_err_is_refusal(err))
-		return tell(txn, record, cid, err, NULL, false);
 	if (err != TL_OK)
 		return err;
 	if (has_id) {
 		dedup = tl_transaction_dedup_key(txn, place.conversation, record->user, record->id);
-		err = tl_transaction_find_dup(txn, place.conversation, &dedup, tl_message_ts(record->payload), &stored);
-		if (err == TL_OK)
-			return tell(txn, record, cid, TL_OK, &stored, true);
+		err = tl_transaction_find_dup(txn, place.conversation, &dedup, tl_message_ts(record->payload), stored_out);
+		*dup_out = err == TL_OK;
 		if (err != TL_NOT_FOUND)
 			return err;
 	}
-	if ((err = store(txn, record, &place, order, has_id ? &dedup : NULL, &stored)) != TL_OK)
+	return store(txn, record, &place, order, has_id ? &dedup : NULL, stored_out);
+}
+
+enum tl_err tl_send_apply(struct tl_transaction *txn, const struct tl_ingest_record *record)
+{
+	char direct[TL_DIRECT_ID_MAX];
+	struct tl_slice cid = record->to_user ? tl_direct_id(record->user, record->target, direct) : record->target;
+	struct tl_dedup_record stored;
+	bool dup = false;
+	enum tl_err err = resolve_and_store(txn, record, cid, &stored, &dup);
+	if (err == TL_CORRUPT) { /* met before anything was changed (X1), and trying again would not help */
+		tl_transaction_note_damaged(txn, cid);
+		err = TL_STORAGE;
+	}
+	if (err != TL_OK && err != TL_STORAGE && !tl_err_is_refusal(err))
 		return err;
-	return tell(txn, record, cid, TL_OK, &stored, false);
+	return tell(txn, record, cid, err, &stored, dup);
 }

@@ -7,8 +7,9 @@
 /* Why a message without an order key is refused where one is due. */
 #define TL_SEND_NO_ORDER "this conversation needs an 'order' user property with every message"
 
-/* Applies one TL_INGEST_SEND record: the message is appended, or refused with an outcome that says why. An error means
- * that the database cannot be read or written and nothing was changed. Writer thread. */
+/* Applies one TL_INGEST_SEND record: the message is appended, or refused with an outcome that says why; TL_STORAGE where what
+ * has to be known of the conversation or its members is damaged. An error means that the database cannot be read or written and
+ * nothing was changed. Writer thread. */
 TL_MUST_USE enum tl_err tl_send_apply(struct tl_transaction *txn, const struct tl_ingest_record *record);
 
 /* Whether `user` may send to the conversation as it is in the database: TL_OK, TL_NOT_MEMBER (also where there is none),

@@ -25,6 +25,7 @@ enum {
 	REST_MS = 60000,                 /* of upkeep, between looks where nothing is due … */
 	REST_OTHER_CLOCK_MS = 2000,      /* … with a clock that was handed in, which may be set */
 	SLOW_DOWN_US = 1000,             /* how long a send waits where the queue is nearly full */
+	DAMAGED = 64,                    /* damaged conversations of which it is known that they have been complained of */
 	MEMBERS_PER_CONVERSATION = 8,    /* cached members for each cached conversation, on average */
 };
 
@@ -41,7 +42,7 @@ struct tl_store {
 	struct tl_writer *writer;
 	struct tl_upkeep *upkeep;
 	struct tl_disk_space disk;   /* front thread's */
-	_Atomic uint64_t damaged;    /* number of the conversation that was last said to be damaged */
+	_Atomic uint64_t damaged[DAMAGED]; /* numbers of conversations that were said to be damaged: the last one in each place */
 	bool refusing;               /* front thread's: the last submission was refused */
 	struct tl_pack pack;         /* front thread's scratch */
 };
@@ -434,12 +435,13 @@ static void note_damage(struct tl_store *store, uint64_t conversation_no)
 {
 	struct tl_conversation_record record = {.cid = tl_slice("", 0)};
 	char text[400], *bytes = NULL;
-	if (conversation_no == 0 || atomic_exchange(&store->damaged, conversation_no) == conversation_no)
+	if (conversation_no == 0 ||
+	    atomic_exchange(&store->damaged[conversation_no % DAMAGED], conversation_no) == conversation_no)
 		return;
 	if (tl_conversation_read(store->database.engine, NULL, conversation_no, &record, &bytes) != TL_OK)
 		record.cid = tl_slice("", 0);
 	snprintf(text, sizeof text,
-	         "damaged data: not everything of conversation %" PRIu64 " ('%.*s') can be read; sync leaves it out",
+	         "damaged data: not everything of conversation %" PRIu64 " ('%.*s') can be read; what cannot is left out",
 	         conversation_no, (int)record.cid.len, record.cid.len > 0 ? (const char *)record.cid.ptr : "");
 	free(bytes);
 	store->options.events.log(store->options.events.ctx, TL_LOG_ERROR, text);

@@ -6,7 +6,10 @@
 
 #include <stdlib.h>
 
-enum { MARK_EVERY = 64 }; /* entries */
+enum {
+	MARK_EVERY = 64,    /* entries */
+	DAMAGED_MAX = 1024, /* entries of which nothing can be read that are looked for at an end */
+};
 
 static const uint64_t SEQ_MAX = UINT64_MAX / 4; /* which nobody reaches, so that steps from there stay numbers */
 
@@ -116,30 +119,46 @@ static enum tl_err probe_long(struct probing *probing)
 	return err == TL_OK ? probe_on(probing) : err;
 }
 
+/* The last key that can be read; 0 where that is the floor's or the mark's, which mean that everything was dropped.
+ * *hidden_out: something on the way to it, or behind it, cannot be read. */
+static enum tl_err seek_last_key(struct tl_iter *iter, struct tl_partition timeline, uint64_t *seq_out, bool *hidden_out)
+{
+	tl_iter_retarget(iter, timeline);
+	tl_iter_pass_damage(iter);
+	bool there = tl_iter_seek_last(iter);
+	enum tl_err err = tl_iter_error(iter);
+	*seq_out = 0;
+	*hidden_out = err == TL_CORRUPT;
+	if (err != TL_OK && err != TL_CORRUPT)
+		return err;
+	return there && tl_iter_key(iter).len > 0 && !seq_of(tl_iter_key(iter), seq_out) ? TL_CORRUPT : TL_OK;
+}
+
+/* The last entry, if no other comes next: then it is the last one (T1), whatever else cannot be read. */
+static enum tl_err take_last(struct probing *probing, uint64_t seq, bool hidden)
+{
+	uint64_t last = seq > probing->found ? seq : probing->found;
+	bool there = true, more = false;
+	enum tl_err err = seq > 0 ? probe(probing, seq, &there) : TL_OK;
+	if (err == TL_OK && hidden)
+		err = probe(probing, last + 1, &more);
+	return err == TL_OK && (!there || more) ? TL_CORRUPT : err;
+}
+
 /* The last entry wherever it is: below the floor, where it says when the timeline was last appended to, or behind something
- * damaged. The empty key or the mark alone mean that everything was dropped. */
+ * damaged. */
 static enum tl_err seek_last(struct probing *probing)
 {
 	struct tl_iter *made = NULL;
+	uint64_t seq;
+	bool hidden;
 	enum tl_err err = TL_OK;
-	uint64_t seq = 0;
-	if (probing->iter)
-		tl_iter_retarget(probing->iter, probing->timeline);
-	else if ((err = tl_iter_new(probing->engine, probing->snapshot, probing->timeline, true, &made)) != TL_OK)
-		return err;
-	struct tl_iter *iter = made ? made : probing->iter;
-	if (!tl_iter_seek_last(iter))
-		err = tl_iter_error(iter);
-	else if (tl_iter_key(iter).len > 0 && !seq_of(tl_iter_key(iter), &seq))
-		err = TL_CORRUPT;
-	if (err == TL_OK && seq > 0) {
-		struct tl_slice value = tl_iter_value(iter);
-		char *copy = malloc(value.len + 1);
-		if (copy)
-			take_entry(probing, seq, memcpy(copy, value.ptr, value.len), value.len);
-		else
-			err = TL_NO_MEMORY;
-	}
+	if (!probing->iter)
+		err = tl_iter_new(probing->engine, probing->snapshot, probing->timeline, true, &made);
+	if (err == TL_OK)
+		err = seek_last_key(made ? made : probing->iter, probing->timeline, &seq, &hidden);
+	if (err == TL_OK)
+		err = take_last(probing, seq, hidden);
 	tl_iter_free(made);
 	return err;
 }
@@ -179,6 +198,48 @@ enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapsho
 	*last_out = probing.entry;
 	*last_len_out = probing.len;
 	return TL_OK;
+}
+
+/* From the last key that can be read, or the floor, as far as anything answers. */
+static enum tl_err probe_damaged(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                 struct tl_partition timeline, uint64_t *head)
+{
+	for (unsigned i = 0; i < DAMAGED_MAX; i++, ++*head) {
+		char *entry = NULL;
+		size_t len;
+		enum tl_err err = tl_timeline_get(engine, snapshot, timeline, *head + 1, &entry, &len);
+		free(entry);
+		if (err == TL_NOT_FOUND)
+			return TL_OK;
+		if (err != TL_OK && err != TL_CORRUPT)
+			return err;
+	}
+	return TL_CORRUPT;
+}
+
+enum tl_err tl_timeline_reach(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                              struct tl_partition timeline, struct tl_bounds *bounds_out)
+{
+	struct tl_bounds bounds;
+	struct tl_iter *iter;
+	bool hidden;
+	enum tl_err err = tl_timeline_bounds(engine, snapshot, NULL, timeline, bounds_out, NULL, NULL);
+	if (err != TL_CORRUPT)
+		return err;
+	err = tl_timeline_floor(engine, snapshot, timeline, &bounds.floor);
+	if (err == TL_OK)
+		err = tl_iter_new(engine, snapshot, timeline, true, &iter);
+	if (err != TL_OK)
+		return err;
+	err = seek_last_key(iter, timeline, &bounds.head, &hidden);
+	tl_iter_free(iter);
+	if (bounds.head < bounds.floor)
+		bounds.head = bounds.floor;
+	if (err == TL_OK)
+		err = probe_damaged(engine, snapshot, timeline, &bounds.head);
+	if (err == TL_OK)
+		*bounds_out = bounds;
+	return err;
 }
 
 static void put_uint(struct tl_batch *batch, struct tl_partition timeline, struct tl_slice key, uint64_t value)
@@ -231,4 +292,9 @@ bool tl_cursor_seek(struct tl_cursor *cursor, struct tl_iter *iter, struct tl_pa
 bool tl_cursor_next(struct tl_cursor *cursor)
 {
 	return load(cursor, tl_iter_next(cursor->iter));
+}
+
+bool tl_cursor_prev(struct tl_cursor *cursor)
+{
+	return load(cursor, tl_iter_prev(cursor->iter));
 }

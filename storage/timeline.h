@@ -27,10 +27,17 @@ struct tl_bounds {
 
 /* Reads the bounds. If `last_out` is not NULL it receives a malloc'ed copy of the last entry (NULL with length 0
  * where there is none), the caller's to free. `iter` (any partition, moved by this) spares the making of one, where one is
- * needed; NULL to have it made on `snapshot`. Without a snapshot only where the floor cannot rise meanwhile. */
+ * needed; NULL to have it made on `snapshot`. Without a snapshot only where the floor cannot rise meanwhile. TL_CORRUPT:
+ * the floor or what stands at the end cannot be read. */
 TL_MUST_USE enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                            struct tl_iter *iter, struct tl_partition timeline,
                                            struct tl_bounds *bounds_out, char **last_out, size_t *last_len_out);
+
+/* As tl_timeline_bounds, for showing what there is of a timeline whose end cannot be read: what seems to be there and is
+ * not readable counts, so the head may be beyond the true one, by an entry as a rule. TL_CORRUPT: where it ends cannot be
+ * told, or the floor cannot be read. Any thread. */
+TL_MUST_USE enum tl_err tl_timeline_reach(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                          struct tl_partition timeline, struct tl_bounds *bounds_out);
 
 /* Reads the floor alone: one get. */
 TL_MUST_USE enum tl_err tl_timeline_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
@@ -58,5 +65,6 @@ struct tl_cursor {
  * (tl_iter_error). Do not pass a seq at or below the floor (T3). */
 bool tl_cursor_seek(struct tl_cursor *cursor, struct tl_iter *iter, struct tl_partition timeline, uint64_t seq);
 bool tl_cursor_next(struct tl_cursor *cursor);
+bool tl_cursor_prev(struct tl_cursor *cursor); /* only where the cursor is at an entry */
 
 #endif

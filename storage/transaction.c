@@ -70,6 +70,7 @@ void tl_transaction_clear(struct tl_transaction *txn)
 	txn->changed_count = txn->regrouped_count = 0;
 	txn->index_marks = 0;
 	txn->index_upkeep = false;
+	txn->damaged = tl_slice("", 0);
 }
 
 void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool replaying)
@@ -103,7 +104,18 @@ enum tl_err tl_transaction_conversation(struct tl_transaction *txn, struct tl_sl
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 	if (err == TL_OK)
 		err = tl_conversations_find(&txn->conversations, iter, cid, conversation_out);
+	if (err == TL_CORRUPT) {
+		tl_transaction_note_damaged(txn, cid);
+		return TL_STORAGE;
+	}
 	return err == TL_OK ? tl_fanout_settle(txn, *conversation_out) : err;
+}
+
+void tl_transaction_note_damaged(struct tl_transaction *txn, struct tl_slice cid)
+{
+	const char *copy = tl_arena_copy(&txn->arena, cid);
+	if (copy)
+		txn->damaged = tl_slice(copy, cid.len);
 }
 
 enum tl_err tl_transaction_user(struct tl_transaction *txn, struct tl_slice uid, struct tl_user **user_out)

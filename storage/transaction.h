@@ -45,6 +45,7 @@ struct tl_transaction {
 	size_t run_count, run_bytes;       /* … in so many items that are not put yet, and bytes */
 	uint64_t index_marks;              /* fresh ones of the search index in this batch … */
 	bool index_upkeep;                 /* … and whether there is one of upkeep */
+	struct tl_slice damaged;           /* id of a conversation to which something was refused as it cannot be read; in the arena */
 	struct tl_changed_member *changed; /* members whose records are to be put */
 	size_t changed_count, changed_room;
 	struct tl_due due; /* markers in the batch */
@@ -90,13 +91,17 @@ TL_MUST_USE enum tl_err tl_transaction_iter(struct tl_transaction *txn, struct t
 
 /* --- what operations do --- */
 
-/* Finds a conversation, which then goes the way that it should (fanout.h). TL_NOT_FOUND if there is none. */
+/* Finds a conversation, which then goes the way that it should (fanout.h). TL_NOT_FOUND if there is none. TL_STORAGE: what has
+ * to be known of it cannot be read, and nothing was changed; whoever asked is told so, which concerns nobody else. */
 TL_MUST_USE enum tl_err tl_transaction_conversation(struct tl_transaction *txn, struct tl_slice cid,
                                                     struct tl_conversation **conversation_out);
 
 /* While replaying: whether the conversation is what the record at hand has made before, perhaps not to the end (X2). */
 TL_MUST_USE enum tl_err tl_transaction_is_own_creation(struct tl_transaction *txn,
                                                        const struct tl_conversation *conversation, bool *own_out);
+
+/* Notes of which conversation it is that something cannot be read. */
+void tl_transaction_note_damaged(struct tl_transaction *txn, struct tl_slice cid);
 
 /* Finds a user or makes a new one. */
 TL_MUST_USE enum tl_err tl_transaction_user(struct tl_transaction *txn, struct tl_slice uid, struct tl_user **user_out);

@@ -39,8 +39,8 @@ static void set_bounds(struct tl_visibility *v)
 static enum tl_err read_bounds(struct tl_visibility *v, const struct tl_limits *limits, uint64_t now)
 {
 	struct tl_bounds bounds;
-	enum tl_err err = tl_timeline_bounds(v->engine, v->snapshot, NULL, tl_partition(TL_PART_STORE, v->conversation_no),
-	                                     &bounds, NULL, NULL);
+	enum tl_err err =
+		tl_timeline_reach(v->engine, v->snapshot, tl_partition(TL_PART_STORE, v->conversation_no), &bounds);
 	if (err != TL_OK)
 		return err;
 	v->conversation_head = bounds.head;

@@ -17,7 +17,7 @@ struct tl_visibility {
 	struct tl_member_record member; /* if present */
 	struct tl_former_record former; /* what was before the present membership */
 	uint64_t first, last;           /* cseq: nothing outside is visible, but there may be holes inside */
-	uint64_t conversation_head;     /* cseq of the last entry, whoever may see it */
+	uint64_t conversation_head;     /* cseq of the last entry, whoever may see it; as far as can be told (tl_timeline_reach) */
 	uint64_t conversation_floor;    /* cseq of the last entry that has expired */
 };
 

@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 enum {
 	COMPANY_MS = 1000,      /* how long checkpoints may wait for company, and chores that failed until they are tried again */
 	FOREVER_MS = 86400000,  /* nothing has to be done then */
@@ -18,6 +21,7 @@ enum {
 	RETRY_FULL_MS = 1000,   /* the first one on a full disk: what is filling it shall have settled before the database,
 	                         * which can be read as it is, is closed to be opened again */
 	RETRY_LONGEST_MS = 5000,
+	DAMAGED = 64,           /* damaged conversations of which it is known that they have been complained of */
 };
 
 struct tl_writer {
@@ -42,6 +46,7 @@ struct tl_writer {
 	bool chores_wait;      /* a record that needs a batch to itself comes first */
 	bool gathering;        /* checkpoints wait for company … */
 	struct timespec gathered; /* … until then */
+	uint64_t damaged[DAMAGED]; /* hashes of their ids: the last one in each place */
 
 	pthread_t thread;
 	pthread_mutex_t lock;     /* for `stopping` */
@@ -174,6 +179,21 @@ static enum tl_err commit(struct tl_writer *writer, uint64_t end, struct tl_why 
 
 /* --- after a commit --- */
 
+/* Says once of a conversation that nothing can be stored in it. */
+static void note_damaged(struct tl_writer *writer)
+{
+	char text[400];
+	struct tl_slice cid = writer->txn.damaged;
+	uint64_t hash = cid.len > 0 ? XXH3_64bits(cid.ptr, cid.len) : 0, *place = &writer->damaged[hash % DAMAGED];
+	if (cid.len == 0 || *place == hash)
+		return;
+	*place = hash;
+	snprintf(text, sizeof text,
+	         "damaged data: what is sent to conversation '%.*s' cannot be stored and is answered so", (int)cid.len,
+	         (const char *)cid.ptr);
+	say(writer, TL_LOG_ERROR, text);
+}
+
 static void announce_changes(struct tl_writer *writer, const struct tl_commit *commit, uint64_t end)
 {
 	uint64_t done = writer->batch_changes;
@@ -192,6 +212,7 @@ static void publish(struct tl_writer *writer, uint64_t end)
 	const struct tl_commit commit = tl_transaction_told(&writer->txn);
 
 	announce_changes(writer, &commit, end);
+	note_damaged(writer);
 	count(&writer->records, writer->batch_records);
 	if (commit.outcome_count + commit.append_count + commit.delivery_count + commit.backlog_count > 0)
 		writer->options.events.committed(writer->options.events.ctx, &commit);

@@ -8,6 +8,8 @@
  *   (W2) Nobody is told anything before the commit has returned, synced unless durability says otherwise.
  *   (W3) When reading or committing fails, everything cached is forgotten, the database is opened again, and the same
  *        records are applied anew, until it works. What was acked waits in the queue meanwhile.
+ *   (W4) Damaged data stays damaged: a message or request that meets it is answered `storage` and done with. Where that
+ *        may have left something half-done, what is cached is forgotten first.
  */
 #ifndef TL_WRITER_H
 #define TL_WRITER_H
