@@ -8,7 +8,6 @@
 
 enum {
 	MARK_EVERY = 64,    /* entries */
-	DAMAGED_MAX = 1024, /* entries of which nothing can be read that are looked for at an end */
 };
 
 static const uint64_t SEQ_MAX = UINT64_MAX / 4; /* which nobody reaches, so that steps from there stay numbers */
@@ -200,21 +199,16 @@ enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapsho
 	return TL_OK;
 }
 
-/* From the last key that can be read, or the floor, as far as anything answers. */
+/* From the last key that can be read, or the floor. Where more cannot be read, how much more is not known: it counts as one. */
 static enum tl_err probe_damaged(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                  struct tl_partition timeline, uint64_t *head)
 {
-	for (unsigned i = 0; i < DAMAGED_MAX; i++, ++*head) {
-		char *entry = NULL;
-		size_t len;
-		enum tl_err err = tl_timeline_get(engine, snapshot, timeline, *head + 1, &entry, &len);
-		free(entry);
-		if (err == TL_NOT_FOUND)
-			return TL_OK;
-		if (err != TL_OK && err != TL_CORRUPT)
-			return err;
-	}
-	return TL_CORRUPT;
+	char *entry = NULL;
+	size_t len;
+	enum tl_err err = tl_timeline_get(engine, snapshot, timeline, *head + 1, &entry, &len);
+	free(entry);
+	*head += err == TL_CORRUPT;
+	return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;
 }
 
 enum tl_err tl_timeline_reach(struct tl_engine *engine, const struct tl_snapshot *snapshot,

@@ -33,9 +33,8 @@ TL_MUST_USE enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struc
                                            struct tl_iter *iter, struct tl_partition timeline,
                                            struct tl_bounds *bounds_out, char **last_out, size_t *last_len_out);
 
-/* As tl_timeline_bounds, for showing what there is of a timeline whose end cannot be read: what seems to be there and is
- * not readable counts, so the head may be beyond the true one, by an entry as a rule. TL_CORRUPT: where it ends cannot be
- * told, or the floor cannot be read. Any thread. */
+/* As tl_timeline_bounds, for showing what there is of a timeline whose end cannot be read: behind the last entry that can be, what
+ * cannot counts as one. TL_CORRUPT: the floor cannot be read. Any thread. */
 TL_MUST_USE enum tl_err tl_timeline_reach(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                           struct tl_partition timeline, struct tl_bounds *bounds_out);
 
