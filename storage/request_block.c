@@ -70,7 +70,7 @@ enum tl_err tl_block_list(const struct tl_reading *reading, const struct tl_call
 
 /* --- the change --- */
 
-/* The chat, if there is one at hand, refuses from now on, or takes again. */
+/* The chat, if there is one, refuses from now on, or takes again. */
 static enum tl_err tell_chat(struct tl_transaction *txn, struct tl_slice cid, const struct tl_user *user, bool on)
 {
 	struct tl_conversation *conversation;
@@ -82,6 +82,7 @@ static enum tl_err tell_chat(struct tl_transaction *txn, struct tl_slice cid, co
 	struct tl_member *member = tl_conversation_member(conversation, user->no);
 	if (member)
 		member->blocks = on;
+	tl_conversation_settle_name(conversation, txn->batch);
 	return TL_OK;
 }
 
@@ -124,5 +125,9 @@ enum tl_err tl_block(struct tl_transaction *txn, const struct tl_call *call, str
 		return tl_fail(&answer->why, TL_BAD_REQUEST, "'user' is yourself");
 	if ((err = tl_block_read(txn->database->engine, user->no, other->bytes, &is_on)) != TL_OK)
 		return err;
-	return is_on == on ? TL_OK : set_block(txn, call, user, on);
+	if (is_on != on)
+		return set_block(txn, call, user, on);
+	/* It may be this very change, whose other half has not been applied. */
+	char direct[TL_DIRECT_ID_MAX];
+	return txn->replaying ? tell_chat(txn, tl_direct_id(call->user, other->bytes, direct), user, on) : TL_OK;
 }

@@ -73,7 +73,7 @@ static enum tl_err put_changed(struct tl_transaction *txn, uint64_t conversation
 	tl_store_record_pack(&txn->pack, &record);
 	if (txn->pack.failed)
 		return TL_NO_MEMORY;
-	tl_timeline_put(txn->batch, tl_partition(TL_PART_STORE, conversation_no), cseq, tl_pack_bytes(&txn->pack));
+	tl_timeline_replace(txn->batch, tl_partition(TL_PART_STORE, conversation_no), cseq, tl_pack_bytes(&txn->pack));
 	return TL_OK;
 }
 

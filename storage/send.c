@@ -29,8 +29,9 @@ static enum tl_err create_direct(struct tl_transaction *txn, struct tl_slice cid
 		err = tl_transaction_user(txn, other, &second);
 	if (err != TL_OK)
 		return err;
-	const struct tl_member members[2] = {{.user_no = first->no, .record = member},
-	                                     {.user_no = second->no, .record = member}};
+	bool in_order = tl_slice_compare(one, other) <= 0;
+	const struct tl_member members[2] = {{.user_no = in_order ? first->no : second->no, .record = member},
+	                                     {.user_no = in_order ? second->no : first->no, .record = member}};
 	return tl_conversations_create(&txn->conversations, txn->batch, &record, members, first == second ? 1 : 2,
 	                               conversation_out);
 }
@@ -41,12 +42,15 @@ struct place {
 	struct tl_member *sender;
 };
 
+/* In a direct chat nothing of the sender's record is needed. */
 static enum tl_err find_sender(struct tl_transaction *txn, struct tl_slice sender, struct place *place)
 {
 	struct tl_user *user;
 	enum tl_err err = tl_transaction_find_user(txn, sender, &user);
 	place->sender = NULL;
-	if (err == TL_OK && user)
+	if (err == TL_OK && user && place->conversation->record.kind == TL_DIRECT)
+		place->sender = tl_conversation_member(place->conversation, user->no);
+	else if (err == TL_OK && user)
 		err = tl_conversations_member(&txn->conversations, place->conversation, user->no, &place->sender);
 	return err;
 }
