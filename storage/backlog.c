@@ -148,7 +148,7 @@ enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *sn
                           const uint64_t *pulled_floor, struct tl_inbox *inbox_out)
 {
 	struct tl_inbox inbox = {0};
-	enum tl_err err = tl_inbox_bounds(engine, snapshot, iter, user_no, &inbox.bounds, NULL);
+	enum tl_err err = tl_inbox_bounds(iter, user_no, &inbox.bounds, NULL);
 	if (err == TL_OK)
 		err = read_backlogs(iter, user_no, &inbox);
 	inbox.head = inbox.latest = inbox.bounds.head;

@@ -59,18 +59,39 @@ static bool starts_with(struct tl_slice bytes, struct tl_slice start)
 	return bytes.len >= start.len && memcmp(bytes.ptr, start.ptr, start.len) == 0;
 }
 
-enum tl_err tl_blocks_any(struct tl_engine *engine, struct tl_slice user, bool *any_out)
+enum tl_err tl_blocks_any(struct tl_iter *iter, struct tl_slice user, bool *any_out)
 {
 	struct tl_blocked_by_key first;
 	struct tl_slice from = tl_blocked_by_key(&first, user, tl_slice("", 0));
-	struct tl_iter *iter;
-	enum tl_err err = tl_iter_new(engine, NULL, blocked_by(), true, &iter);
-	if (err != TL_OK)
-		return err;
+	tl_iter_retarget(iter, blocked_by());
 	bool any = tl_iter_seek(iter, from) && starts_with(tl_iter_key(iter), from);
-	err = tl_iter_error(iter);
+	enum tl_err err = tl_iter_error(iter);
 	if (err == TL_OK)
 		*any_out = any;
-	tl_iter_free(iter);
 	return err;
+}
+
+static enum tl_err look_up(struct tl_transaction *txn, struct tl_user *user)
+{
+	struct tl_iter *iter;
+	bool any;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (err == TL_OK)
+		err = tl_blocks_any(iter, tl_slice(user->uid, user->uid_len), &any);
+	if (err == TL_OK)
+		user->blocked = any ? TL_BLOCKED_BY_SOMEBODY : TL_BLOCKED_BY_NOBODY;
+	return err;
+}
+
+enum tl_err tl_blocks_check(struct tl_transaction *txn, struct tl_slice sender, struct tl_slice other)
+{
+	struct tl_user *user;
+	bool blocks;
+	enum tl_err err = tl_transaction_find_user(txn, sender, &user);
+	if (err == TL_OK && user && user->blocked == TL_BLOCKED_UNKNOWN)
+		err = look_up(txn, user);
+	if (err != TL_OK || (user && user->blocked == TL_BLOCKED_BY_NOBODY))
+		return err;
+	err = tl_blocks_read(txn->database->engine, other, sender, &blocks);
+	return err == TL_OK && blocks ? TL_NOT_AUTHORISED : err;
 }

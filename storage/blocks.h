@@ -8,7 +8,7 @@
 #ifndef TL_BLOCKS_H
 #define TL_BLOCKS_H
 
-#include "users.h"
+#include "transaction.h"
 
 /* Puts into the batch that the user has blocked `other` (who need not exist), or no longer. Both are valid user ids. Writer
  * thread. */
@@ -22,7 +22,12 @@ TL_MUST_USE enum tl_err tl_blocks_are(struct tl_engine *engine, const struct tl_
 TL_MUST_USE enum tl_err tl_blocks_read(struct tl_engine *engine, struct tl_slice user, struct tl_slice other,
                                        bool *blocks_out);
 
-/* Whether anybody has blocked `user`, a valid user id. Any thread; errors as tl_iter_new and tl_iter_error. */
-TL_MUST_USE enum tl_err tl_blocks_any(struct tl_engine *engine, struct tl_slice user, bool *any_out);
+/* Whether anybody has blocked `user`, a valid user id. `iter` is any iterator on the present state, moved by this. Any thread;
+ * errors as tl_iter_error. */
+TL_MUST_USE enum tl_err tl_blocks_any(struct tl_iter *iter, struct tl_slice user, bool *any_out);
+
+/* Whether `sender`, a valid user id, is blocked by `other`: TL_NOT_AUTHORISED, else TL_OK. Most who send are at hand, and known to be
+ * blocked by nobody: then nothing is read. Writer thread. */
+TL_MUST_USE enum tl_err tl_blocks_check(struct tl_transaction *txn, struct tl_slice sender, struct tl_slice other);
 
 #endif

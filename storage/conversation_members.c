@@ -99,16 +99,35 @@ void tl_conversations_forget_members(struct tl_conversations *conversations, str
 	conversation->whole = false;
 }
 
+/* Reads the record of a direct chat's member of whom only the name has told so far. What was sent meanwhile is seen. */
+static enum tl_err complete(const struct tl_conversations *conversations, const struct tl_conversation *conversation,
+                            struct tl_member *member)
+{
+	struct tl_member_record record;
+	if (!member->bare)
+		return TL_OK;
+	enum tl_err err =
+		tl_member_read(conversations->database->engine, NULL, conversation->no, member->user_no, &record);
+	if (err != TL_OK)
+		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
+	tl_last_sends_apply(&conversation->sends, member->user_no, &record);
+	member->record = record;
+	member->bare = false;
+	return TL_OK;
+}
+
 enum tl_err tl_conversations_each_member(struct tl_conversations *conversations, struct tl_iter *iter,
                                          struct tl_conversation *conversation,
                                          enum tl_err (*each)(void *ctx, const struct tl_member *member), void *ctx)
 {
 	enum tl_err err = TL_OK;
-	(void)conversations;
 	if (!conversation->whole)
 		return each_stored(iter, conversation->no, each, ctx);
-	for (size_t i = 0; i < conversation->member_count && err == TL_OK; i++)
-		err = each(ctx, &conversation->members[i]);
+	for (size_t i = 0; i < conversation->member_count && err == TL_OK; i++) {
+		err = complete(conversations, conversation, &conversation->members[i]);
+		if (err == TL_OK)
+			err = each(ctx, &conversation->members[i]);
+	}
 	return err;
 }
 
@@ -183,11 +202,13 @@ enum tl_err tl_conversations_member(struct tl_conversations *conversations, stru
                                     uint64_t user_no, struct tl_member **member_out)
 {
 	struct tl_member member = {.user_no = user_no}, *at_hand = tl_conversation_member(conversation, user_no);
+	enum tl_err err = at_hand ? complete(conversations, conversation, at_hand) : TL_OK;
 	if (at_hand || conversation->whole) {
-		*member_out = at_hand;
-		return TL_OK;
+		if (err == TL_OK)
+			*member_out = at_hand;
+		return err;
 	}
-	enum tl_err err =
+	err =
 		tl_member_read(conversations->database->engine, NULL, conversation->no, user_no, &member.record);
 	if (err == TL_NOT_FOUND) {
 		*member_out = NULL;

@@ -3,18 +3,27 @@
 
 #include <stdlib.h>
 
-enum tl_err tl_conversation_no(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
-                               uint64_t *no_out)
+enum tl_err tl_conversation_name(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
+                                 struct tl_conversation_name *name_out)
 {
 	char *value;
 	size_t len;
 	enum tl_err err = tl_engine_get(engine, snapshot, tl_partition(TL_PART_CONVERSATION_NAMES, 0), cid, &value, &len);
 	if (err != TL_OK)
 		return err;
-	struct tl_reader reader = tl_reader(tl_slice(value, len));
-	bool ok = tl_reader_uint(&reader, no_out);
+	bool ok = tl_conversation_name_unpack(tl_slice(value, len), name_out);
 	free(value);
 	return ok ? TL_OK : TL_CORRUPT;
+}
+
+enum tl_err tl_conversation_no(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice cid,
+                               uint64_t *no_out)
+{
+	struct tl_conversation_name name;
+	enum tl_err err = tl_conversation_name(engine, snapshot, cid, &name);
+	if (err == TL_OK)
+		*no_out = name.no;
+	return err;
 }
 
 enum tl_err tl_conversation_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t no,

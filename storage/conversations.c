@@ -1,6 +1,5 @@
 #include "conversation_parts.h"
 
-#include "blocks.h"
 #include "id.h"
 #include "message.h"
 #include "msgpack_reader.h"
@@ -66,15 +65,13 @@ void tl_conversations_trim(struct tl_conversations *conversations, size_t max, s
 /* Where the store timeline ends, and what its last entry says. */
 static enum tl_err load_head(struct tl_engine *engine, struct tl_iter *iter, struct tl_conversation *conversation)
 {
-	struct tl_bounds bounds;
 	struct tl_store_record record;
 	char *last;
 	size_t last_len;
-	enum tl_err err = tl_timeline_bounds(engine, NULL, iter, tl_partition(TL_PART_STORE, conversation->no), &bounds,
-	                                     &last, &last_len);
+	enum tl_err err = tl_timeline_head(engine, NULL, iter, tl_partition(TL_PART_STORE, conversation->no),
+	                                   &conversation->head, &last, &last_len);
 	if (err != TL_OK)
 		return err;
-	conversation->head = bounds.head;
 	if (last && tl_store_record_unpack(tl_slice(last, last_len), &record)) {
 		conversation->running = record.running;
 		conversation->position = record.position;
@@ -107,42 +104,87 @@ static enum tl_err is_user(struct tl_conversations *conversations, struct tl_ite
 	return err == TL_NOT_FOUND ? TL_OK : err;
 }
 
-static enum tl_err load_blocks(struct tl_conversations *conversations, struct tl_iter *iter,
-                               struct tl_conversation *conversation)
+/* Who the two of a direct chat are, where its name has been put without; unknown it stays where a member is missing. */
+static enum tl_err complete_name(struct tl_conversations *conversations, struct tl_iter *iter,
+                                 struct tl_conversation *conversation)
 {
-	struct tl_engine *engine = conversations->database->engine;
+	const struct tl_member *members = conversation->members;
 	struct tl_slice one, other;
-	bool one_blocks, other_blocks, in_order;
-	if (conversation->record.kind != TL_DIRECT || !tl_direct_id_parse(conversation->record.cid, &one, &other) ||
-	    conversation->member_count != 2)
+	bool in_order;
+	if (conversation->record.kind != TL_DIRECT || conversation->name.users[0] > 0 ||
+	    !tl_direct_id_parse(conversation->record.cid, &one, &other) ||
+	    conversation->member_count != (tl_slice_equal(one, other) ? 1 : 2))
 		return TL_OK;
-	enum tl_err err = tl_blocks_read(engine, one, other, &one_blocks);
-	if (err == TL_OK)
-		err = tl_blocks_read(engine, other, one, &other_blocks);
-	if (err != TL_OK || (!one_blocks && !other_blocks))
+	size_t last = conversation->member_count - 1;
+	enum tl_err err = is_user(conversations, iter, members[0].user_no, one, &in_order);
+	if (err != TL_OK)
 		return err;
-	if ((err = is_user(conversations, iter, conversation->members[0].user_no, one, &in_order)) != TL_OK)
-		return err;
-	conversation->members[0].blocks = in_order ? one_blocks : other_blocks;
-	conversation->members[1].blocks = in_order ? other_blocks : one_blocks;
+	conversation->name.users[0] = members[in_order ? 0 : last].user_no;
+	conversation->name.users[1] = members[in_order ? last : 0].user_no;
+	conversation->name_unsettled = true;
 	return TL_OK;
 }
 
-static enum tl_err load(struct tl_conversations *conversations, struct tl_iter *iter, uint64_t no,
-                        struct tl_conversation **conversation_out)
+/* The record and the members as they are stored. */
+static enum tl_err load_stored(struct tl_conversations *conversations, struct tl_iter *iter,
+                               struct tl_conversation *conversation)
 {
 	struct tl_engine *engine = conversations->database->engine;
-	struct tl_conversation *conversation = calloc(1, sizeof *conversation);
-	if (!conversation)
-		return TL_NO_MEMORY;
-	conversation->no = no;
-	enum tl_err err = tl_conversation_read(engine, NULL, no, &conversation->record, &conversation->bytes);
+	enum tl_err err =
+		tl_conversation_read(engine, NULL, conversation->no, &conversation->record, &conversation->bytes);
 	if (err == TL_OK)
 		err = load_head(engine, iter, conversation);
 	if (err == TL_OK && !conversation->record.on_read)
 		err = tl_conversation_load_members(iter, conversation);
 	if (err == TL_OK)
-		err = load_blocks(conversations, iter, conversation);
+		err = complete_name(conversations, iter, conversation);
+	return err;
+}
+
+/* A direct chat's record never changes: this is it. */
+static struct tl_conversation_record direct_record(struct tl_slice cid, const struct tl_conversation_name *name)
+{
+	const struct tl_slice none = {"", 0};
+	return (struct tl_conversation_record){.cid = cid,
+	                                       .name = none,
+	                                       .owner = none,
+	                                       .retention = none,
+	                                       .kind = TL_DIRECT,
+	                                       .member_count = name->users[0] == name->users[1] ? 1 : 2};
+}
+
+/* A direct chat as its name tells it. */
+static enum tl_err load_named(struct tl_conversations *conversations, struct tl_iter *iter, struct tl_slice cid,
+                              struct tl_conversation *conversation)
+{
+	const struct tl_conversation_name *name = &conversation->name;
+	conversation->bytes = malloc(cid.len + 1);
+	conversation->members = calloc(2, sizeof *conversation->members);
+	if (!conversation->bytes || !conversation->members)
+		return TL_NO_MEMORY;
+	memcpy(conversation->bytes, cid.ptr, cid.len);
+	conversation->record = direct_record(tl_slice(conversation->bytes, cid.len), name);
+	for (size_t i = 0; i < 2; i++)
+		conversation->members[i] = (struct tl_member){.user_no = name->users[i],
+		                                              .record = {.mute = name->muted[i]},
+		                                              .bare = true};
+	conversation->member_count = tl_members_sort(conversation->members, 2);
+	conversation->whole = true;
+	return load_head(conversations->database->engine, iter, conversation);
+}
+
+/* While a batch may have been applied in part, the name does not tell that the rest is there. */
+static enum tl_err load(struct tl_conversations *conversations, struct tl_iter *iter, struct tl_slice cid,
+                        const struct tl_conversation_name *name, struct tl_conversation **conversation_out)
+{
+	struct tl_conversation *conversation = calloc(1, sizeof *conversation);
+	if (!conversation)
+		return TL_NO_MEMORY;
+	conversation->no = name->no;
+	conversation->name = *name;
+	enum tl_err err = name->users[0] > 0 && !conversations->replaying
+	                      ? load_named(conversations, iter, cid, conversation)
+	                      : load_stored(conversations, iter, conversation);
 	if (err != TL_OK) {
 		conversation_free(conversation);
 		return err;
@@ -164,13 +206,13 @@ enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct
 {
 	struct tl_engine *engine = conversations->database->engine;
 	struct tl_conversation *conversation;
-	uint64_t no;
+	struct tl_conversation_name name;
 
 	HASH_FIND(by_cid, conversations->by_cid, cid.ptr, cid.len, conversation);
 	if (!conversation) {
-		enum tl_err err = tl_conversation_no(engine, NULL, cid, &no);
+		enum tl_err err = tl_conversation_name(engine, NULL, cid, &name);
 		if (err == TL_OK)
-			err = load(conversations, iter, no, &conversation);
+			err = load(conversations, iter, cid, &name, &conversation);
 		if (err != TL_OK)
 			return err; /* a name without a record: its creation got no further, and is done again */
 		if (conversations->replaying && !has_members(iter, conversation) && !conversation->record.dissolved) {
@@ -187,17 +229,22 @@ enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct
 
 /* --- making --- */
 
-static void put_records(struct tl_batch *batch, const struct tl_conversation *conversation, struct tl_slice bytes)
+static void put_name(struct tl_batch *batch, const struct tl_conversation *conversation)
 {
 	struct tl_pack pack;
 	tl_pack_init(&pack);
-	tl_pack_uint(&pack, conversation->no);
+	tl_conversation_name_pack(&pack, &conversation->name);
 	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), conversation->record.cid, tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
+}
+
+static void put_records(struct tl_batch *batch, const struct tl_conversation *conversation, struct tl_slice bytes)
+{
+	put_name(batch, conversation);
 	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION, conversation->no), tl_own_record, bytes);
 	for (size_t i = 0; i < conversation->member_count; i++)
 		tl_conversation_put_new_member(conversation, batch, &conversation->members[i]);
-	tl_pack_fini(&pack);
 }
 
 /* Owned copies of the record and the members. */
@@ -215,6 +262,28 @@ static enum tl_err fill(struct tl_conversation *conversation, struct tl_slice by
 	tl_members_sort(conversation->members, member_count);
 	bool ok = tl_conversation_record_unpack(tl_slice(conversation->bytes, bytes.len), &conversation->record);
 	return ok ? TL_OK : TL_CORRUPT;
+}
+
+/* `members`: in the order in which they were given. */
+static void make_name(struct tl_conversation *conversation, const struct tl_member *members, size_t member_count)
+{
+	conversation->name = (struct tl_conversation_name){.no = conversation->no};
+	if (conversation->record.kind != TL_DIRECT || member_count == 0)
+		return;
+	conversation->name.users[0] = members[0].user_no;
+	conversation->name.users[1] = members[member_count - 1].user_no;
+}
+
+/* Brings a direct chat's name up to date; whether that changes it. */
+static bool renew_name(struct tl_conversation *conversation)
+{
+	struct tl_conversation_name *name = &conversation->name;
+	const struct tl_conversation_name before = *name;
+	for (size_t i = 0; i < 2; i++) {
+		const struct tl_member *member = tl_conversation_member(conversation, name->users[i]);
+		name->muted[i] = member && member->record.mute;
+	}
+	return name->muted[0] != before.muted[0] || name->muted[1] != before.muted[1];
 }
 
 /* The number that the name has, if an earlier creation got no further, or a new one. */
@@ -245,8 +314,8 @@ enum tl_err tl_conversations_create(struct tl_conversations *conversations, stru
 		goto done;
 	if ((err = fill(conversation, tl_pack_bytes(&pack), members, member_count)) != TL_OK)
 		goto done;
-	if ((err = load_blocks(conversations, NULL, conversation)) != TL_OK)
-		goto done;
+	make_name(conversation, members, member_count);
+	(void)renew_name(conversation);
 	put_records(batch, conversation, tl_pack_bytes(&pack));
 	conversation->used = true;
 	cache(conversations, conversation);
@@ -260,6 +329,15 @@ done:
 }
 
 /* --- changing --- */
+
+void tl_conversation_settle_name(struct tl_conversation *conversation, struct tl_batch *batch)
+{
+	if (conversation->record.kind != TL_DIRECT || conversation->name.users[0] == 0)
+		return;
+	if (renew_name(conversation) || conversation->name_unsettled)
+		put_name(batch, conversation);
+	conversation->name_unsettled = false;
+}
 
 /* The hash table's key lies in the old bytes, but the id itself never changes. */
 enum tl_err tl_conversation_change(struct tl_conversation *conversation, struct tl_batch *batch,

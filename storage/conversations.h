@@ -1,7 +1,8 @@
 /* The conversations that the writer has at hand: their record, where their store timeline ends, and who is in them. A
  * bounded cache over the database; what is not in it is read when needed. Of a conversation with fan-out on write all
  * members are at hand, because each message goes to all of them; of one with fan-out on read, which may be huge, those
- * that were asked for. Writer thread only, except where said. */
+ * that were asked for. A direct chat's name tells who the two are and who of them has muted it or blocked the other, which is
+ * all that sending needs; their records are read when somebody asks for them. Writer thread only, except where said. */
 #ifndef TL_CONVERSATIONS_H
 #define TL_CONVERSATIONS_H
 
@@ -12,13 +13,15 @@ struct tl_member {
 	struct tl_member_record record;
 	bool changed; /* to be put into the batch before it is committed */
 	bool gone;    /* being removed */
-	bool blocks;  /* in a direct chat: this one has blocked the other */
+	bool bare;    /* in a direct chat: of the record only `mute` is known so far */
 };
 
 struct tl_conversation {
 	uint64_t no;
+	struct tl_conversation_name name;     /* as stored, … */
+	bool name_unsettled;                  /* … but for what it did not say */
 	struct tl_conversation_record record; /* points into `bytes` */
-	char *bytes;                          /* the record as stored */
+	char *bytes;                          /* the record as stored; of a direct chat that its name has told, the id alone */
 	uint64_t head;     /* cseq of the last entry */
 	uint64_t running;  /* running number of the last entry */
 	uint64_t ts;       /* ms: time of the last entry */
@@ -59,8 +62,8 @@ TL_MUST_USE enum tl_err tl_conversations_find(struct tl_conversations *conversat
 /* Puts members into the order of their numbers and drops those that are there more than once: how many are left. */
 size_t tl_members_sort(struct tl_member *members, size_t count);
 
-/* Makes a conversation that does not exist, with these members (copied; in any order, each once), and puts it into the
- * batch. */
+/* Makes a conversation that does not exist, with these members (copied; each once; those of a direct chat in the order of
+ * their ids, others in any), and puts it into the batch. */
 TL_MUST_USE enum tl_err tl_conversations_create(struct tl_conversations *conversations, struct tl_batch *batch,
                                                 const struct tl_conversation_record *record,
                                                 const struct tl_member *members, size_t member_count,
@@ -71,7 +74,8 @@ TL_MUST_USE enum tl_err tl_conversations_member(struct tl_conversations *convers
                                                 struct tl_conversation *conversation, uint64_t user_no,
                                                 struct tl_member **member_out);
 
-/* As tl_conversations_member, but without looking into the database: NULL where the member is not at hand. */
+/* As tl_conversations_member, but without looking into the database: NULL where the member is not at hand; of a direct chat's
+ * member the record may not have been read (`bare`). */
 struct tl_member *tl_conversation_member(const struct tl_conversation *conversation, uint64_t user_no);
 
 /* Has all members at hand. What of them was changed before stays as it is at hand. */
@@ -96,6 +100,10 @@ TL_MUST_USE enum tl_err tl_conversation_change(struct tl_conversation *conversat
 void tl_conversation_put_member(const struct tl_conversation *conversation, struct tl_batch *batch,
                                 const struct tl_member *member);
 
+/* Puts a direct chat's name into the batch where it does not say what is so: who the two are, who has muted it,
+ * and who has blocked the other. */
+void tl_conversation_settle_name(struct tl_conversation *conversation, struct tl_batch *batch);
+
 /* Puts what a former member may still see into the batch. */
 void tl_conversation_put_former(const struct tl_conversation *conversation, struct tl_batch *batch, uint64_t user_no,
                                 const struct tl_former_record *former);
@@ -113,7 +121,11 @@ TL_MUST_USE enum tl_err tl_conversations_remove(struct tl_conversations *convers
 
 /* --- for readers, any thread --- */
 
-/* The number of a conversation, TL_NOT_FOUND if there is none of that id. */
+/* What a conversation's name tells, TL_NOT_FOUND if there is none of that id. */
+TL_MUST_USE enum tl_err tl_conversation_name(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                             struct tl_slice cid, struct tl_conversation_name *name_out);
+
+/* The number of a conversation, likewise. */
 TL_MUST_USE enum tl_err tl_conversation_no(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                            struct tl_slice cid, uint64_t *no_out);
 

@@ -135,16 +135,18 @@ static enum tl_err find_in(struct tl_dedup *dedup, uint64_t bucket_no, struct tl
 
 /* The latest use comes first. */
 enum tl_err tl_dedup_find(struct tl_dedup *dedup, const struct tl_dedup_key *key, uint64_t ts, uint64_t window_ms,
-                          struct tl_dedup_record *record_out)
+                          uint64_t latest, struct tl_dedup_record *record_out)
 {
 	struct db_key bytes;
 	struct tl_slice at = db_key(&bytes, key);
 	enum tl_err err = load(dedup);
 	if (err != TL_OK)
 		return err;
+	if (tl_expired(latest, window_ms, ts))
+		return TL_NOT_FOUND;
 	for (size_t i = dedup->list.count; i-- > 0;) {
 		const struct tl_dedup_bucket *bucket = &dedup->list.buckets[i];
-		if (tl_dedup_is_over(bucket, window_ms, ts))
+		if (latest < bucket->from || tl_dedup_is_over(bucket, window_ms, ts))
 			continue;
 		if ((err = find_in(dedup, bucket->no, at, record_out)) != TL_NOT_FOUND)
 			return err == TL_OK && tl_expired(record_out->ts, window_ms, ts) ? TL_NOT_FOUND : err;
@@ -155,13 +157,18 @@ enum tl_err tl_dedup_find(struct tl_dedup *dedup, const struct tl_dedup_key *key
 void tl_dedup_put(struct tl_dedup *dedup, struct tl_batch *batch, const struct tl_dedup_key *key,
                   const struct tl_dedup_record *record)
 {
+	struct tl_dedup_bucket *bucket = newest(dedup);
 	struct db_key bytes;
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_dedup_record_pack(&pack, record);
 	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_DEDUP, newest(dedup)->no), db_key(&bytes, key), tl_pack_bytes(&pack));
+	tl_batch_put(batch, tl_partition(TL_PART_DEDUP, bucket->no), db_key(&bytes, key), tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
+	if (record->ts < bucket->from) { /* B4 */
+		bucket->from = record->ts;
+		put_list(batch, &dedup->list);
+	}
 	if (record->ts > dedup->latest)
 		dedup->latest = record->ts;
 }

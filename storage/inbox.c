@@ -2,6 +2,10 @@
 
 #include "ordered_int.h"
 
+#include <stdlib.h>
+
+static const struct tl_slice floor_key = {"\xff", 1}; /* behind all entries */
+
 /* Begins the item that the cursor is at; its entries are counted, because its key tells which the last one is. */
 static enum tl_err open_item(struct tl_inbox_cursor *cursor, bool there)
 {
@@ -12,7 +16,8 @@ static enum tl_err open_item(struct tl_inbox_cursor *cursor, bool there)
 	}
 	struct tl_reader reader = cursor->rest = tl_reader(cursor->item.entry);
 	while (reader.next < reader.end) {
-		if (!tl_reader_skip(&reader))
+		struct tl_inbox_entry passed;
+		if (!tl_inbox_entry_read(&reader, &passed))
 			return TL_CORRUPT;
 		count++;
 	}
@@ -38,7 +43,8 @@ enum tl_err tl_inbox_seek(struct tl_inbox_cursor *cursor, struct tl_iter *iter, 
 	bool there = tl_cursor_seek(&cursor->item, iter, tl_partition(TL_PART_INBOX, user_no), seq);
 	enum tl_err err = open_item(cursor, there);
 	while (err == TL_OK && cursor->seq + 1 < seq) {
-		if (!tl_reader_skip(&cursor->rest))
+		struct tl_inbox_entry passed;
+		if (!tl_inbox_entry_read(&cursor->rest, &passed))
 			return TL_CORRUPT;
 		cursor->seq++;
 	}
@@ -56,24 +62,34 @@ static bool read_last(struct tl_slice item, struct tl_inbox_entry *entry_out)
 	return true;
 }
 
-enum tl_err tl_inbox_bounds(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
-                            uint64_t user_no, struct tl_bounds *bounds_out, struct tl_inbox_entry *last_out)
+/* The floor, if that is where the iterator is: it stands last, where one looks for the head. */
+static enum tl_err take_floor(struct tl_iter *iter, bool *there, uint64_t *floor_out)
 {
-	const struct tl_partition inbox = tl_partition(TL_PART_INBOX, user_no);
+	*floor_out = 0;
+	if (!*there || !tl_slice_equal(tl_iter_key(iter), floor_key))
+		return TL_OK;
+	struct tl_reader reader = tl_reader(tl_iter_value(iter));
+	if (!tl_reader_uint(&reader, floor_out))
+		return TL_CORRUPT;
+	*there = tl_iter_prev(iter);
+	return TL_OK;
+}
+
+enum tl_err tl_inbox_bounds(struct tl_iter *iter, uint64_t user_no, struct tl_bounds *bounds_out,
+                            struct tl_inbox_entry *last_out)
+{
 	struct tl_inbox_entry last = {0};
 	struct tl_bounds bounds = {0};
-	tl_iter_retarget(iter, inbox);
+	tl_iter_retarget(iter, tl_partition(TL_PART_INBOX, user_no));
 	bool there = tl_iter_seek_last(iter);
-	enum tl_err err = tl_iter_error(iter);
-	/* The empty key alone, the floor's, means that everything was dropped. */
-	if (there && tl_iter_key(iter).len > 0 &&
-	    !(tl_ordered_int_read(tl_iter_key(iter).ptr, tl_iter_key(iter).len, &bounds.head) &&
-	      read_last(tl_iter_value(iter), &last)))
-		err = TL_CORRUPT;
+	enum tl_err err = take_floor(iter, &there, &bounds.floor);
 	if (err == TL_OK)
-		err = tl_timeline_floor(engine, snapshot, inbox, &bounds.floor);
+		err = tl_iter_error(iter);
 	if (err != TL_OK)
 		return err;
+	if (there && !(tl_ordered_int_read(tl_iter_key(iter).ptr, tl_iter_key(iter).len, &bounds.head) &&
+	               read_last(tl_iter_value(iter), &last)))
+		return TL_CORRUPT;
 	if (bounds.head < bounds.floor)
 		bounds.head = bounds.floor;
 	*bounds_out = bounds;
@@ -82,8 +98,36 @@ enum tl_err tl_inbox_bounds(struct tl_engine *engine, const struct tl_snapshot *
 	return TL_OK;
 }
 
+enum tl_err tl_inbox_stored_floor(struct tl_engine *engine, uint64_t user_no, uint64_t *floor_out)
+{
+	char *value;
+	size_t len;
+	uint64_t floor = 0;
+	enum tl_err err = tl_engine_get(engine, NULL, tl_partition(TL_PART_INBOX, user_no), floor_key, &value, &len);
+	if (err == TL_OK) {
+		struct tl_reader reader = tl_reader(tl_slice(value, len));
+		if (!tl_reader_uint(&reader, &floor))
+			err = TL_CORRUPT;
+		free(value);
+	}
+	if (err != TL_OK && err != TL_NOT_FOUND)
+		return err;
+	*floor_out = floor;
+	return TL_OK;
+}
+
 void tl_inbox_put(struct tl_batch *batch, uint64_t user_no, uint64_t seq, struct tl_slice entries)
 {
 	unsigned char key[TL_ORDERED_INT_MAX];
 	tl_batch_put(batch, tl_partition(TL_PART_INBOX, user_no), tl_slice(key, tl_ordered_int_put(key, seq)), entries);
+}
+
+void tl_inbox_put_floor(struct tl_batch *batch, uint64_t user_no, uint64_t floor)
+{
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_pack_uint(&pack, floor);
+	tl_pack_check(&pack, batch);
+	tl_batch_put(batch, tl_partition(TL_PART_INBOX, user_no), floor_key, tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
 }

@@ -8,6 +8,8 @@
  *        the last key is the inbox's head, and items that end at a floor or below it are dropped by their keys alone.
  *   (N2) A run has at most TL_INBOX_RUN_BYTES, unless it is one entry; so reading one entry stays cheap.
  *
+ *   (N3) The floor stands behind all entries, under the key FF, so that one seek finds it and the head.
+ *
  * A timeline otherwise (timeline.h T1 to T3), its end is found by seeking: the numbers between two keys have none.
  *
  * With a key for each entry, most of what storing a message costs would be the insertion of such keys. Any thread may
@@ -36,11 +38,17 @@ TL_MUST_USE enum tl_err tl_inbox_seek(struct tl_inbox_cursor *cursor, struct tl_
 TL_MUST_USE enum tl_err tl_inbox_next(struct tl_inbox_cursor *cursor);
 
 /* Where a user's inbox begins and ends, read through `iter`, which is moved, and the last entry if `last_out` is not
- * NULL (zeroed where there is none; its message is not told). `snapshot` is the iterator's, NULL for the present state. */
-TL_MUST_USE enum tl_err tl_inbox_bounds(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
-                                        uint64_t user_no, struct tl_bounds *bounds_out, struct tl_inbox_entry *last_out);
+ * NULL (zeroed where there is none; its message is not told). */
+TL_MUST_USE enum tl_err tl_inbox_bounds(struct tl_iter *iter, uint64_t user_no, struct tl_bounds *bounds_out,
+                                        struct tl_inbox_entry *last_out);
+
+/* Reads the floor alone, as it is at present: one get. */
+TL_MUST_USE enum tl_err tl_inbox_stored_floor(struct tl_engine *engine, uint64_t user_no, uint64_t *floor_out);
 
 /* Puts packed entries, one behind the other, of which the last one is `seq`, into the batch. */
 void tl_inbox_put(struct tl_batch *batch, uint64_t user_no, uint64_t seq, struct tl_slice entries);
+
+/* Puts the floor into the batch. It may only rise. */
+void tl_inbox_put_floor(struct tl_batch *batch, uint64_t user_no, uint64_t floor);
 
 #endif

@@ -1,36 +1,8 @@
 #include "index_chunk.h"
 
+#include "varint.h"
+
 #include <assert.h>
-
-static size_t put_varint(unsigned char *out, uint64_t value)
-{
-	size_t len = 0;
-	for (; value >= 0x80; value >>= 7)
-		out[len++] = (unsigned char)(value | 0x80);
-	out[len++] = (unsigned char)value;
-	return len;
-}
-
-/* False where the bytes end or are no 64-bit number. */
-static inline bool get_varint(const unsigned char **next, const unsigned char *end, uint64_t *value_out)
-{
-	const unsigned char *p = *next;
-	uint64_t value = 0;
-	if (p < end && *p < 0x80) {
-		*value_out = *p;
-		*next = p + 1;
-		return true;
-	}
-	for (unsigned shift = 0; p < end && shift < 64; shift += 7, p++) {
-		value |= (uint64_t)(*p & 0x7f) << shift;
-		if (*p < 0x80) {
-			*value_out = value;
-			*next = p + 1;
-			return true;
-		}
-	}
-	return false;
-}
 
 void tl_index_term_set(struct tl_index_term *copy, struct tl_slice term)
 {
@@ -57,7 +29,7 @@ static void put_bytes(struct tl_chunk_writer *writer, const void *bytes, size_t 
 
 static void put_number(struct tl_chunk_writer *writer, uint64_t value)
 {
-	writer->len += put_varint(writer->out + writer->len, value);
+	writer->len += tl_varint_put(writer->out + writer->len, value);
 }
 
 void tl_chunk_begin(struct tl_chunk_writer *writer, struct tl_slice low, uint64_t low_offset)
@@ -108,7 +80,7 @@ void tl_chunk_add(struct tl_chunk_writer *writer, struct tl_slice term, uint64_t
 		end_entry(writer);
 		tl_index_term_set(&writer->term, term);
 	}
-	writer->list_len += put_varint(writer->list + writer->list_len, same ? offset - writer->offset : offset);
+	writer->list_len += tl_varint_put(writer->list + writer->list_len, same ? offset - writer->offset : offset);
 	writer->offset = offset;
 	writer->count++;
 }
@@ -132,12 +104,12 @@ bool tl_chunk_open(struct tl_chunk_reader *reader, struct tl_slice bytes)
 	reader->next = bytes.ptr;
 	reader->end = reader->next + bytes.len;
 	reader->damaged = true;
-	if (!get_varint(&reader->next, reader->end, &len) || len > TL_INDEX_TERM_MAX ||
+	if (!tl_varint_get(&reader->next, reader->end, &len) || len > TL_INDEX_TERM_MAX ||
 	    len > (uint64_t)(reader->end - reader->next))
 		return false;
 	tl_index_term_set(&reader->low, tl_slice(reader->next, (size_t)len));
 	reader->next += len;
-	if (!get_varint(&reader->next, reader->end, &reader->low_offset))
+	if (!tl_varint_get(&reader->next, reader->end, &reader->low_offset))
 		return false;
 	reader->term = reader->low;
 	reader->damaged = false;
@@ -147,7 +119,7 @@ bool tl_chunk_open(struct tl_chunk_reader *reader, struct tl_slice bytes)
 static bool read_term(struct tl_chunk_reader *reader)
 {
 	uint64_t shared, rest;
-	if (!get_varint(&reader->next, reader->end, &shared) || !get_varint(&reader->next, reader->end, &rest) ||
+	if (!tl_varint_get(&reader->next, reader->end, &shared) || !tl_varint_get(&reader->next, reader->end, &rest) ||
 	    shared > reader->term.len || rest > TL_INDEX_TERM_MAX - shared || shared + rest == 0 ||
 	    rest > (uint64_t)(reader->end - reader->next))
 		return false;
@@ -160,14 +132,14 @@ static bool read_term(struct tl_chunk_reader *reader)
 static bool read_list(struct tl_chunk_reader *reader)
 {
 	uint64_t bytes, only;
-	if (!get_varint(&reader->next, reader->end, &reader->count) || reader->count == 0)
+	if (!tl_varint_get(&reader->next, reader->end, &reader->count) || reader->count == 0)
 		return false;
 	const unsigned char *begin = reader->next;
 	if (reader->count == 1) {
-		if (!get_varint(&reader->next, reader->end, &only))
+		if (!tl_varint_get(&reader->next, reader->end, &only))
 			return false;
 	} else {
-		if (!get_varint(&reader->next, reader->end, &bytes) || bytes > (uint64_t)(reader->end - reader->next))
+		if (!tl_varint_get(&reader->next, reader->end, &bytes) || bytes > (uint64_t)(reader->end - reader->next))
 			return false;
 		begin = reader->next;
 		reader->next += bytes;
@@ -193,7 +165,7 @@ struct tl_offsets tl_offsets(struct tl_slice list)
 bool tl_offsets_next(struct tl_offsets *offsets)
 {
 	uint64_t difference;
-	if (!get_varint(&offsets->next, offsets->end, &difference) ||
+	if (!tl_varint_get(&offsets->next, offsets->end, &difference) ||
 	    (offsets->begun && difference == 0) ||
 	    __builtin_add_overflow(offsets->value, difference, &offsets->value))
 		return false;

@@ -367,13 +367,12 @@ static enum tl_err anew_piece(struct tl_index_work *work, bool *did_out)
 static enum tl_err mark_some(struct tl_index_work *work, struct tl_iter *names, struct tl_slice from)
 {
 	struct tl_slice meta_key = tl_slice_str(TL_META_REINDEX);
-	uint64_t no;
+	struct tl_conversation_name name;
 	bool there = tl_iter_seek(names, from);
-	for (unsigned i = 0; there && i < NAMES_MAX; i++, there = tl_iter_next(names)) {
-		struct tl_reader value = tl_reader(tl_iter_value(names));
-		if (tl_reader_uint(&value, &no))
-			tl_index_mark_anew(work->batch, no);
-	}
+	for (unsigned i = 0; there && i < NAMES_MAX; i++, there = tl_iter_next(names))
+		if (tl_conversation_name_unpack(tl_iter_value(names), &name))
+			tl_index_mark_anew(work->batch, name.no);
+
 	if (there) {
 		tl_batch_put(work->batch, tl_partition(TL_PART_META, 0), meta_key, tl_iter_key(names));
 		return TL_OK;

@@ -121,9 +121,14 @@ static void remember(struct tl_membership *membership, struct tl_slice key, cons
 static enum tl_err read_blocked(const struct tl_database *database, struct tl_slice cid, struct tl_slice user,
                                 struct tl_standing *standing_out)
 {
+	struct tl_iter *iter;
 	bool any;
-	enum tl_err err = tl_blocks_any(database->engine, user, &any);
+	enum tl_err err = tl_iter_new(database->engine, NULL, tl_partition(TL_PART_META, 0), true, &iter);
 	(void)cid;
+	if (err != TL_OK)
+		return err;
+	err = tl_blocks_any(iter, user, &any);
+	tl_iter_free(iter);
 	if (err == TL_OK)
 		*standing_out = (struct tl_standing){.member = true, .may_send = any ? TL_NOT_AUTHORISED : TL_OK};
 	return err;

@@ -2,6 +2,7 @@
 
 #include "msgpack_reader.h"
 #include "ordered_int.h"
+#include "varint.h"
 
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
@@ -93,33 +94,43 @@ bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *recor
 	return true;
 }
 
+static void pack_varint(struct tl_pack *pack, uint64_t value)
+{
+	unsigned char bytes[TL_VARINT_MAX];
+	tl_pack_raw(pack, tl_slice(bytes, tl_varint_put(bytes, value)));
+}
+
+static bool read_varint(struct tl_reader *reader, uint64_t *value_out)
+{
+	return tl_varint_get(&reader->next, reader->end, value_out);
+}
+
 void tl_inbox_entry_pack(struct tl_pack *pack, const struct tl_inbox_entry *entry)
 {
-	tl_pack_array(pack, entry->cseq ? 4 : 5);
-	tl_pack_uint(pack, entry->conversation_no);
-	tl_pack_uint(pack, entry->cseq);
-	tl_pack_uint(pack, entry->ts);
-	tl_pack_uint(pack, entry->position);
-	if (entry->cseq == 0)
-		tl_pack_raw(pack, entry->message);
+	unsigned char bytes[4 * TL_VARINT_MAX];
+	size_t len = tl_varint_put(bytes, entry->conversation_no);
+	len += tl_varint_put(bytes + len, entry->cseq);
+	len += tl_varint_put(bytes + len, entry->ts);
+	len += tl_varint_put(bytes + len, entry->position);
+	tl_pack_raw(pack, tl_slice(bytes, len));
+	if (entry->cseq > 0)
+		return;
+	pack_varint(pack, entry->message.len);
+	tl_pack_raw(pack, entry->message);
 }
 
 bool tl_inbox_entry_read(struct tl_reader *reader, struct tl_inbox_entry *entry_out)
 {
 	struct tl_reader ahead = *reader;
 	struct tl_inbox_entry entry = {0};
-	uint32_t count;
-	if (!tl_reader_array(&ahead, &count) || count < 4 || !tl_reader_uint(&ahead, &entry.conversation_no) ||
-	    !tl_reader_uint(&ahead, &entry.cseq) || !tl_reader_uint(&ahead, &entry.ts) ||
-	    !tl_reader_uint(&ahead, &entry.position))
+	uint64_t len = 0;
+	if (!read_varint(&ahead, &entry.conversation_no) || !read_varint(&ahead, &entry.cseq) ||
+	    !read_varint(&ahead, &entry.ts) || !read_varint(&ahead, &entry.position) ||
+	    (entry.cseq == 0 && (!read_varint(&ahead, &len) || len > (size_t)(ahead.end - ahead.next))))
 		return false;
-	const unsigned char *message = ahead.next;
-	for (uint32_t i = 4; i < count; i++) {
-		if (!tl_reader_skip(&ahead))
-			return false;
-		if (i == 4 && entry.cseq == 0)
-			entry.message = tl_slice(message, (size_t)(ahead.next - message));
-	}
+	if (entry.cseq == 0)
+		entry.message = tl_slice(ahead.next, (size_t)len);
+	ahead.next += len;
 	*reader = ahead;
 	*entry_out = entry;
 	return true;
@@ -138,6 +149,44 @@ bool tl_user_record_unpack(struct tl_slice bytes, struct tl_user_record *record_
 	struct tl_reader reader = tl_reader(bytes);
 	return open_array(&reader, 3) && tl_reader_str(&reader, &record_out->uid) &&
 	       tl_reader_uint(&reader, &record_out->groups) && tl_reader_uint(&reader, &record_out->position);
+}
+
+void tl_conversation_name_pack(struct tl_pack *pack, const struct tl_conversation_name *name)
+{
+	if (name->users[0] == 0) {
+		tl_pack_uint(pack, name->no);
+		return;
+	}
+	tl_pack_array(pack, 5);
+	tl_pack_uint(pack, name->no);
+	for (size_t i = 0; i < 2; i++) {
+		tl_pack_uint(pack, name->users[i]);
+		tl_pack_uint(pack, name->muted[i]);
+	}
+}
+
+static bool read_named_user(struct tl_reader *reader, struct tl_conversation_name *name, size_t i)
+{
+	uint64_t muted;
+	if (!tl_reader_uint(reader, &name->users[i]) || !tl_reader_uint(reader, &muted))
+		return false;
+	name->muted[i] = muted != 0;
+	return true;
+}
+
+bool tl_conversation_name_unpack(struct tl_slice bytes, struct tl_conversation_name *name_out)
+{
+	struct tl_reader reader = tl_reader(bytes), alone = reader;
+	struct tl_conversation_name name = {0};
+	if (tl_reader_uint(&alone, &name.no)) {
+		*name_out = name;
+		return true;
+	}
+	if (!open_array(&reader, 5) || !tl_reader_uint(&reader, &name.no) || !read_named_user(&reader, &name, 0) ||
+	    !read_named_user(&reader, &name, 1))
+		return false;
+	*name_out = name;
+	return true;
 }
 
 void tl_conversation_record_pack(struct tl_pack *pack, const struct tl_conversation_record *record)
@@ -273,6 +322,7 @@ void tl_dedup_hash(uint64_t secret, struct tl_slice sender, struct tl_slice id, 
 	XXH3_128bits_update(&state, id.ptr, id.len);
 	XXH128_canonical_t canonical;
 	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
+	_Static_assert(TL_DEDUP_KEY_BYTES <= sizeof canonical.digest, "the hash is longer");
 	memcpy(key_out, canonical.digest, TL_DEDUP_KEY_BYTES);
 }
 
@@ -291,12 +341,14 @@ static bool unpack_pair(struct tl_slice bytes, uint64_t *first_out, uint64_t *se
 
 void tl_dedup_record_pack(struct tl_pack *pack, const struct tl_dedup_record *record)
 {
-	pack_pair(pack, record->cseq, record->ts);
+	pack_varint(pack, record->cseq);
+	pack_varint(pack, record->ts);
 }
 
 bool tl_dedup_record_unpack(struct tl_slice bytes, struct tl_dedup_record *record_out)
 {
-	return unpack_pair(bytes, &record_out->cseq, &record_out->ts);
+	struct tl_reader reader = tl_reader(bytes);
+	return read_varint(&reader, &record_out->cseq) && read_varint(&reader, &record_out->ts);
 }
 
 void tl_backlog_record_pack(struct tl_pack *pack, const struct tl_backlog_record *record)

@@ -163,6 +163,17 @@ bool tl_user_record_unpack(struct tl_slice bytes, struct tl_user_record *record_
 
 /* --- conversations --- */
 
+/* What a conversation's name leads to: its number; of a direct chat also what sending to it needs, so that neither its own
+ * record nor its members' are read with a message. */
+struct tl_conversation_name {
+	uint64_t no;
+	uint64_t users[2]; /* of a direct chat: their numbers in the order of their ids, one's own twice; 0: not told */
+	bool muted[2];     /* by each of them */
+};
+
+void tl_conversation_name_pack(struct tl_pack *pack, const struct tl_conversation_name *name);
+bool tl_conversation_name_unpack(struct tl_slice bytes, struct tl_conversation_name *name_out);
+
 enum tl_conversation_kind { TL_DIRECT, TL_GROUP, TL_CHANNEL };
 enum tl_history { TL_HISTORY_ALL, TL_HISTORY_JOINED };
 enum tl_join { TL_JOIN_INVITE, TL_JOIN_OPEN };
@@ -268,9 +279,9 @@ struct tl_dedup_record {
 	uint64_t ts; /* ms */
 };
 
-enum { TL_DEDUP_KEY_BYTES = 16 };
+enum { TL_DEDUP_KEY_BYTES = 12 };
 
-/* What the sender's message id is remembered by: 128 bits of XXH3 of both, seeded with the database's
+/* What the sender's message id is remembered by: 96 bits of XXH3 of both, seeded with the database's
  * secret so that nobody can aim at somebody else's. */
 void tl_dedup_hash(uint64_t secret, struct tl_slice sender, struct tl_slice id, unsigned char key_out[TL_DEDUP_KEY_BYTES]);
 void tl_dedup_record_pack(struct tl_pack *pack, const struct tl_dedup_record *record);

@@ -71,21 +71,6 @@ enum tl_err tl_block_list(const struct tl_reading *reading, const struct tl_call
 
 /* --- the change --- */
 
-/* The chat, if there is one at hand, refuses from now on, or takes again. */
-static enum tl_err tell_chat(struct tl_transaction *txn, struct tl_slice cid, const struct tl_user *user, bool on)
-{
-	struct tl_conversation *conversation;
-	enum tl_err err = tl_transaction_conversation(txn, cid, &conversation);
-	if (err == TL_NOT_FOUND)
-		return TL_OK;
-	if (err != TL_OK)
-		return err;
-	struct tl_member *member = tl_conversation_member(conversation, user->no);
-	if (member)
-		member->blocks = on;
-	return TL_OK;
-}
-
 /* Has it told how the other one stands, towards the chat and at all (membership.h). Also where nothing is left to do: a batch
  * that failed may have done it in part. */
 static enum tl_err tell_standing(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice other)
@@ -94,16 +79,13 @@ static enum tl_err tell_standing(struct tl_transaction *txn, struct tl_slice cid
 	return err == TL_OK ? tl_transaction_regrouped(txn, other) : err;
 }
 
-static enum tl_err set_block(struct tl_transaction *txn, const struct tl_call *call, struct tl_slice cid,
-                             struct tl_user *user, bool on)
+static enum tl_err set_block(struct tl_transaction *txn, const struct tl_call *call, struct tl_user *user, bool on)
 {
 	struct tl_slice other = call->args[BLOCK_USER].bytes;
 	struct tl_event event;
 	struct tl_pack users;
-	enum tl_err err = tell_chat(txn, cid, user, on);
-	if (err != TL_OK)
-		return err;
 	tl_blocks_put(txn->batch, user, other, on);
+	tl_users_blocked_changed(&txn->users, other);
 	tl_pack_init(&users);
 	tl_pack_str(&users, other);
 	tl_event_begin(&event, call, "block");
@@ -130,5 +112,5 @@ enum tl_err tl_block(struct tl_transaction *txn, const struct tl_call *call, str
 	if ((err = tell_standing(txn, cid, other->bytes)) != TL_OK)
 		return err;
 	err = tl_blocks_are(txn->database->engine, user, other->bytes, on, &done);
-	return err != TL_OK || done ? err : set_block(txn, call, cid, user, on);
+	return err != TL_OK || done ? err : set_block(txn, call, user, on);
 }

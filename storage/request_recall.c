@@ -2,7 +2,9 @@
  * the store has the new form at once, and an event tells those who have the old one. Either may be sent again, long
  * after, with the same outcome: what has been done already is not refused for coming too late. */
 #include "actor.h"
+#include "blocks.h"
 #include "event.h"
+#include "id.h"
 #include "send.h"
 #include "timeline.h"
 #include "visibility.h"
@@ -73,7 +75,7 @@ static enum tl_err put_changed(struct tl_transaction *txn, uint64_t conversation
 	tl_store_record_pack(&txn->pack, &record);
 	if (txn->pack.failed)
 		return TL_NO_MEMORY;
-	tl_timeline_put(txn->batch, tl_partition(TL_PART_STORE, conversation_no), cseq, tl_pack_bytes(&txn->pack));
+	tl_timeline_replace(txn->batch, tl_partition(TL_PART_STORE, conversation_no), cseq, tl_pack_bytes(&txn->pack));
 	return TL_OK;
 }
 
@@ -174,20 +176,24 @@ const struct tl_param tl_edit_params[] = {
 };
 
 /* An edit is a way of saying something: not for those who may not. */
-static bool may_speak(const struct target *target, const struct tl_call *call)
+static enum tl_err may_speak(struct tl_transaction *txn, const struct target *target, const struct tl_call *call)
 {
 	const struct tl_conversation *conversation = target->actor.conversation;
-	for (size_t i = 0; conversation->record.kind == TL_DIRECT && i < conversation->member_count; i++)
-		if (conversation->members[i].blocks && &conversation->members[i] != target->actor.member)
-			return false;
-	return tl_send_allowed(&conversation->record, &target->actor.member->record, call->user) == TL_OK;
+	struct tl_slice other;
+	enum tl_err err = TL_OK;
+	if (tl_direct_id_other(conversation->record.cid, call->user, &other))
+		err = tl_blocks_check(txn, call->user, other);
+	if (err == TL_OK && tl_send_allowed(&conversation->record, &target->actor.member->record, call->user) != TL_OK)
+		err = TL_NOT_AUTHORISED;
+	return err;
 }
 
 static enum tl_err may_edit(struct tl_transaction *txn, const struct target *target, const struct tl_call *call,
                             struct tl_why *why)
 {
-	if (!may_speak(target, call))
-		return TL_NOT_AUTHORISED;
+	enum tl_err err = may_speak(txn, target, call);
+	if (err != TL_OK)
+		return err;
 	if (!is_within(target, call, txn->limits->edit_window_ms))
 		return tl_fail(why, TL_NOT_AUTHORISED, "the message is too old to be edited");
 	if (call->args[EDIT_BODY].bytes.len > txn->limits->max_body)

@@ -30,8 +30,9 @@ static enum tl_err create_direct(struct tl_transaction *txn, struct tl_slice cid
 		err = tl_transaction_user(txn, other, &second);
 	if (err != TL_OK)
 		return err;
-	const struct tl_member members[2] = {{.user_no = first->no, .record = member},
-	                                     {.user_no = second->no, .record = member}};
+	bool in_order = tl_slice_compare(one, other) <= 0;
+	const struct tl_member members[2] = {{.user_no = in_order ? first->no : second->no, .record = member},
+	                                     {.user_no = in_order ? second->no : first->no, .record = member}};
 	return tl_conversations_create(&txn->conversations, txn->batch, &record, members, first == second ? 1 : 2,
 	                               conversation_out);
 }
@@ -42,48 +43,33 @@ struct place {
 	struct tl_member *sender;
 };
 
+/* In a direct chat nothing of the sender's record is needed. */
 static enum tl_err find_sender(struct tl_transaction *txn, struct tl_slice sender, struct place *place)
 {
 	struct tl_user *user;
 	enum tl_err err = tl_transaction_find_user(txn, sender, &user);
 	place->sender = NULL;
-	if (err == TL_OK && user)
+	if (err == TL_OK && user && place->conversation->record.kind == TL_DIRECT)
+		place->sender = tl_conversation_member(place->conversation, user->no);
+	else if (err == TL_OK && user)
 		err = tl_conversations_member(&txn->conversations, place->conversation, user->no, &place->sender);
 	return err;
 }
 
-/* Of a direct chat all members are at hand. */
-static bool is_blocked(const struct place *place)
-{
-	for (size_t i = 0; i < place->conversation->member_count; i++)
-		if (place->conversation->members[i].blocks && &place->conversation->members[i] != place->sender)
-			return true;
-	return false;
-}
-
-/* For a chat that does not exist yet: a refused message shall not bring it into being. */
-static enum tl_err check_not_blocked(struct tl_transaction *txn, struct tl_slice sender, struct tl_slice other)
-{
-	bool blocks;
-	enum tl_err err = tl_blocks_read(txn->database->engine, other, sender, &blocks);
-	return err == TL_OK && blocks ? TL_NOT_AUTHORISED : err;
-}
-
-/* The direct chat, made if need be; TL_NOT_MEMBER where the sender is neither of the two. */
+/* The direct chat, made if need be; TL_NOT_MEMBER where the sender is neither of the two. A refused message does not bring it into
+ * being. */
 static enum tl_err resolve_direct(struct tl_transaction *txn, struct tl_slice cid, struct tl_slice sender,
                                   struct place *place)
 {
 	struct tl_slice other;
 	if (!tl_direct_id_other(cid, sender, &other))
 		return TL_NOT_MEMBER;
-	enum tl_err err = tl_transaction_conversation(txn, cid, &place->conversation);
-	if (err == TL_NOT_FOUND && (err = check_not_blocked(txn, sender, other)) == TL_OK)
-		err = create_direct(txn, cid, sender, other, &place->conversation);
+	enum tl_err err = tl_blocks_check(txn, sender, other);
 	if (err == TL_OK)
-		err = find_sender(txn, sender, place);
-	if (err == TL_OK && is_blocked(place))
-		err = TL_NOT_AUTHORISED;
-	return err;
+		err = tl_transaction_conversation(txn, cid, &place->conversation);
+	if (err == TL_NOT_FOUND)
+		err = create_direct(txn, cid, sender, other, &place->conversation);
+	return err == TL_OK ? find_sender(txn, sender, place) : err;
 }
 
 /* A group or channel that the sender may post to. */

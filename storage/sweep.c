@@ -48,7 +48,7 @@ static enum tl_err read_bounds(struct view *view, struct tl_sweep_item *item, st
 {
 	struct tl_engine *engine = view->sweep->database->engine;
 	enum tl_err err = item->kind == TL_DUE_INBOX
-	                      ? tl_inbox_bounds(engine, view->snapshot, view->iter, item->no, bounds, NULL)
+	                      ? tl_inbox_bounds(view->iter, item->no, bounds, NULL)
 	                      : tl_timeline_bounds(engine, view->snapshot, view->iter, tl_sweep_partition(item), bounds, NULL,
 	                                           NULL);
 	if (err == TL_OK) {
@@ -246,7 +246,7 @@ static enum tl_err put_expired(struct tl_transaction *txn, const struct tl_sweep
 	tl_store_record_pack(&txn->pack, &record);
 	tl_pack_check(&txn->pack, txn->batch);
 	if (ok)
-		tl_timeline_put(txn->batch, tl_sweep_partition(item), item->floor, tl_pack_bytes(&txn->pack));
+		tl_timeline_replace(txn->batch, tl_sweep_partition(item), item->floor, tl_pack_bytes(&txn->pack));
 	if (ok && order > 0)
 		tl_batch_delete(txn->batch, tl_partition(TL_PART_CUSTOM_ORDER, item->no),
 		                tl_pair_key(&key, order, item->floor));

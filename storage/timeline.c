@@ -6,9 +6,7 @@
 
 #include <stdlib.h>
 
-enum {
-	MARK_EVERY = 64,    /* entries */
-};
+enum { MARK_EVERY = 16, MARK_EVERY_EARLY = 4 }; /* entries; the latter up to the 16th */
 
 static const uint64_t SEQ_MAX = UINT64_MAX / 4; /* which nobody reaches, so that steps from there stay numbers */
 
@@ -91,31 +89,45 @@ static enum tl_err probe(struct probing *probing, uint64_t seq, bool *there_out)
 	return err == TL_NOT_FOUND ? TL_OK : err;
 }
 
-/* Everything from `found` to the head is there (T1): steps that double find an entry that is not, halving the rest. */
-static enum tl_err probe_on(struct probing *probing)
+/* How many entries behind `seq` the next mark is put. */
+static uint64_t to_next_mark(uint64_t seq)
 {
-	uint64_t step = 1, missing = 0; /* 0: not known */
+	return seq == 0 ? 1 : seq < MARK_EVERY ? MARK_EVERY_EARLY - seq % MARK_EVERY_EARLY : MARK_EVERY - seq % MARK_EVERY;
+}
+
+/* Halves what is between the entry found and one that is not there. */
+static enum tl_err halve(struct probing *probing, uint64_t missing)
+{
 	enum tl_err err = TL_OK;
-	while (err == TL_OK && (missing == 0 || missing - probing->found > 1)) {
-		uint64_t seq = missing == 0 ? probing->found + step : probing->found + (missing - probing->found) / 2;
+	while (err == TL_OK && missing - probing->found > 1) {
+		uint64_t seq = probing->found + (missing - probing->found) / 2;
 		bool there;
 		err = probe(probing, seq, &there);
 		if (!there)
 			missing = seq;
-		step *= 2;
 	}
 	return err;
 }
 
-/* From the last mark, or from where there is an entry already. */
-static enum tl_err probe_long(struct probing *probing)
+/* Everything from `found` to the head is there (T1): steps that double find an entry that is not. */
+static enum tl_err step_on(struct probing *probing)
 {
-	uint64_t mark;
-	bool there;
-	enum tl_err err = read_uint(probing->engine, probing->snapshot, probing->timeline, mark_key, &mark);
-	if (err == TL_OK && mark > probing->found)
-		err = probe(probing, mark, &there);
-	return err == TL_OK ? probe_on(probing) : err;
+	bool there = true;
+	uint64_t step = 1, seq = 0;
+	enum tl_err err = TL_OK;
+	for (; err == TL_OK && there; step *= 2) {
+		seq = probing->found + step;
+		err = probe(probing, seq, &there);
+	}
+	return err == TL_OK ? halve(probing, seq) : err;
+}
+
+/* From `found` on; most likely there is no entry where the next mark would be. */
+static enum tl_err probe_on(struct probing *probing)
+{
+	uint64_t next = probing->found + to_next_mark(probing->found);
+	enum tl_err err = halve(probing, next);
+	return err == TL_OK && probing->found + 1 == next ? step_on(probing) : err;
 }
 
 /* The last key that can be read; 0 where that is the floor's or the mark's, which mean that everything was dropped.
@@ -162,19 +174,57 @@ static enum tl_err seek_last(struct probing *probing)
 	return err;
 }
 
-/* Without seeking, which reads a block of every level of the database: a get reads one, and none where nothing is found. */
-static enum tl_err find_last(struct probing *probing, uint64_t floor)
+/* Has the entry `found` at hand, if nothing behind it was there; if it is not either, whatever is the last. */
+static enum tl_err take_found(struct probing *probing)
 {
-	bool is_long, there = false;
-	enum tl_err err = probe(probing, floor + MARK_EVERY, &is_long);
-	if (err == TL_OK)
-		err = is_long ? probe_long(probing) : probe_on(probing);
-	if (err == TL_CORRUPT) /* of something on the way, which need not hide the end */
-		return seek_last(probing);
-	if (err != TL_OK || probing->entry || floor == 0)
-		return err;
-	err = probe(probing, floor, &there);
+	bool there = false;
+	if (probing->entry || probing->found == 0)
+		return TL_OK;
+	enum tl_err err = probe(probing, probing->found, &there);
 	return err == TL_OK && !there ? seek_last(probing) : err;
+}
+
+/* Without seeking, which reads a block of every level of the database: a get reads one, and none where nothing is found.
+ * From `from` on, at which there may be an entry. */
+static enum tl_err find_last(struct probing *probing, uint64_t from)
+{
+	probing->found = from;
+	enum tl_err err = probe_on(probing);
+	if (err == TL_OK)
+		err = take_found(probing);
+	return err == TL_CORRUPT ? seek_last(probing) : err; /* of something on the way, which need not hide the end */
+}
+
+static void give_last(struct probing *probing, char **last_out, size_t *last_len_out)
+{
+	if (!last_out) {
+		free(probing->entry);
+		return;
+	}
+	*last_out = probing->entry;
+	*last_len_out = probing->len;
+}
+
+/* With the floor known. A mark serves only above it, as it should be (T4). */
+static enum tl_err find_bounds(struct probing *probing, uint64_t mark, struct tl_bounds *bounds_out)
+{
+	uint64_t floor;
+	enum tl_err err = tl_timeline_floor(probing->engine, probing->snapshot, probing->timeline, &floor);
+	if (err != TL_OK)
+		return err;
+	err = find_last(probing, mark > floor ? mark : floor);
+	if (err == TL_OK)
+		*bounds_out = (struct tl_bounds){.floor = floor, .head = probing->found > floor ? probing->found : floor};
+	return err;
+}
+
+/* A mark that cannot be read is as good as none. */
+static enum tl_err read_mark(const struct probing *probing, uint64_t *mark_out)
+{
+	enum tl_err err = read_uint(probing->engine, probing->snapshot, probing->timeline, mark_key, mark_out);
+	if (err == TL_CORRUPT)
+		*mark_out = 0;
+	return err == TL_CORRUPT ? TL_OK : err;
 }
 
 enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
@@ -182,20 +232,36 @@ enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapsho
                                size_t *last_len_out)
 {
 	struct probing probing = {.engine = engine, .snapshot = snapshot, .iter = iter, .timeline = timeline};
-	uint64_t floor;
-	enum tl_err err = tl_timeline_floor(engine, snapshot, timeline, &floor);
-	if (err != TL_OK)
-		return err;
-	probing.found = floor;
-	err = find_last(&probing, floor);
+	uint64_t mark;
+	enum tl_err err = read_mark(&probing, &mark);
 	if (err == TL_OK)
-		*bounds_out = (struct tl_bounds){.floor = floor, .head = probing.found > floor ? probing.found : floor};
-	if (err != TL_OK || !last_out) {
+		err = find_bounds(&probing, mark, bounds_out);
+	if (err != TL_OK)
+		free(probing.entry);
+	else
+		give_last(&probing, last_out, last_len_out);
+	return err;
+}
+
+enum tl_err tl_timeline_head(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
+                             struct tl_partition timeline, uint64_t *head_out, char **last_out, size_t *last_len_out)
+{
+	struct probing probing = {.engine = engine, .snapshot = snapshot, .iter = iter, .timeline = timeline};
+	struct tl_bounds bounds = {0};
+	uint64_t mark;
+	enum tl_err err = read_mark(&probing, &mark);
+	if (err == TL_OK && mark > 0) {
+		err = find_last(&probing, mark);
+		bounds.head = probing.found;
+	}
+	if (err == TL_OK && !probing.entry)
+		err = find_bounds(&probing, 0, &bounds);
+	if (err != TL_OK) {
 		free(probing.entry);
 		return err;
 	}
-	*last_out = probing.entry;
-	*last_len_out = probing.len;
+	*head_out = bounds.head;
+	give_last(&probing, last_out, last_len_out);
 	return TL_OK;
 }
 
@@ -250,13 +316,19 @@ static void put_uint(struct tl_batch *batch, struct tl_partition timeline, struc
 void tl_timeline_put_floor(struct tl_batch *batch, struct tl_partition timeline, uint64_t floor)
 {
 	put_uint(batch, timeline, floor_key, floor);
+	tl_batch_delete(batch, timeline, mark_key);
 }
 
-void tl_timeline_put(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry)
+void tl_timeline_replace(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry)
 {
 	KEY(key, seq);
 	tl_batch_put(batch, timeline, key.slice, entry);
-	if (seq % MARK_EVERY == 0)
+}
+
+void tl_timeline_append(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry)
+{
+	tl_timeline_replace(batch, timeline, seq, entry);
+	if (to_next_mark(seq - 1) == 1)
 		put_uint(batch, timeline, mark_key, seq);
 }
 
@@ -264,6 +336,8 @@ enum tl_err tl_timeline_get(struct tl_engine *engine, const struct tl_snapshot *
                             uint64_t seq, char **entry_out, size_t *len_out)
 {
 	KEY(key, seq);
+	if (seq == 0) /* where the mark is */
+		return TL_NOT_FOUND;
 	return tl_engine_get(engine, snapshot, timeline, key.slice, entry_out, len_out);
 }
 

@@ -4,14 +4,16 @@
  *       │  dropped for good ◄─┤ floor+1 … ├─► present    │   appended next: head+1
  *
  * A timeline is one partition of the engine: ordered_int(seq) → entry, and before all of them, under the empty key its
- * floor once something has been dropped, and under ordered_int(0) its mark: an entry not far from the head.
+ * floor once something has been dropped, and under ordered_int(0) its mark: an entry not far from the head, from which on
+ * all are there.
  *
  *   (T1) Sequence numbers start at 1; append uses head + 1, so there is no gap above the floor.
  *   (T2) head never decreases. The last entry stays on disk even where the floor has reached it: it says where the
  *        timeline ends, at once. Nobody is shown it any more.
  *   (T3) Reads never look below the floor, where deleted keys would make them slow.
- *   (T4) The mark is put with every 64th entry. It never lies above the head; where it is missing, or lies far below
- *        because an old entry was replaced, finding the head takes a few more reads.
+ *   (T4) The mark is put with the 1st, 4th, 8th, 12th and every 16th entry, and goes where the floor is raised. So where
+ *        there is one, everything from it to the head is there, and finding that needs no look at the floor. Where it is
+ *        missing or too old, finding the head takes a few more reads.
  *
  * A timeline has one writer at a time, who caches its bounds; any thread may read.
  */
@@ -38,15 +40,23 @@ TL_MUST_USE enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struc
 TL_MUST_USE enum tl_err tl_timeline_reach(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                           struct tl_partition timeline, struct tl_bounds *bounds_out);
 
+/* Reads the head alone and its entry, as above: two or three gets in most timelines. */
+TL_MUST_USE enum tl_err tl_timeline_head(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                         struct tl_iter *iter, struct tl_partition timeline, uint64_t *head_out,
+                                         char **last_out, size_t *last_len_out);
+
 /* Reads the floor alone: one get. */
 TL_MUST_USE enum tl_err tl_timeline_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                           struct tl_partition timeline, uint64_t *floor_out);
 
-/* Puts the floor into the batch. It may only rise. */
+/* Puts the floor into the batch, before what is appended in it. It may only rise. */
 void tl_timeline_put_floor(struct tl_batch *batch, struct tl_partition timeline, uint64_t floor);
 
-/* Puts the entry `seq` into the batch: head + 1 to append, a present one to replace it. */
-void tl_timeline_put(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry);
+/* Appends an entry: `seq` is head + 1. */
+void tl_timeline_append(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry);
+
+/* Puts another entry in the place of a present one. */
+void tl_timeline_replace(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry);
 
 /* One entry: TL_OK with a malloc'ed copy that is the caller's, or TL_NOT_FOUND. */
 TL_MUST_USE enum tl_err tl_timeline_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,

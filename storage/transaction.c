@@ -2,6 +2,7 @@
 
 #include "expiry.h"
 #include "fanout.h"
+#include "id.h"
 #include "index_queue.h"
 #include "transaction_parts.h"
 
@@ -108,6 +109,8 @@ enum tl_err tl_transaction_conversation(struct tl_transaction *txn, struct tl_sl
 		tl_transaction_note_damaged(txn, cid);
 		return TL_STORAGE;
 	}
+	if (err == TL_OK && txn->replaying)
+		tl_conversation_settle_name(*conversation_out, txn->batch);
 	return err == TL_OK ? tl_fanout_settle(txn, *conversation_out) : err;
 }
 
@@ -173,7 +176,9 @@ enum tl_err tl_transaction_is_own_creation(struct tl_transaction *txn, const str
 struct tl_dedup_key tl_transaction_dedup_key(const struct tl_transaction *txn, const struct tl_conversation *conversation,
                                              struct tl_slice sender, struct tl_slice id)
 {
-	struct tl_dedup_key key = {.conversation_no = conversation->no};
+	struct tl_dedup_key key;
+	memset(&key, 0, sizeof key); /* it is compared byte by byte */
+	key.conversation_no = conversation->no;
 	tl_dedup_hash(txn->database->secret, sender, id, key.hash);
 	return key;
 }
@@ -186,13 +191,21 @@ static unsigned pending_hash(const struct tl_dedup_key *key)
 	return hash;
 }
 
-static enum tl_err read_dedup(struct tl_transaction *txn, const struct tl_dedup_key *key, uint64_t ts,
-                              struct tl_dedup_record *record_out)
+/* No id in the conversation is of a later time, unless one has been applied without its message (X2). */
+static uint64_t latest_id_ts(const struct tl_transaction *txn, const struct tl_conversation *conversation)
+{
+	bool unknown = txn->replaying || (conversation->head > 0 && conversation->ts == 0);
+	return unknown ? UINT64_MAX : conversation->ts;
+}
+
+static enum tl_err read_dedup(struct tl_transaction *txn, const struct tl_conversation *conversation,
+                              const struct tl_dedup_key *key, uint64_t ts, struct tl_dedup_record *record_out)
 {
 	struct tl_dedup_pending *pending;
 	HASH_FIND_BYHASHVALUE(hh, txn->dedup, key, sizeof *key, pending_hash(key), pending);
 	if (!pending)
-		return tl_dedup_find(&txn->ids, key, ts, txn->limits->dedup_window_ms, record_out);
+		return tl_dedup_find(&txn->ids, key, ts, txn->limits->dedup_window_ms, latest_id_ts(txn, conversation),
+		                     record_out);
 	*record_out = pending->record;
 	return tl_expired(record_out->ts, txn->limits->dedup_window_ms, ts) ? TL_NOT_FOUND : TL_OK;
 }
@@ -216,7 +229,7 @@ enum tl_err tl_transaction_find_dup(struct tl_transaction *txn, const struct tl_
 {
 	struct tl_dedup_record record;
 	bool own = false;
-	enum tl_err err = txn->limits->dedup_window_ms > 0 ? read_dedup(txn, key, ts, &record) : TL_NOT_FOUND;
+	enum tl_err err = txn->limits->dedup_window_ms > 0 ? read_dedup(txn, conversation, key, ts, &record) : TL_NOT_FOUND;
 	if (err != TL_OK)
 		return err;
 	if (txn->replaying && (err = is_own(txn, conversation, record.cseq, &own)) != TL_OK)
@@ -246,6 +259,21 @@ static void remember_id(struct tl_transaction *txn, const struct tl_append *appe
 
 /* --- appending --- */
 
+/* In a direct chat the members' names are those of the chat. While a batch may have been applied in part, the record shows
+ * that the user is there. */
+static enum tl_err find_receiver(struct tl_transaction *txn, struct tl_iter *iter,
+                                 const struct tl_conversation *conversation, uint64_t user_no, struct tl_user **user_out)
+{
+	struct tl_slice one, other;
+	if ((*user_out = tl_users_at_hand(&txn->users, user_no)))
+		return TL_OK;
+	if (txn->replaying || conversation->name.users[0] == 0 ||
+	    !tl_direct_id_parse(conversation->record.cid, &one, &other))
+		return tl_users_find_no(&txn->users, iter, user_no, user_out);
+	return tl_users_load_named(&txn->users, iter, user_no, user_no == conversation->name.users[0] ? one : other,
+	                           user_out);
+}
+
 /* The users of the members whose inboxes it goes to, all of them read before anything is changed (X1); NULL for a member
  * with a backlog (F3). */
 static enum tl_err gather(struct tl_transaction *txn, const struct tl_conversation *conversation,
@@ -261,7 +289,7 @@ static enum tl_err gather(struct tl_transaction *txn, const struct tl_conversati
 	for (size_t i = 0; i < conversation->member_count && err == TL_OK; i++) {
 		users[i] = NULL;
 		if (conversation->members[i].record.backlog == 0)
-			err = tl_users_find_no(&txn->users, iter, conversation->members[i].user_no, &users[i]);
+			err = find_receiver(txn, iter, conversation, conversation->members[i].user_no, &users[i]);
 	}
 	if (err == TL_OK)
 		*users_out = users;
@@ -324,6 +352,7 @@ void tl_transaction_finish(struct tl_transaction *txn)
 			continue;
 		member->changed = false;
 		tl_conversation_put_member(conversation, txn->batch, member);
+		tl_conversation_settle_name(conversation, txn->batch);
 	}
 	txn->changed_count = 0;
 }
@@ -365,8 +394,8 @@ static void put_store(struct tl_transaction *txn, struct tl_conversation *conver
 	tl_pack_clear(&txn->pack);
 	tl_store_record_pack(&txn->pack, &record);
 	tl_pack_check(&txn->pack, txn->batch);
-	tl_timeline_put(txn->batch, tl_partition(TL_PART_STORE, conversation->no), conversation->head,
-	                tl_pack_bytes(&txn->pack));
+	tl_timeline_append(txn->batch, tl_partition(TL_PART_STORE, conversation->no), conversation->head,
+	                   tl_pack_bytes(&txn->pack));
 	put_order(txn, conversation, append->order);
 }
 
@@ -386,6 +415,13 @@ void tl_transaction_mark_index(struct tl_transaction *txn, uint64_t conversation
 		return;
 	tl_index_mark_upkeep(txn->batch, conversation_no, txn->position);
 	txn->index_upkeep = true;
+}
+
+/* Before the append: the last entry has its marker, which need not be put again. */
+static void note_store_marker(struct tl_transaction *txn, struct tl_conversation *conversation)
+{
+	if (conversation->marked == 0 && conversation->head > 0 && !txn->replaying)
+		conversation->marked = tl_due_time(conversation->ts, tl_retention_ms(&conversation->record, txn->limits));
 }
 
 static void mark_store(struct tl_transaction *txn, struct tl_conversation *conversation, uint64_t ts)
@@ -455,6 +491,7 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 		ts = conversation->ts;
 	if (!tl_message_set_ts(append->message, append->len, ts))
 		return TL_CORRUPT;
+	note_store_marker(txn, conversation);
 	if (!applied)
 		put_store(txn, conversation, append, ts);
 	mark_store(txn, conversation, ts);

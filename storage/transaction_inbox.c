@@ -23,13 +23,26 @@ static bool is_overdue(const struct tl_user *user, uint64_t inbox_max)
 	       (user->inbox_head - inbox_max) % (inbox_max / TL_INBOX_SLACK + 1) == 0;
 }
 
-static void mark_inbox(struct tl_transaction *txn, struct tl_user *user, uint64_t ts)
+/* When what is of that time is due: computed once for all members. */
+static uint64_t due_time(struct tl_transaction *txn, uint64_t ts)
 {
 	if (ts != txn->due_ts) {
 		txn->due_ts = ts;
 		txn->due_time = tl_due_time(ts, txn->limits->inbox_ttl_ms);
 	}
-	tl_due_mark(&txn->due, txn->batch, TL_DUE_INBOX, txn->due_time, user->no, &user->marked);
+	return txn->due_time;
+}
+
+/* Before the append: the last entry has its marker (due.h D1), which need not be put again. */
+static void note_marker(const struct tl_transaction *txn, struct tl_user *user)
+{
+	if (user->marked == 0 && user->inbox_ts > 0 && !txn->replaying)
+		user->marked = tl_due_time(user->inbox_ts, txn->limits->inbox_ttl_ms);
+}
+
+static void mark_inbox(struct tl_transaction *txn, struct tl_user *user, uint64_t ts)
+{
+	tl_due_mark(&txn->due, txn->batch, TL_DUE_INBOX, due_time(txn, ts), user->no, &user->marked);
 	if (is_overdue(user, txn->limits->inbox_max))
 		tl_due_put(&txn->due, txn->batch, TL_DUE_INBOX, tl_due_now(ts), user->no);
 }
@@ -39,7 +52,7 @@ void tl_transaction_raise_inbox_floor(struct tl_transaction *txn, struct tl_user
 	if (floor <= user->inbox_floor)
 		return;
 	user->inbox_floor = floor;
-	tl_timeline_put_floor(txn->batch, tl_partition(TL_PART_INBOX, user->no), floor);
+	tl_inbox_put_floor(txn->batch, user->no, floor);
 }
 
 /* --- runs --- */
@@ -134,6 +147,7 @@ void tl_transaction_put_inbox(struct tl_transaction *txn, struct tl_user *user, 
 		mark_inbox(txn, user, ts); /* its marker may not be there */
 		return;
 	}
+	note_marker(txn, user);
 	append(txn, user, entry);
 	user->position = txn->position;
 	user->inbox_ts = ts;
@@ -156,6 +170,7 @@ void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *us
 	                                     .cseq = cseq,
 	                                     .ts = ts > user->inbox_ts ? ts : user->inbox_ts,
 	                                     .position = txn->position};
+	note_marker(txn, user);
 	append(txn, user, tl_transaction_pack_entry(txn, &entry));
 	user->inbox_ts = entry.ts;
 	user->position = txn->position;
@@ -169,7 +184,7 @@ static enum tl_err drop_all(struct tl_transaction *txn, const struct tl_user *us
 {
 	const struct tl_partition inbox = tl_partition(TL_PART_INBOX, user->no);
 	uint64_t from;
-	enum tl_err err = tl_timeline_floor(txn->database->engine, NULL, inbox, &from);
+	enum tl_err err = tl_inbox_stored_floor(txn->database->engine, user->no, &from);
 	if (err == TL_OK)
 		err = tl_due_lower(txn->database->engine, inbox, &from);
 	if (err == TL_OK)

@@ -64,11 +64,11 @@ static void cache(struct tl_users *users, struct tl_user *user)
 	HASH_ADD_KEYPTR(by_uid, users->by_uid, user->uid, user->uid_len, user);
 }
 
-static enum tl_err load_inbox(struct tl_users *users, struct tl_iter *iter, struct tl_user *user)
+static enum tl_err load_inbox(struct tl_iter *iter, struct tl_user *user)
 {
 	struct tl_inbox_entry last;
 	struct tl_bounds bounds;
-	enum tl_err err = tl_inbox_bounds(users->database->engine, NULL, iter, user->no, &bounds, &last);
+	enum tl_err err = tl_inbox_bounds(iter, user->no, &bounds, &last);
 	if (err != TL_OK)
 		return err;
 	user->inbox_head = bounds.head;
@@ -83,7 +83,7 @@ static enum tl_err admit(struct tl_users *users, struct tl_iter *iter, struct tl
 {
 	if (!user)
 		return TL_NO_MEMORY;
-	enum tl_err err = load_inbox(users, iter, user);
+	enum tl_err err = load_inbox(iter, user);
 	if (err != TL_OK) {
 		free(user);
 		return err;
@@ -161,6 +161,7 @@ static void take_groups(struct tl_user *user, const struct tl_user_record *recor
 {
 	user->groups = record->groups;
 	user->groups_position = record->position;
+	user->named_only = false;
 }
 
 /* A name is committed before what goes with it, which may have been lost on the way: then it is put now. */
@@ -174,6 +175,7 @@ static enum tl_err complete(struct tl_users *users, struct tl_batch *batch, stru
 		free(bytes);
 	} else if (err == TL_CORRUPT) {
 		put_records(batch, user);
+		user->named_only = false;
 	}
 	return err == TL_CORRUPT ? TL_OK : err;
 }
@@ -186,9 +188,11 @@ enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct
 
 	HASH_FIND(by_uid, users->by_uid, uid.ptr, uid.len, user);
 	if (user) {
+		enum tl_err err = user->named_only ? complete(users, batch, user) : TL_OK;
 		user->used = true;
-		*user_out = user;
-		return TL_OK;
+		if (err == TL_OK)
+			*user_out = user;
+		return err;
 	}
 	enum tl_err err = tl_user_no(users->database->engine, NULL, uid, &no);
 	if (err == TL_NOT_FOUND)
@@ -220,12 +224,36 @@ enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *batch, struct
 	return err == TL_OK ? tl_users_take(users, batch, iter, uid, user_out) : err;
 }
 
-enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no, struct tl_user **user_out)
+void tl_users_blocked_changed(struct tl_users *users, struct tl_slice uid)
+{
+	struct tl_user *user;
+	HASH_FIND(by_uid, users->by_uid, uid.ptr, uid.len, user);
+	if (user)
+		user->blocked = TL_BLOCKED_UNKNOWN;
+}
+
+struct tl_user *tl_users_at_hand(struct tl_users *users, uint64_t no)
 {
 	struct tl_user *user;
 	HASH_FIND(by_no, users->by_no, &no, sizeof no, user);
-	if (user) {
+	if (user)
 		user->used = true;
+	return user;
+}
+
+enum tl_err tl_users_load_named(struct tl_users *users, struct tl_iter *iter, uint64_t no, struct tl_slice uid,
+                                struct tl_user **user_out)
+{
+	struct tl_user *user = user_new(uid, no);
+	if (user)
+		user->named_only = true;
+	return admit(users, iter, user, user_out);
+}
+
+enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no, struct tl_user **user_out)
+{
+	struct tl_user *user = tl_users_at_hand(users, no);
+	if (user) {
 		*user_out = user;
 		return TL_OK;
 	}
@@ -259,10 +287,11 @@ enum tl_err tl_users_count_group(struct tl_users *users, struct tl_batch *batch,
 	struct tl_user *user;
 	char *bytes = NULL;
 	HASH_FIND(by_no, users->by_no, &no, sizeof no, user);
-	enum tl_err err = user ? TL_OK : read_record(users->database->engine, NULL, no, &record, &bytes);
+	bool known = user && !user->named_only;
+	enum tl_err err = known ? TL_OK : read_record(users->database->engine, NULL, no, &record, &bytes);
 	if (err != TL_OK)
 		return err;
-	if (user)
+	if (known)
 		record = record_of(user);
 	count_group(&record, position, in);
 	if (user)

@@ -7,17 +7,22 @@
 
 #include <uthash.h>
 
+/* Whether anybody has blocked a user, as far as it is known (blocks.h). */
+enum tl_blocked { TL_BLOCKED_UNKNOWN, TL_BLOCKED_BY_NOBODY, TL_BLOCKED_BY_SOMEBODY };
+
 struct tl_user {
 	uint64_t no;
 	uint64_t inbox_head; /* sequence number of the last inbox entry */
 	uint64_t position;   /* queue position of that entry */
 	uint64_t inbox_ts;   /* ms: its time */
 	uint64_t pulled_in;  /* serial of the batch in which entries were last taken in (pull.h) */
+	bool named_only;          /* what follows of the record has not been read; whom somebody asks for by name has it */
 	uint64_t groups;          /* how many groups and channels the user is in */
 	uint64_t groups_position; /* queue position of what changed that last */
 	uint64_t inbox_floor;
 	uint64_t marked;     /* when the inbox is looked at next, by the last marker; 0: not known */
 	struct tl_inbox_run *run; /* what the batch at hand appends; NULL: nothing (transaction_inbox.c) */
+	enum tl_blocked blocked;
 	UT_hash_handle by_no;
 	UT_hash_handle by_uid;
 	bool used;   /* since the last trim */
@@ -54,6 +59,16 @@ TL_MUST_USE enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *b
 /* The user of that number, who must exist (TL_CORRUPT). */
 TL_MUST_USE enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no,
                                          struct tl_user **user_out);
+
+/* That user if at hand, else NULL. */
+struct tl_user *tl_users_at_hand(struct tl_users *users, uint64_t no);
+
+/* The user of that number and name, who must exist and is not at hand: without reading the record. */
+TL_MUST_USE enum tl_err tl_users_load_named(struct tl_users *users, struct tl_iter *iter, uint64_t no,
+                                            struct tl_slice uid, struct tl_user **user_out);
+
+/* Has it looked up again who has blocked the user of that name. */
+void tl_users_blocked_changed(struct tl_users *users, struct tl_slice uid);
 
 /* Counts a group or channel that the user of that number, who must exist (TL_CORRUPT), is `in` from now on, or no longer,
  * by the queue record at `position`; what that record has counted already, before a failure, is not counted again. */

@@ -157,7 +157,7 @@ static void put_numbered(struct fill *fill, enum tl_partition_kind kind, uint64_
 static void put_timeline(struct fill *fill, enum tl_partition_kind kind, uint64_t no, uint64_t seq)
 {
 	tl_pack_check(&fill->pack, fill->batch);
-	tl_timeline_put(fill->batch, tl_partition(kind, no), seq, tl_pack_bytes(&fill->pack));
+	tl_timeline_append(fill->batch, tl_partition(kind, no), seq, tl_pack_bytes(&fill->pack));
 	commit_if_full(fill);
 }
 
@@ -246,8 +246,13 @@ static struct tl_slice group_name(uint64_t group, char *out)
 
 static void put_chat_name(struct fill *fill, struct chat chat)
 {
-	char name[TL_DIRECT_ID_MAX];
-	put_name(fill, TL_PART_CONVERSATION_NAMES, chat_name(fill, chat, name), chat_no(fill, chat));
+	char id[TL_DIRECT_ID_MAX], desk[NAME_BYTES], customer[NAME_BYTES];
+	uint64_t users[2] = {chat.desk + 1, customer_of(fill, chat) + 1};
+	bool in_order = tl_slice_compare(user_name(chat.desk, desk), user_name(customer_of(fill, chat), customer)) < 0;
+	const struct tl_conversation_name name = {.no = chat_no(fill, chat), .users = {users[!in_order], users[in_order]}};
+	tl_pack_clear(&fill->pack);
+	tl_conversation_name_pack(&fill->pack, &name);
+	put(fill, TL_PART_CONVERSATION_NAMES, 0, chat_name(fill, chat, id));
 }
 
 static void put_group_name(struct fill *fill, uint64_t group)

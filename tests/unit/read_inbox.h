@@ -16,7 +16,7 @@ static inline struct tl_bounds read_inbox_bounds(struct tl_engine *engine, uint6
 	struct tl_bounds bounds;
 	struct tl_iter *iter;
 	assert_int_equal(tl_iter_new(engine, NULL, tl_partition(TL_PART_META, 0), true, &iter), TL_OK);
-	assert_int_equal(tl_inbox_bounds(engine, NULL, iter, user_no, &bounds, NULL), TL_OK);
+	assert_int_equal(tl_inbox_bounds(iter, user_no, &bounds, NULL), TL_OK);
 	tl_iter_free(iter);
 	return bounds;
 }

@@ -1,5 +1,5 @@
 /* Message ids in buckets: found within the window and not after it, whatever the window was before and the clock does;
- * buckets are few, closed in time, and dropped by number. Cites (B1)–(B3) of storage/dedup.h. */
+ * buckets are few, closed in time, and dropped by number. Cites (B1)–(B4) of storage/dedup.h. */
 #include "dedup.h"
 
 #include "temp_dir.h"
@@ -90,7 +90,7 @@ static bool is_known(struct fixture *f, uint64_t id, uint64_t ts)
 {
 	const struct tl_dedup_key key = key_of(id);
 	struct tl_dedup_record record;
-	enum tl_err err = tl_dedup_find(&f->dedup, &key, ts, f->window_ms, &record);
+	enum tl_err err = tl_dedup_find(&f->dedup, &key, ts, f->window_ms, UINT64_MAX, &record);
 	if (err == TL_OK)
 		assert_int_equal(record.cseq, id);
 	else
@@ -173,7 +173,7 @@ static void test_used_again(void **state)
 	struct tl_dedup_record record;
 	put(f, 7, START);
 	put(f, 7, START + DAY + 5);
-	assert_int_equal(tl_dedup_find(&f->dedup, &key, START + DAY + 10, f->window_ms, &record), TL_OK);
+	assert_int_equal(tl_dedup_find(&f->dedup, &key, START + DAY + 10, f->window_ms, UINT64_MAX, &record), TL_OK);
 	assert_int_equal(record.ts, START + DAY + 5);
 }
 
@@ -227,6 +227,27 @@ static void test_no_room(void **state)
 	assert_int_equal(count_buckets(f), 2);
 }
 
+/* An id of before the bucket lowers its beginning, also for after a restart; what is younger than all that a conversation
+ * has is not looked at (B4). */
+static void test_latest(void **state)
+{
+	struct fixture *f = *state;
+	const struct tl_dedup_key key = key_of(1);
+	struct tl_dedup_record record;
+	put(f, 2, START);
+	put(f, 1, START - 50);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(tl_dedup_find(&f->dedup, &key, START, DAY, START - 50, &record), TL_OK);
+		assert_int_equal(record.ts, START - 50);
+		assert_int_equal(tl_dedup_find(&f->dedup, &key, START, DAY, START - 51, &record), TL_NOT_FOUND);
+		assert_int_equal(tl_dedup_find(&f->dedup, &key, START - 50 + DAY, DAY, START - 50, &record), TL_NOT_FOUND);
+		restart(f, DAY);
+	}
+	put(f, 3, START + DAY);
+	assert_int_equal(count_buckets(f), 2);
+	assert_int_equal(tl_dedup_find(&f->dedup, &key, START + 100, DAY, START - 50, &record), TL_OK);
+}
+
 /* Numbers go on, even after everything was forgotten because a commit failed (B2). */
 static void test_numbers(void **state)
 {
@@ -262,6 +283,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_window),      TEST(test_edges),   TEST(test_used_again), TEST(test_other_windows),
 		TEST(test_clock_jumps), TEST(test_no_room), TEST(test_numbers),    TEST(test_damaged),
+		TEST(test_latest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,6 +140,78 @@ static void test_loading(void **state)
 	assert_int_equal(alice->inbox_ts, 1100);
 }
 
+static unsigned count_markers(struct fixture *f)
+{
+	unsigned count = 0;
+	struct tl_iter *iter = reader(f);
+	tl_iter_retarget(iter, tl_partition(TL_PART_DUE, TL_DUE_INBOX));
+	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there; there = tl_iter_next(iter))
+		count++;
+	return count;
+}
+
+/* The last entry has its marker, which is not put again for one that is due with it (due.h D1), whether the user was at hand
+ * or not; but it is where it may have been lost. */
+static void test_marker_is_put_once(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_drop drop = {.limit = UINT64_MAX};
+	f->limits.inbox_ttl_ms = 320000;
+	append(f, "alice", 1);
+	commit(f);
+	assert_int_equal(count_markers(f), 1);
+	assert_int_equal(tl_engine_drop_range(f->db.engine, tl_partition(TL_PART_DUE, TL_DUE_INBOX), tl_slice("", 0),
+	                                      tl_slice("", 0), &drop),
+	                 TL_OK);
+	tl_users_clear(&f->txn.users);
+	append(f, "alice", 1);
+	commit(f);
+	assert_int_equal(count_markers(f), 0);
+	tl_users_clear(&f->txn.users);
+	f->position += 10000; /* a time of the next grain */
+	append(f, "alice", 1);
+	commit(f);
+	assert_int_equal(count_markers(f), 1);
+	assert_int_equal(tl_engine_drop_range(f->db.engine, tl_partition(TL_PART_DUE, TL_DUE_INBOX), tl_slice("", 0),
+	                                      tl_slice("", 0), &drop),
+	                 TL_OK);
+	tl_users_clear(&f->txn.users);
+	struct tl_user *alice = user(f, "alice");
+	tl_transaction_record(&f->txn, ++f->position, true);
+	tl_transaction_append_pulled(&f->txn, alice, 1, 4, 1000 + f->position);
+	commit(f);
+	assert_int_equal(count_markers(f), 1);
+}
+
+/* The floor stands behind the entries (N3). */
+static void test_floor(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t floor;
+	append(f, "alice", 5);
+	commit(f);
+	struct tl_user *alice = user(f, "alice");
+	assert_int_equal(tl_inbox_stored_floor(f->db.engine, alice->no, &floor), TL_OK);
+	assert_int_equal(floor, 0);
+	for (uint64_t at = 2; at <= 9; at += 3) {
+		struct tl_bounds bounds;
+		struct tl_inbox_entry last;
+		tl_inbox_put_floor(f->txn.batch, alice->no, at);
+		commit(f);
+		assert_int_equal(tl_inbox_bounds(reader(f), alice->no, &bounds, &last), TL_OK);
+		assert_int_equal(bounds.floor, at);
+		assert_int_equal(bounds.head, at > 5 ? at : 5);
+		assert_int_equal(last.cseq, 5);
+		assert_int_equal(tl_inbox_stored_floor(f->db.engine, alice->no, &floor), TL_OK);
+		assert_int_equal(floor, at);
+		assert_entries(f, alice->no, 5);
+	}
+	tl_batch_put(f->txn.batch, tl_partition(TL_PART_INBOX, alice->no), tl_slice_str("\xff"), tl_slice_str("\xc1"));
+	commit(f);
+	assert_int_equal(tl_inbox_bounds(reader(f), alice->no, &(struct tl_bounds){0}, NULL), TL_CORRUPT);
+	assert_int_equal(tl_inbox_stored_floor(f->db.engine, alice->no, &floor), TL_CORRUPT);
+}
+
 /* What is put together counts before it is put. */
 static void test_puts(void **state)
 {
@@ -183,7 +255,7 @@ static void test_damage(void **state)
 		put_item(f, 3, tl_slice(item.ptr, len));
 		commit(f);
 		assert_int_equal(tl_inbox_seek(&cursor, reader(f), USER, 3), expected);
-		assert_int_equal(tl_inbox_bounds(f->db.engine, NULL, reader(f), USER, &bounds, NULL), expected);
+		assert_int_equal(tl_inbox_bounds(reader(f), USER, &bounds, NULL), expected);
 	}
 	put_item(f, 3, tl_slice_str("\x01"));
 	commit(f);
@@ -211,6 +283,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_runs), TEST(test_loading), TEST(test_puts), TEST(test_damage), TEST(test_gap),
+		TEST(test_marker_is_put_once), TEST(test_floor),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

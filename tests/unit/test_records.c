@@ -155,6 +155,33 @@ static void test_inbox(void **state)
 	tl_pack_fini(&pack);
 }
 
+static bool unpack_name(struct tl_slice bytes)
+{
+	struct tl_conversation_name name;
+	return tl_conversation_name_unpack(bytes, &name);
+}
+
+static void test_conversation_name(void **state)
+{
+	const struct tl_conversation_name group = {.no = 70000},
+	                                  chat = {.no = big, .users = {big, 7}, .muted = {true, false}};
+	struct tl_conversation_name read;
+	struct tl_pack pack;
+	(void)state;
+	tl_pack_init(&pack);
+	tl_conversation_name_pack(&pack, &group);
+	assert_true(tl_conversation_name_unpack(tl_pack_bytes(&pack), &read));
+	assert_true(read.no == 70000 && read.users[0] == 0);
+	assert_refused_below(unpack_name, tl_pack_bytes(&pack), tl_pack_bytes(&pack).len);
+	tl_pack_clear(&pack);
+	tl_conversation_name_pack(&pack, &chat);
+	assert_true(tl_conversation_name_unpack(tl_pack_bytes(&pack), &read));
+	assert_true(read.no == big && read.users[0] == big && read.users[1] == 7);
+	assert_true(read.muted[0] && !read.muted[1]);
+	assert_refused_below(unpack_name, tl_pack_bytes(&pack), tl_pack_bytes(&pack).len);
+	tl_pack_fini(&pack);
+}
+
 static const struct tl_conversation_record conversation = {
 	.cid = {"team", 4}, .name = {"Zoë's", 6}, .owner = {"zoë", 4}, .retention = {"90d", 3}, .created_by = 5,
 	.member_count = 3, .kind = TL_CHANNEL, .history = TL_HISTORY_JOINED, .join = TL_JOIN_OPEN, .post = TL_POST_ADMINS,
@@ -317,7 +344,7 @@ int main(void)
 		cmocka_unit_test(test_store),     cmocka_unit_test(test_last_sends), cmocka_unit_test(test_inbox),  cmocka_unit_test(test_conversation),
 		cmocka_unit_test(test_member),    cmocka_unit_test(test_pairs),  cmocka_unit_test(test_choices_out_of_range),
 		cmocka_unit_test(test_ingest),    cmocka_unit_test(test_choice), cmocka_unit_test(test_longer_records),
-		cmocka_unit_test(test_dedup_key),
+		cmocka_unit_test(test_dedup_key), cmocka_unit_test(test_conversation_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,6 @@
-/* A message from the queue: who may send, direct chats that come into being, repeats, what the receipt says. */
+/* A message from the queue: who may send, direct chats that come into being, repeats, what the receipt says; and what is
+ * read for it where nothing of its chat is at hand. */
+#include "blocks.h"
 #include "send.h"
 
 #include "msgpack_reader.h"
@@ -10,6 +12,28 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+static unsigned gets, iterators; /* since somebody set them to 0 */
+
+enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
+enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
+void __real_tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition);
+void __wrap_tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition);
+
+enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out)
+{
+	gets++;
+	return __real_tl_engine_get(engine, snapshot, partition, key, value_out, len_out);
+}
+
+void __wrap_tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition)
+{
+	iterators++;
+	__real_tl_iter_retarget(iter, partition);
+}
 
 struct fixture {
 	struct temp_dir dir;
@@ -235,6 +259,217 @@ static void test_no_window(void **state)
 	}
 }
 
+/* --- nothing at hand --- */
+
+static void forget(struct fixture *f)
+{
+	tl_transaction_clear(&f->txn);
+	tl_users_clear(&f->txn.users);
+	tl_conversations_clear(&f->txn.conversations);
+	tl_dedup_clear(&f->txn.ids);
+}
+
+/* What is known of the chat of alice and bob, as its name has it. */
+static struct tl_conversation_name name_of_chat(struct fixture *f)
+{
+	struct tl_conversation_name name;
+	assert_int_equal(tl_conversation_name(f->db.engine, NULL, tl_slice_str("d:alice:bob"), &name), TL_OK);
+	return name;
+}
+
+static struct tl_conversation *chat(struct fixture *f)
+{
+	struct tl_conversation *conversation;
+	assert_int_equal(tl_transaction_conversation(&f->txn, tl_slice_str("d:alice:bob"), &conversation), TL_OK);
+	return conversation;
+}
+
+static struct tl_member *member(struct fixture *f, const char *uid)
+{
+	struct tl_user *user;
+	struct tl_member *member;
+	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str(uid), &user), TL_OK);
+	assert_int_equal(tl_conversations_member(&f->txn.conversations, chat(f), user->no, &member), TL_OK);
+	return member;
+}
+
+static void set_mute(struct fixture *f, const char *uid, bool mute)
+{
+	struct tl_member *changed = member(f, uid);
+	changed->record.mute = mute;
+	assert_int_equal(tl_transaction_member_changed(&f->txn, chat(f), changed), TL_OK);
+}
+
+static bool is_quiet_for(const struct fixture *f, const char *uid)
+{
+	struct tl_commit told = tl_transaction_told(&f->txn);
+	for (size_t i = 0; i < told.append_count; i++)
+		if (tl_slice_equal(told.appends[i].uid, tl_slice_str(uid)))
+			return told.appends[i].quiet;
+	fail_msg("nothing for %s", uid);
+	return false;
+}
+
+/* The chat's name, where its timeline ends, the receiver's inbox. Nothing of an id that cannot be there: the chat is
+ * older than the ids. */
+static void test_few_reads(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_user *alice;
+	send_it(f, (struct sent){"bob", "alice", true, NULL, 100, 0});
+	send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0});
+	send_it(f, (struct sent){"alice", "carol", true, "m1", 200, 0});
+	commit(f);
+	forget(f);
+	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("alice"), &alice), TL_OK);
+	gets = iterators = 0;
+	struct receipt receipt = send_it(f, (struct sent){"alice", "bob", true, "m1", 201, 0});
+	assert_true(receipt.err == TL_OK && !receipt.dup && receipt.cseq == 3);
+	assert_in_range(gets, 1, 1 + 3 + 1 + 1); /* the list of the ids' buckets, too */
+	assert_in_range(iterators, 1, 2);
+	assert_int_equal(tl_transaction_told(&f->txn).append_count, 2);
+	assert_int_equal(tl_transaction_told(&f->txn).appends[0].seq, 3);
+}
+
+/* Within the same bucket a repetition is found, whenever it comes. */
+static void test_repeats_from_disk(void **state)
+{
+	struct fixture *f = *state;
+	static const uint64_t times[] = {100, 99, 500, 1099};
+	send_it(f, (struct sent){"alice", "carol", true, "m0", 150, 0}); /* the bucket is younger */
+	send_it(f, (struct sent){"alice", "bob", true, "m1", 100, 0});
+	commit(f);
+	for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+		forget(f);
+		assert_true(send_it(f, (struct sent){"alice", "bob", true, "m1", times[i], 0}).dup);
+	}
+	assert_false(send_it(f, (struct sent){"alice", "bob", true, "m1", 1100, 0}).dup);
+}
+
+/* A member's record is read when it is asked for, and knows what was sent before. */
+static void test_member_is_read_late(void **state)
+{
+	struct fixture *f = *state;
+	send_it(f, (struct sent){"bob", "alice", true, NULL, 100, 0});
+	member(f, "alice")->record.pin = true;
+	assert_int_equal(tl_transaction_member_changed(&f->txn, chat(f), member(f, "alice")), TL_OK);
+	commit(f);
+	forget(f);
+	send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0});
+	assert_true(chat(f)->members[0].bare && chat(f)->members[1].bare);
+	assert_true(member(f, "alice")->record.pin);
+	assert_int_equal(member(f, "alice")->record.since, 1);
+	assert_int_equal(member(f, "alice")->record.seen, 2);
+	assert_int_equal(member(f, "bob")->record.seen, 1);
+	assert_false(member(f, "bob")->record.pin);
+	assert_true(chat(f)->record.kind == TL_DIRECT && chat(f)->record.member_count == 2);
+}
+
+static void test_muted(void **state)
+{
+	struct fixture *f = *state;
+	send_it(f, (struct sent){"bob", "alice", true, NULL, 100, 0});
+	commit(f);
+	for (int mute = 1; mute >= 0; mute--) {
+		forget(f);
+		set_mute(f, "bob", mute);
+		commit(f);
+		assert_true(name_of_chat(f).muted[1] == mute && !name_of_chat(f).muted[0]);
+		forget(f);
+		send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0});
+		assert_int_equal(is_quiet_for(f, "bob"), mute);
+		assert_false(is_quiet_for(f, "alice"));
+	}
+}
+
+/* Only where it has changed: other changes of a member leave the name alone. */
+static void test_name_is_put_once(void **state)
+{
+	struct fixture *f = *state;
+	send_it(f, (struct sent){"bob", "alice", true, NULL, 100, 0});
+	commit(f);
+	set_mute(f, "bob", true);
+	tl_transaction_finish(&f->txn);
+	uint32_t puts = tl_batch_count(f->txn.batch);
+	commit(f);
+	member(f, "bob")->record.read = 1;
+	assert_int_equal(tl_transaction_member_changed(&f->txn, chat(f), member(f, "bob")), TL_OK);
+	tl_transaction_finish(&f->txn);
+	assert_int_equal(tl_batch_count(f->txn.batch), puts - 1);
+}
+
+/* A name without the rest, as a crash may leave it, is completed where a record is applied once more. */
+static void test_half_a_name(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_pack pack;
+	send_it(f, (struct sent){"bob", "alice", true, NULL, 100, 0});
+	set_mute(f, "alice", true);
+	commit(f);
+	const struct tl_conversation_name whole = name_of_chat(f), bare = {.no = whole.no};
+	assert_true(whole.users[0] > 0 && whole.users[1] > 0 && whole.users[0] != whole.users[1] && whole.muted[0]);
+	tl_pack_init(&pack);
+	tl_conversation_name_pack(&pack, &bare);
+	tl_batch_put(f->txn.batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), tl_slice_str("d:alice:bob"),
+	             tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
+	commit(f);
+	forget(f);
+	assert_int_equal(send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0}).cseq, 2);
+	assert_true(is_quiet_for(f, "alice") && !is_quiet_for(f, "bob"));
+	commit(f);
+	forget(f);
+	tl_transaction_record(&f->txn, ++f->position, true);
+	chat(f);
+	commit(f);
+	assert_memory_equal(name_of_chat(f).users, whole.users, sizeof whole.users);
+	assert_true(name_of_chat(f).muted[0] && !name_of_chat(f).muted[1]);
+}
+
+/* Whom nobody has blocked is kept with the sender, until that changes. */
+static void test_blocked(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_user *bob;
+	send_it(f, (struct sent){"alice", "bob", true, NULL, 100, 0});
+	commit(f);
+	for (int blocks = 1; blocks >= 0; blocks--) {
+		assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
+		tl_blocks_put(f->txn.batch, bob, tl_slice_str("alice"), blocks);
+		tl_users_blocked_changed(&f->txn.users, tl_slice_str("alice"));
+		commit(f);
+		for (int again = 0; again < 2; again++) {
+			assert_int_equal(send_it(f, (struct sent){"alice", "bob", true, "m1", 101, 0}).err,
+			                 blocks ? TL_NOT_AUTHORISED : TL_OK);
+			assert_int_equal(send_it(f, (struct sent){"alice", "carol", true, "m1", 101, 0}).err, TL_OK);
+			assert_int_equal(send_it(f, (struct sent){"bob", "alice", true, "m1", 101, 0}).err, TL_OK);
+			commit(f);
+			forget(f);
+		}
+	}
+}
+
+/* Somebody who has been loaded by number and name is known in full when asked for by name. */
+static void test_named_user(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_user *bob;
+	send_it(f, (struct sent){"bob", "alice", true, NULL, 100, 0});
+	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
+	assert_int_equal(tl_users_count_group(&f->txn.users, f->txn.batch, bob->no, f->position, true), TL_OK);
+	commit(f);
+	forget(f);
+	send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0});
+	assert_int_equal(tl_users_count_group(&f->txn.users, f->txn.batch, name_of_chat(f).users[1], ++f->position, true), TL_OK);
+	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
+	assert_int_equal(bob->groups, 2);
+	commit(f);
+	forget(f);
+	send_it(f, (struct sent){"alice", "bob", true, NULL, 102, 0});
+	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
+	assert_int_equal(bob->groups, 2);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -242,6 +477,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_direct), TEST(test_with_oneself),  TEST(test_strangers),
 		TEST(test_group),  TEST(test_custom_order), TEST(test_repeats), TEST(test_no_window),
+		TEST(test_few_reads), TEST(test_repeats_from_disk), TEST(test_member_is_read_late), TEST(test_muted),
+		TEST(test_name_is_put_once), TEST(test_half_a_name), TEST(test_blocked), TEST(test_named_user),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

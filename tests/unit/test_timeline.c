@@ -28,8 +28,8 @@ static int set_up(void **state)
 	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, &why), TL_OK);
 	assert_int_equal(tl_batch_new(f->engine, &f->batch), TL_OK);
 	/* Neighbours, which must never show. */
-	tl_timeline_put(f->batch, tl_partition(TL_PART_INBOX, 6), 99, tl_slice_str("below"));
-	tl_timeline_put(f->batch, tl_partition(TL_PART_INBOX, 8), 1, tl_slice_str("above"));
+	tl_timeline_append(f->batch, tl_partition(TL_PART_INBOX, 6), 99, tl_slice_str("below"));
+	tl_timeline_append(f->batch, tl_partition(TL_PART_INBOX, 8), 1, tl_slice_str("above"));
 	*state = f;
 	return 0;
 }
@@ -53,7 +53,7 @@ static void commit(struct fixture *f)
 static void put_range(struct fixture *f, uint64_t from, uint64_t to)
 {
 	for (uint64_t seq = from; seq <= to; seq++)
-		tl_timeline_put(f->batch, line, seq, tl_slice(&seq, sizeof seq));
+		tl_timeline_append(f->batch, line, seq, tl_slice(&seq, sizeof seq));
 }
 
 static void put_floor(struct fixture *f, uint64_t floor)
@@ -65,8 +65,20 @@ static void put_floor(struct fixture *f, uint64_t floor)
 	tl_pack_fini(&pack);
 }
 
+static void assert_head(struct fixture *f, uint64_t floor, uint64_t head)
+{
+	char *last = NULL;
+	size_t len = 0;
+	uint64_t found = UINT64_MAX;
+	assert_int_equal(tl_timeline_head(f->engine, NULL, NULL, line, &found, &last, &len), TL_OK);
+	assert_int_equal(found, head);
+	assert_true(head > floor ? len == sizeof head && memcmp(last, &head, len) == 0 : !last);
+	free(last);
+}
+
 static void assert_bounds(struct fixture *f, uint64_t floor, uint64_t head)
 {
+	assert_head(f, floor, head);
 	struct tl_bounds bounds = {UINT64_MAX, UINT64_MAX};
 	char *last = NULL;
 	size_t len = 0;
@@ -111,8 +123,8 @@ static void test_get_and_replace(void **state)
 	char *entry;
 	size_t len;
 	put_range(f, 1, 3);
-	tl_timeline_put(f->batch, line, 2, tl_slice_str("edited"));
-	tl_timeline_put(f->batch, line, 1, tl_slice("", 0));
+	tl_timeline_replace(f->batch, line, 2, tl_slice_str("edited"));
+	tl_timeline_replace(f->batch, line, 1, tl_slice("", 0));
 	commit(f);
 	assert_int_equal(tl_timeline_get(f->engine, NULL, line, 2, &entry, &len), TL_OK);
 	assert_true(tl_slice_equal(tl_slice(entry, len), tl_slice_str("edited")));
@@ -166,6 +178,42 @@ static void test_floor(void **state)
 	put_floor(f, 10);
 	commit(f);
 	assert_bounds(f, 10, 20);
+}
+
+/* Raising the floor takes the mark away, so that what is left below it of entries dropped leads nobody astray (T4). */
+static void test_floor_and_mark(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_drop drop = {.limit = UINT64_MAX};
+	put_range(f, 1, 103);
+	tl_timeline_put_floor(f->batch, line, 103);
+	commit(f);
+	assert_int_equal(tl_engine_drop_range(f->engine, line, tl_slice("\1\x66", 2), tl_slice("\1\x67", 2), &drop), TL_OK);
+	assert_int_equal(drop.keys, 1);
+	for (uint64_t head = 103; head < 200; head++) {
+		struct tl_bounds bounds;
+		uint64_t found;
+		char *last;
+		size_t len;
+		assert_int_equal(tl_timeline_head(f->engine, NULL, NULL, line, &found, &last, &len), TL_OK);
+		assert_int_equal(found, head);
+		assert_true(last && len == sizeof head && memcmp(last, &head, len) == 0);
+		free(last);
+		assert_int_equal(tl_timeline_bounds(f->engine, NULL, NULL, line, &bounds, NULL, NULL), TL_OK);
+		assert_true(bounds.head == head && bounds.floor == 103);
+		put_range(f, head + 1, head + 1);
+		commit(f);
+	}
+}
+
+/* A mark above the head, which nobody puts. */
+static void test_high_mark(void **state)
+{
+	struct fixture *f = *state;
+	put_range(f, 1, 70);
+	tl_batch_put(f->batch, line, tl_slice("", 1), tl_slice_str("\xcd\x01\x00"));
+	commit(f);
+	assert_bounds(f, 0, 70);
 }
 
 /* With everything dropped the head is the floor (T2). */
@@ -254,7 +302,8 @@ int main(void)
 		TEST(test_empty),          TEST(test_append),      TEST(test_get_and_replace),
 		TEST(test_mark),           TEST(test_damaged_mark),
 		TEST(test_floor),          TEST(test_damaged_key), TEST(test_everything_dropped),
-		TEST(test_damaged_floor),  TEST(test_cursor),      TEST(test_snapshot_and_borrowed_iterator),
+		TEST(test_damaged_floor),  TEST(test_cursor),
+		TEST(test_floor_and_mark), TEST(test_high_mark),        TEST(test_snapshot_and_borrowed_iterator),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
