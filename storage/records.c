@@ -341,8 +341,10 @@ static bool unpack_pair(struct tl_slice bytes, uint64_t *first_out, uint64_t *se
 
 void tl_dedup_record_pack(struct tl_pack *pack, const struct tl_dedup_record *record)
 {
-	pack_varint(pack, record->cseq);
-	pack_varint(pack, record->ts);
+	unsigned char bytes[2 * TL_VARINT_MAX];
+	size_t len = tl_varint_put(bytes, record->cseq);
+	len += tl_varint_put(bytes + len, record->ts);
+	tl_pack_raw(pack, tl_slice(bytes, len));
 }
 
 bool tl_dedup_record_unpack(struct tl_slice bytes, struct tl_dedup_record *record_out)

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { MARK_EVERY = 16, MARK_EVERY_EARLY = 4 }; /* entries; the latter up to the 16th */
+enum { MARK_EVERY = 64, MARK_GROWTH = 4 }; /* entries; up to the 64th, each mark's place is so many times the one before */
 
 static const uint64_t SEQ_MAX = UINT64_MAX / 4; /* which nobody reaches, so that steps from there stay numbers */
 
@@ -92,7 +92,12 @@ static enum tl_err probe(struct probing *probing, uint64_t seq, bool *there_out)
 /* How many entries behind `seq` the next mark is put. */
 static uint64_t to_next_mark(uint64_t seq)
 {
-	return seq == 0 ? 1 : seq < MARK_EVERY ? MARK_EVERY_EARLY - seq % MARK_EVERY_EARLY : MARK_EVERY - seq % MARK_EVERY;
+	uint64_t place = 1;
+	if (seq >= MARK_EVERY)
+		return MARK_EVERY - seq % MARK_EVERY;
+	while (place <= seq)
+		place *= MARK_GROWTH;
+	return place - seq;
 }
 
 /* Halves what is between the entry found and one that is not there. */

@@ -11,7 +11,7 @@
  *   (T2) head never decreases. The last entry stays on disk even where the floor has reached it: it says where the
  *        timeline ends, at once. Nobody is shown it any more.
  *   (T3) Reads never look below the floor, where deleted keys would make them slow.
- *   (T4) The mark is put with the 1st, 4th, 8th, 12th and every 16th entry, and goes where the floor is raised. So where
+ *   (T4) The mark is put with the 1st, 4th, 16th and every 64th entry, and goes where the floor is raised. So where
  *        there is one, everything from it to the head is there, and finding that needs no look at the floor. Where it is
  *        missing or too old, finding the head takes a few more reads.
  *
