@@ -51,7 +51,7 @@ static const struct option table[] = {
 	{"queue_max", SIZE, AT(queue_max), "256m", MIB, 1024 * GIB, NULL},
 	{"block_cache", SIZE, AT(block_cache), "16m", MIB, 1024 * GIB, NULL},
 	{"write_buffer", SIZE, AT(write_buffer), "16m", 64 * KIB, GIB, NULL},
-	{"open_tables", NUMBER, AT(open_tables), "200", 100, 50000, NULL},
+	{"open_tables", NUMBER, AT(open_tables), "300", 100, 50000, NULL},
 	{"cached_users", NUMBER, AT(cached_users), "50000", 100, 100000000, NULL},
 	{"cached_conversations", NUMBER, AT(cached_conversations), "25000", 100, 100000000, NULL},
 	{"readers", NUMBER, AT(readers), "2", 1, 64, NULL},

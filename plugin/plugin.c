@@ -21,6 +21,8 @@
 enum {
 	READER_JOBS_MAX = 100000, /* requests waiting for a reader */
 	ARENAS_MAX = 2,           /* of malloc: with one for each thread, a quarter of the memory is what they hold in reserve */
+	MMAP_FROM = 64 * 1024,    /* bytes: what malloc gives back to the system at once when it is freed */
+	TRIM_FROM = 4 * 1024 * 1024,
 };
 
 uint64_t tl_now_ms(void)
@@ -321,10 +323,14 @@ static enum tl_err start(struct tl_plugin *plugin, const struct mosquitto_opt *o
 	return err == TL_OK ? register_callbacks(plugin, why) : err;
 }
 
-static void limit_arenas(void)
+/* What is said explicitly malloc does not raise by itself, which it does without end when something large has been freed: then
+ * the parts of tables that are in memory would lie among all else and keep it from being given back. */
+static void limit_reserves(void)
 {
 #ifdef M_ARENA_MAX
 	mallopt(M_ARENA_MAX, ARENAS_MAX);
+	mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
+	mallopt(M_TRIM_THRESHOLD, TRIM_FROM);
 #endif
 }
 
@@ -343,7 +349,7 @@ EXPORT int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userd
 	struct tl_why why = {""};
 	if (!plugin)
 		return MOSQ_ERR_NOMEM;
-	limit_arenas();
+	limit_reserves();
 	plugin->identifier = identifier;
 	plugin->generation = tl_broker_generation();
 	plugin->sleeps_after_tick = plugin->generation == TL_MOSQUITTO_2_1;

@@ -27,7 +27,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { DRAIN_PATIENCE_MS = 50 }; /* (L3) */
+enum {
+	DRAIN_PATIENCE_MS = 50, /* (L3) */
+	BLOCK_BYTES = 8192,     /* what is read at once; a table's index, which is in memory, has an entry for each */
+};
 
 /* --- errors --- */
 
@@ -236,6 +239,7 @@ static void make_options(struct tl_engine *engine, const struct tl_engine_option
 	leveldb_options_set_filter_policy(engine->options, engine->filter);
 	engine->write_buffer_bytes = options->write_buffer_bytes;
 	leveldb_options_set_write_buffer_size(engine->options, (size_t)options->write_buffer_bytes);
+	leveldb_options_set_block_size(engine->options, BLOCK_BYTES);
 	if (options->table_bytes > 0)
 		leveldb_options_set_max_file_size(engine->options, (size_t)options->table_bytes);
 	leveldb_options_set_max_open_files(engine->options, options->max_open_files);
