@@ -208,8 +208,7 @@ enum tl_err tl_conversations_member(struct tl_conversations *conversations, stru
 			*member_out = at_hand;
 		return err;
 	}
-	err =
-		tl_member_read(conversations->database->engine, NULL, conversation->no, user_no, &member.record);
+	err = tl_member_read(conversations->database->engine, NULL, conversation->no, user_no, &member.record);
 	if (err == TL_NOT_FOUND) {
 		*member_out = NULL;
 		return TL_OK;

@@ -22,7 +22,7 @@ enum {
 	TABLE_MIN = 2 * 1024 * 1024,
 	TABLE_MAX = 8 * 1024 * 1024,
 	BLOOM_BITS = 10,
-	REST_MS = 60000,                 /* of upkeep, between looks where nothing is due … */
+	REST_MS = 5000,                  /* of upkeep, between looks where nothing is due … */
 	REST_OTHER_CLOCK_MS = 2000,      /* … with a clock that was handed in, which may be set */
 	SLOW_DOWN_US = 1000,             /* how long a send waits where the queue is nearly full */
 	DAMAGED = 64,                    /* damaged conversations of which it is known that they have been complained of */

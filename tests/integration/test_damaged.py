@@ -22,7 +22,7 @@ class Damaged(unittest.TestCase):
         self.addCleanup(self.broker.close)
         ann = self.client("ann")
         self.names = {conv: self.text(100) for conv in ("first", "whole", "lost")}
-        self.bodies = {conv: [self.text(6000) for _ in range(COUNT)] for conv in self.names}
+        self.bodies = {conv: [self.text(10000) for _ in range(COUNT)] for conv in self.names}
         for conv, name in self.names.items():
             ann.ok("create", {"conv": conv, "name": name, "members": ["ben"], "fanout": "write"})
             for body in self.bodies[conv]:
