@@ -26,8 +26,8 @@ TL_MUST_USE enum tl_err tl_blocks_read(struct tl_engine *engine, struct tl_slice
  * errors as tl_iter_error. */
 TL_MUST_USE enum tl_err tl_blocks_any(struct tl_iter *iter, struct tl_slice user, bool *any_out);
 
-/* Whether `sender`, a valid user id, is blocked by `other`: TL_NOT_AUTHORISED, else TL_OK. Most who send are at hand, and known to be
- * blocked by nobody: then nothing is read. Writer thread. */
+/* Whether `sender`, a valid user id, is blocked by `other`: TL_NOT_AUTHORISED, else TL_OK; other errors as tl_engine_get. Most who
+ * send are at hand, and known to be blocked by nobody: then nothing is read. Writer thread. */
 TL_MUST_USE enum tl_err tl_blocks_check(struct tl_transaction *txn, struct tl_slice sender, struct tl_slice other);
 
 #endif

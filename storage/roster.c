@@ -31,13 +31,11 @@ enum tl_err tl_roster_check_named(struct tl_transaction *txn, const struct tl_ca
 {
 	uint64_t limit = txn->limits->max_conversations - txn->limits->max_conversations / 4;
 	const struct tl_user *user = named->user;
-	bool blocks = false;
-	enum tl_err err = user ? tl_blocks_read(txn->database->engine, named->uid, call->user, &blocks) : TL_OK;
+	enum tl_err err = tl_blocks_check(txn, call->user, named->uid);
+	if (err == TL_NOT_AUTHORISED)
+		return tl_fail(why, err, "'%.*s' cannot be added by you", (int)named->uid.len, (const char *)named->uid.ptr);
 	if (err != TL_OK)
 		return err;
-	if (blocks)
-		return tl_fail(why, TL_NOT_AUTHORISED, "'%.*s' cannot be added by you", (int)named->uid.len,
-		               (const char *)named->uid.ptr);
 	if (groups_of(txn, user) < limit)
 		return TL_OK;
 	return tl_fail(why, TL_TOO_LARGE, "'%.*s' is in %" PRIu64 " groups and channels, and is not added to more by others",

@@ -189,7 +189,7 @@ static enum tl_err take_found(struct probing *probing)
 	return err == TL_OK && !there ? seek_last(probing) : err;
 }
 
-/* Without seeking, which reads a block of every level of the database: a get reads one, and none where nothing is found.
+/* Without seeking, which reads a block of every level of the database: a get reads one, which the next ones find in the cache.
  * From `from` on, at which there may be an entry. */
 static enum tl_err find_last(struct probing *probing, uint64_t from)
 {

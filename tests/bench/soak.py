@@ -25,7 +25,7 @@ DEVICES = 4
 SAMPLES = 60
 
 # Figure, and by how much the mean of its last third may exceed that of its middle third: a part of it, and MiB. The
-# disk goes up and down with each compaction; RSS counts those parts of tables that LevelDB has mapped, too.
+# disk goes up and down with each compaction.
 JUDGED = (("anonymous memory", 0.10, 4), ("rss", 0.25, 8), ("disk", 0.25, 8))
 
 

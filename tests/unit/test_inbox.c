@@ -150,20 +150,25 @@ static unsigned count_markers(struct fixture *f)
 	return count;
 }
 
+static void lose_markers(struct fixture *f)
+{
+	struct tl_drop drop = {.limit = UINT64_MAX};
+	assert_int_equal(tl_engine_drop_range(f->db.engine, tl_partition(TL_PART_DUE, TL_DUE_INBOX), tl_slice("", 0),
+	                                      tl_slice("", 0), &drop),
+	                 TL_OK);
+	tl_users_clear(&f->txn.users);
+}
+
 /* The last entry has its marker, which is not put again for one that is due with it (due.h D1), whether the user was at hand
  * or not; but it is where it may have been lost. */
 static void test_marker_is_put_once(void **state)
 {
 	struct fixture *f = *state;
-	struct tl_drop drop = {.limit = UINT64_MAX};
 	f->limits.inbox_ttl_ms = 320000;
 	append(f, "alice", 1);
 	commit(f);
 	assert_int_equal(count_markers(f), 1);
-	assert_int_equal(tl_engine_drop_range(f->db.engine, tl_partition(TL_PART_DUE, TL_DUE_INBOX), tl_slice("", 0),
-	                                      tl_slice("", 0), &drop),
-	                 TL_OK);
-	tl_users_clear(&f->txn.users);
+	lose_markers(f);
 	append(f, "alice", 1);
 	commit(f);
 	assert_int_equal(count_markers(f), 0);
@@ -172,10 +177,7 @@ static void test_marker_is_put_once(void **state)
 	append(f, "alice", 1);
 	commit(f);
 	assert_int_equal(count_markers(f), 1);
-	assert_int_equal(tl_engine_drop_range(f->db.engine, tl_partition(TL_PART_DUE, TL_DUE_INBOX), tl_slice("", 0),
-	                                      tl_slice("", 0), &drop),
-	                 TL_OK);
-	tl_users_clear(&f->txn.users);
+	lose_markers(f);
 	struct tl_user *alice = user(f, "alice");
 	tl_transaction_record(&f->txn, ++f->position, true);
 	tl_transaction_append_pulled(&f->txn, alice, 1, 4, 1000 + f->position);
