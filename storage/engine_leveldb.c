@@ -176,10 +176,17 @@ static enum tl_err open_db(struct tl_engine *engine, bool start_thread, leveldb_
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!db)
 		return tl_db_error_take(message, "open the database", why);
+	tl_leveldb_env_calm(engine->env, db);
 	*db_out = db;
 	/* Should the directory ever vanish, a reopen must not answer with an empty database. */
 	leveldb_options_set_create_if_missing(engine->options, 0);
 	return TL_OK;
+}
+
+static void close_db(struct tl_engine *engine, leveldb_t *db)
+{
+	tl_leveldb_env_hurry(engine->env);
+	leveldb_close(db);
 }
 
 /* Makes the directory for nobody but its owner, and holds it. LevelDB has a lock of its own, but loses it when the same
@@ -227,7 +234,7 @@ static void allow_more_files(int files)
 
 static void make_options(struct tl_engine *engine, const struct tl_engine_options *options)
 {
-	engine->env = tl_leveldb_env_new();
+	engine->env = tl_leveldb_env_new(tl_db_must_merge);
 	engine->cache = leveldb_cache_create_lru((size_t)options->cache_bytes);
 	if (options->bloom_bits > 0)
 		engine->filter = tl_db_filter_new(options->bloom_bits);
@@ -290,7 +297,7 @@ void tl_engine_close(struct tl_engine *engine)
 		return;
 	assert(engine->users == 0 && engine->state == TL_DB_READY);
 	if (engine->db)
-		leveldb_close(engine->db);
+		close_db(engine, engine->db);
 	leveldb_writeoptions_destroy(engine->write_unsynced);
 	leveldb_writeoptions_destroy(engine->write_synced);
 	leveldb_readoptions_destroy(engine->read_present);
@@ -387,7 +394,7 @@ enum tl_err tl_engine_reopen(struct tl_engine *engine, struct tl_why *why)
 		return room;
 	leveldb_t *db = drain(engine);
 	if (db)
-		leveldb_close(db);
+		close_db(engine, db);
 	db = NULL;
 	release_room(engine);
 	enum tl_err err = open_db(engine, false, &db, why);

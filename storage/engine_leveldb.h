@@ -3,9 +3,9 @@
  *     engine_leveldb.c        open, close, reopen; who is using the database; get, snapshots
  *     engine_leveldb_iter.c   iterators
  *     engine_leveldb_batch.c  batches, guards, commit, dropping ranges
- *     engine_leveldb_space.c  sizes, compacting
+ *     engine_leveldb_space.c  sizes, compacting, when LevelDB has to merge
  *     engine_leveldb_filter.c which blocks need not be read
- *     leveldb_env.cc          how LevelDB reads its files
+ *     leveldb_env.cc          how LevelDB reads its files, and when it works in the background
  *
  * A key in the database:
  *
@@ -99,6 +99,9 @@ leveldb_readoptions_t *tl_db_read_options_new(const struct tl_snapshot *snapshot
 
 /* A filter of so many bits for each entry, for leveldb_options_set_filter_policy; the caller's to destroy. NULL: out of memory. */
 leveldb_filterpolicy_t *tl_db_filter_new(int bits);
+
+/* A tl_leveldb_must_merge. */
+bool tl_db_must_merge(leveldb_t *db);
 
 /* What LevelDB's message means: TL_OK if it is NULL; otherwise frees it, and `why` (may be NULL) says
  * "cannot `what`: `message`". */

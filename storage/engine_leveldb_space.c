@@ -9,6 +9,37 @@
  * While LevelDB compacts a range it compacts nothing else, so parts have to be small for writing to go on evenly. */
 #include "engine_leveldb.h"
 
+#include "leveldb_env.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* LevelDB's limits: tables of level 0, and MiB of level 1, of which each further level may have ten times as many. */
+enum { LEVEL_0_TABLES_MAX = 4, LEVEL_1_MIB_MAX = 10, LEVEL_FACTOR = 10 };
+
+/* A line of LevelDB's statistics that begins with a level, its tables and their MiB. */
+static bool is_level_full(const char *line)
+{
+	unsigned level;
+	double tables, mib, mib_max = LEVEL_1_MIB_MAX;
+	if (sscanf(line, "%u %lf %lf", &level, &tables, &mib) != 3)
+		return false;
+	for (unsigned i = 1; i < level; i++)
+		mib_max *= LEVEL_FACTOR;
+	return level == 0 ? tables >= LEVEL_0_TABLES_MAX : mib >= mib_max;
+}
+
+bool tl_db_must_merge(leveldb_t *db)
+{
+	char *stats = leveldb_property_value(db, "leveldb.stats");
+	bool must = !stats;
+	for (char *rest = NULL, *line = stats ? strtok_r(stats, "\n", &rest) : NULL; line && !must;
+	     line = strtok_r(NULL, "\n", &rest))
+		must = is_level_full(line);
+	leveldb_free(stats);
+	return must;
+}
+
 /* The bounds of [from, to) as keys of the database; `to` empty: the partition's end. */
 static enum tl_err range_init(struct tl_db_key *low, struct tl_db_key *high, struct tl_partition partition,
                               struct tl_slice from, struct tl_slice to)
@@ -124,7 +155,9 @@ bool tl_engine_compact_next(struct tl_engine *engine, uint8_t family, struct tl_
 		if ((more = add_one(place)))
 			high = place_key(family, place);
 	}
+	tl_leveldb_env_hurry(engine->env);
 	leveldb_compact_range(engine->db, low.bytes, low.len, high.bytes, high.len);
+	tl_leveldb_env_calm(engine->env, engine->db);
 	tl_engine_leave(engine);
 	return more;
 }

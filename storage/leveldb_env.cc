@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <unistd.h>
 
@@ -47,9 +49,35 @@ private:
 	const int fd_;
 };
 
+/* A table that is being written. LevelDB flushes after each block; but nobody reads of a table before all of it is synced. */
+class NewTableFile final : public leveldb::WritableFile {
+public:
+	explicit NewTableFile(leveldb::WritableFile *file) : file_(file) {}
+
+	leveldb::Status Append(const leveldb::Slice &bytes) override { return file_->Append(bytes); }
+	leveldb::Status Flush() override { return leveldb::Status::OK(); }
+	leveldb::Status Sync() override { return file_->Sync(); }
+	leveldb::Status Close() override { return file_->Close(); }
+
+private:
+	const std::unique_ptr<leveldb::WritableFile> file_;
+};
+
+bool ends_with(const std::string &path, const char *suffix)
+{
+	size_t len = strlen(suffix);
+	return path.size() >= len && path.compare(path.size() - len, len, suffix) == 0;
+}
+
+/* LevelDB has at most one piece of background work scheduled at a time. It waits here while it is put off:
+ *
+ *     Schedule ──► LevelDB's thread: run ──has to──► work
+ *                         ▲            └──────────► held_ ─┐
+ *                         └── a new log, or hurry ─────────┘
+ */
 class Environment final : public leveldb::EnvWrapper {
 public:
-	explicit Environment(leveldb::Env *system) : EnvWrapper(system) {}
+	Environment(leveldb::Env *system, tl_leveldb_must_merge *must_merge) : EnvWrapper(system), must_merge_(must_merge) {}
 
 	leveldb::Status NewRandomAccessFile(const std::string &path, leveldb::RandomAccessFile **file_out) override
 	{
@@ -61,6 +89,89 @@ public:
 		*file_out = new TableFile(path, fd);
 		return leveldb::Status::OK();
 	}
+
+	leveldb::Status NewWritableFile(const std::string &path, leveldb::WritableFile **file_out) override
+	{
+		leveldb::Status status = target()->NewWritableFile(path, file_out);
+		if (!status.ok())
+			return status;
+		if (ends_with(path, ".ldb"))
+			*file_out = new NewTableFile(*file_out);
+		else if (ends_with(path, ".log"))
+			note_new_log();
+		return status;
+	}
+
+	void Schedule(void (*work)(void *), void *argument) override
+	{
+		std::lock_guard<std::mutex> lock(mutex_);
+		work_ = work;
+		argument_ = argument;
+		target()->Schedule(run, this);
+	}
+
+	void hurry()
+	{
+		std::lock_guard<std::mutex> lock(mutex_);
+		hurried_++;
+		release();
+	}
+
+	void calm(leveldb_t *db)
+	{
+		std::lock_guard<std::mutex> lock(mutex_);
+		hurried_--;
+		db_ = db;
+	}
+
+private:
+	/* LevelDB begins a new log when it is about to write what it has in memory to a table. */
+	void note_new_log()
+	{
+		std::lock_guard<std::mutex> lock(mutex_);
+		has_new_log_ = true;
+		release();
+	}
+
+	void release()
+	{
+		if (held_)
+			target()->Schedule(run, this);
+		held_ = false;
+	}
+
+	bool has_to() const { return hurried_ > 0 || has_new_log_; }
+
+	static void run(void *environment) { static_cast<Environment *>(environment)->run(); }
+
+	void run()
+	{
+		std::unique_lock<std::mutex> lock(mutex_);
+		if (!has_to()) {
+			leveldb_t *db = db_; /* is not closed while work of its is scheduled */
+			lock.unlock();
+			bool must_merge = must_merge_(db);
+			lock.lock();
+			if (!must_merge && !has_to()) {
+				held_ = true;
+				return;
+			}
+		}
+		has_new_log_ = false;
+		void (*work)(void *) = work_;
+		void *argument = argument_;
+		lock.unlock();
+		work(argument);
+	}
+
+	tl_leveldb_must_merge *const must_merge_;
+	std::mutex mutex_; /* guards what follows; LevelDB may hold its own when taking it, never the other way round */
+	leveldb_t *db_ = nullptr;
+	unsigned hurried_ = 1;
+	bool has_new_log_ = false;
+	bool held_ = false; /* the scheduled work waits */
+	void (*work_)(void *) = nullptr;
+	void *argument_ = nullptr;
 };
 
 /* The C interface's leveldb_env_t begins with the environment it stands for. */
@@ -76,14 +187,21 @@ void set_env(leveldb_env_t *wrapped, leveldb::Env *env)
 	memcpy(wrapped, &env, sizeof env);
 }
 
+/* NULL where LevelDB's own is in its place. */
+Environment *ours(const leveldb_env_t *wrapped)
+{
+	leveldb::Env *env = env_of(wrapped);
+	return env == leveldb::Env::Default() ? nullptr : static_cast<Environment *>(env);
+}
+
 } // namespace
 
-leveldb_env_t *tl_leveldb_env_new(void)
+leveldb_env_t *tl_leveldb_env_new(tl_leveldb_must_merge *must_merge)
 {
 	leveldb_env_t *wrapped = leveldb_create_default_env();
 	/* A LevelDB that keeps it elsewhere has its own way of reading. */
 	if (env_of(wrapped) == leveldb::Env::Default())
-		set_env(wrapped, new Environment(leveldb::Env::Default()));
+		set_env(wrapped, new Environment(leveldb::Env::Default(), must_merge));
 	return wrapped;
 }
 
@@ -91,10 +209,21 @@ void tl_leveldb_env_free(leveldb_env_t *wrapped)
 {
 	if (!wrapped)
 		return;
-	leveldb::Env *env = env_of(wrapped);
-	if (env != leveldb::Env::Default()) {
+	if (Environment *env = ours(wrapped)) {
 		set_env(wrapped, leveldb::Env::Default());
 		delete env;
 	}
 	leveldb_env_destroy(wrapped);
+}
+
+void tl_leveldb_env_hurry(leveldb_env_t *wrapped)
+{
+	if (Environment *env = ours(wrapped))
+		env->hurry();
+}
+
+void tl_leveldb_env_calm(leveldb_env_t *wrapped, leveldb_t *db)
+{
+	if (Environment *env = ours(wrapped))
+		env->calm(db);
 }

@@ -1,8 +1,14 @@
-/* The files of a LevelDB database, as this engine wants them read: with pread(2).
+/* What LevelDB asks of the system, as this engine wants it. LevelDB can be given another environment only in C++, so this file's
+ * source is the one in that language.
  *
- * LevelDB by itself maps its tables into memory. Then every page that was read counts as the process's, so the broker would look
- * as large as its database; and where the disk cannot be read the kernel answers with SIGBUS, which ends the broker, instead
- * of an error. LevelDB can be given another environment only in C++, so this file's source is the one in that language.
+ * Tables are read with pread(2). LevelDB by itself maps them into memory. Then every page that was read counts as the
+ * process's, so the broker would look as large as its database; and where the disk cannot be read the kernel answers with SIGBUS,
+ * which ends the broker, instead of an error. They are written in pieces of LevelDB's buffer instead of its blocks.
+ *
+ * Merging waits until it has to be. LevelDB merges a table with those of the next level when a level has grown too large, but also
+ * when some hundreds of gets had to look into a second table after it, whatever its size (version_set.cc, "allowed_seeks"). That
+ * pays where each look costs a disk seek. Here filters answer from memory, and a few thousand gets a second would have
+ * everything merged again and again: at ten million timelines that was three quarters of all merging. RocksDB has dropped it, too.
  *
  * Every function may be called from any thread.
  */
@@ -10,15 +16,24 @@
 #define TL_LEVELDB_ENV_H
 
 #include <leveldb/c.h>
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* An environment for leveldb_options_set_env, in which each open table keeps a descriptor. Free it with tl_leveldb_env_free when
- * no database uses it any more. */
-leveldb_env_t *tl_leveldb_env_new(void);
+/* Whether a level of the database is too large. Called by LevelDB's background thread. */
+typedef bool tl_leveldb_must_merge(leveldb_t *db);
+
+/* An environment for leveldb_options_set_env, for one database at a time; each open table keeps a descriptor. Free it with
+ * tl_leveldb_env_free when no database uses it any more. In the beginning it hurries. */
+leveldb_env_t *tl_leveldb_env_new(tl_leveldb_must_merge *must_merge);
 void tl_leveldb_env_free(leveldb_env_t *env); /* NULL is legal */
+
+/* Background work waits for a full memtable or for must_merge, once each hurry has been followed by calm, which names the database
+ * that is open. Whoever waits for such work (closing, compacting a range) has to hurry. */
+void tl_leveldb_env_calm(leveldb_env_t *env, leveldb_t *db);
+void tl_leveldb_env_hurry(leveldb_env_t *env);
 
 #ifdef __cplusplus
 }

@@ -1086,6 +1086,61 @@ static void test_filter(void **state)
 	}
 }
 
+/* The tables, by the sum of their numbers, which are never used again. */
+static unsigned long tables_of(const char *path)
+{
+	unsigned long sum = 0;
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		const char *suffix = strrchr(entry->d_name, '.');
+		if (suffix && strcmp(suffix, ".ldb") == 0)
+			sum += strtoul(entry->d_name, NULL, 10);
+	}
+	closedir(dir);
+	return sum;
+}
+
+static void get_often(struct tl_engine *engine, uint64_t key_no, int times)
+{
+	unsigned char key[TL_ORDERED_INT_MAX];
+	struct tl_slice slice = tl_slice(key, tl_ordered_int_put(key, key_no));
+	for (int i = 0; i < times; i++) {
+		char *value;
+		size_t len;
+		assert_int_equal(tl_engine_get(engine, NULL, home, slice, &value, &len), TL_OK);
+		free(value);
+	}
+}
+
+/* A get that looks into two tables is no reason to merge them. What LevelDB has put off for that delays nothing else: writing
+ * many memtables, compacting, closing. */
+static void test_reading_merges_nothing(void **state)
+{
+	enum { KEYS = 2000, GETS = 20000 }; /* LevelDB would merge after the first hundred */
+	struct fixture *f = *state;
+	struct tl_why why;
+	put_random(f->engine, home, KEYS);
+	compact(f->engine, home.kind, UINT64_MAX);
+	put_random(f->engine, home, 1);
+	unsigned char key[TL_ORDERED_INT_MAX];
+	assert_int_equal(put(f->engine, home, tl_slice(key, tl_ordered_int_put(key, KEYS)), str("last")), TL_OK);
+	assert_int_equal(tl_engine_reopen(f->engine, &why), TL_OK); /* makes a table that spans the other */
+	get_often(f->engine, KEYS / 2, 1); /* opens both */
+
+	unsigned long before = tables_of(f->path);
+	get_often(f->engine, KEYS / 2, GETS);
+	assert_int_equal(tables_of(f->path), before);
+
+	for (uint64_t no = 100; no < 140; no++)
+		put_random(f->engine, (struct tl_partition){home.kind, no, 0}, KEYS / 4);
+	get_often(f->engine, KEYS / 2, GETS);
+	compact(f->engine, home.kind, UINT64_MAX);
+	get_often(f->engine, KEYS / 2, GETS);
+	assert_int_equal(tl_engine_reopen(f->engine, &why), TL_OK);
+	get_often(f->engine, KEYS / 2, 1);
+}
+
 /* Partitions of a family: side by side on disk, and none shows what is another's. */
 static void test_family(void **state)
 {
@@ -1195,6 +1250,7 @@ int main(int argc, char **argv)
 		TEST(test_size_and_compact),
 		TEST(test_family),
 		TEST(test_filter),
+		TEST(test_reading_merges_nothing),
 		TEST(test_compact_in_parts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
