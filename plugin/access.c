@@ -55,6 +55,16 @@ static bool may_read(struct tl_plugin *plugin, const struct tl_session *session,
 	}
 }
 
+/* As may_read, of what is being delivered. */
+static bool may_receive(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_topic *topic)
+{
+	struct tl_standing standing;
+	if (topic->kind != TL_TOPIC_LIVE)
+		return may_read(plugin, session, topic);
+	return tl_store_standing(plugin->store, topic->name, session->user, &standing) == TL_OK && standing.member &&
+	       tl_live_reaches(plugin->live, topic->name, standing.since);
+}
+
 /* Whether a filter that stays under the root can ever match something that this session may read. */
 static bool may_subscribe(struct tl_plugin *plugin, const struct tl_session *session, const struct tl_filter *filter)
 {
@@ -116,7 +126,7 @@ static bool may_inherit(struct tl_plugin *plugin, const struct mosquitto *client
 		return false;
 	if (topic->kind == TL_TOPIC_RES && !tl_sessions_was_held(&plugin->sessions, client))
 		return false;
-	return may_read(plugin, &nobody, topic);
+	return may_receive(plugin, &nobody, topic);
 }
 
 static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic,
@@ -127,7 +137,7 @@ static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, 
 	if (!tl_sessions_find(&plugin->sessions, client))
 		return may_inherit(plugin, client, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 	struct tl_session *session = tl_plugin_session(plugin, client);
-	return session && may_read(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+	return session && may_receive(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 }
 
 int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic,

@@ -26,14 +26,25 @@ struct tl_live_interest {
 struct packet {
 	struct packet *next;
 	uint64_t cseq;
-	size_t cid_len, message_len;
+	size_t cid_len, message_len; /* no message: an event */
 	char data[]; /* cid, message as kept */
+};
+
+/* A conversation of which something was published at the last tick. */
+struct round {
+	UT_hash_handle hh;
+	uint64_t cseq; /* of the last message before an event */
+	bool closed;   /* the event could not wait */
+	size_t cid_len;
+	char cid[];
 };
 
 struct tl_live {
 	const char *root;
 	struct tl_waker *waker;
-	pthread_mutex_t lock; /* guards the rest */
+	struct packet *waiting; /* taken to be published; broker thread */
+	struct round *rounds;   /* broker thread */
+	pthread_mutex_t lock;   /* guards the rest */
 	struct topic *topics;
 	unsigned listen_to_all; /* sessions */
 	struct packet *first, **last;
@@ -42,6 +53,7 @@ struct tl_live {
 enum {
 	TOPIC_MAX = 128 + 6 + TL_DIRECT_ID_MAX + 1,
 	NAMED_MAX = 100, /* conversations that one session's interest names */
+	WAITING_MAX = 1000, /* packets that may wait for yet another tick */
 };
 
 enum tl_err tl_live_new(const char *root, struct tl_waker *waker, struct tl_live **live_out)
@@ -67,15 +79,64 @@ static struct packet *take_all(struct tl_live *live)
 	return first;
 }
 
+/* --- what is being delivered --- */
+
+static struct round *find_round(const struct tl_live *live, struct tl_slice cid)
+{
+	struct round *round;
+	HASH_FIND(hh, live->rounds, cid.ptr, cid.len, round);
+	return round;
+}
+
+static bool note_round(struct tl_live *live, struct tl_slice cid, uint64_t cseq)
+{
+	struct round *round = find_round(live, cid);
+	if (!round) {
+		round = calloc(1, sizeof *round + cid.len);
+		if (!round)
+			return false;
+		round->cid_len = cid.len;
+		memcpy(round->cid, cid.ptr, cid.len);
+		HASH_ADD_KEYPTR(hh, live->rounds, round->cid, round->cid_len, round);
+	}
+	if (!round->closed)
+		round->cseq = cseq;
+	return true;
+}
+
+static void forget_rounds(struct tl_live *live)
+{
+	struct round *round, *next;
+	HASH_ITER(hh, live->rounds, round, next)
+	{
+		HASH_DEL(live->rounds, round);
+		free(round);
+	}
+}
+
+bool tl_live_reaches(const struct tl_live *live, struct tl_slice cid, uint64_t since)
+{
+	const struct round *round = find_round(live, cid);
+	return !round || since <= round->cseq;
+}
+
+static void free_packets(struct packet *packet)
+{
+	while (packet) {
+		struct packet *next = packet->next;
+		free(packet);
+		packet = next;
+	}
+}
+
 void tl_live_free(struct tl_live *live)
 {
 	struct topic *topic, *next;
 	if (!live)
 		return;
-	for (struct packet *packet = take_all(live), *after; packet; packet = after) {
-		after = packet->next;
-		free(packet);
-	}
+	free_packets(take_all(live));
+	free_packets(live->waiting);
+	forget_rounds(live);
 	HASH_ITER(hh, live->topics, topic, next)
 	{
 		HASH_DEL(live->topics, topic);
@@ -169,17 +230,17 @@ static bool is_listened_to(const struct tl_live *live, struct tl_slice cid)
 	return topic != NULL;
 }
 
-static void add_packet(struct tl_live *live, const struct tl_delivery *delivery)
+static void add_packet(struct tl_live *live, const struct tl_delivery *delivery, struct tl_slice message)
 {
-	struct packet *packet = malloc(sizeof *packet + delivery->cid.len + delivery->message.len);
+	struct packet *packet = malloc(sizeof *packet + delivery->cid.len + message.len);
 	if (!packet)
 		return;
 	packet->next = NULL;
 	packet->cseq = delivery->cseq;
 	packet->cid_len = delivery->cid.len;
-	packet->message_len = delivery->message.len;
+	packet->message_len = message.len;
 	memcpy(packet->data, delivery->cid.ptr, delivery->cid.len);
-	memcpy(packet->data + delivery->cid.len, delivery->message.ptr, delivery->message.len);
+	memcpy(packet->data + delivery->cid.len, message.ptr, message.len);
 	*live->last = packet;
 	live->last = &packet->next;
 }
@@ -191,8 +252,10 @@ void tl_live_committed(struct tl_live *live, const struct tl_commit *commit)
 	bool listening = live->listen_to_all > 0 || live->topics;
 	for (size_t i = 0; listening && i < commit->delivery_count; i++) {
 		const struct tl_delivery *delivery = &commit->deliveries[i];
-		if (delivery->cseq > 0 && is_listened_to(live, delivery->cid) && tl_message_body(delivery->message, &body))
-			add_packet(live, delivery);
+		if (delivery->cseq == 0 || !is_listened_to(live, delivery->cid))
+			continue;
+		bool event = !tl_message_body(delivery->message, &body);
+		add_packet(live, delivery, event ? tl_slice("", 0) : delivery->message);
 	}
 	bool ready = live->first != NULL;
 	pthread_mutex_unlock(&live->lock);
@@ -230,15 +293,48 @@ static void publish(const struct tl_live *live, const struct packet *packet)
 	tl_broker_publish(&address, body, tl_slice("", 0));
 }
 
+/* The packets that wait, with those behind them that have become ready since; *many_out: more wait than should. */
+static struct packet *take_waiting(struct tl_live *live, bool *many_out)
+{
+	struct packet **end = &live->waiting, *first;
+	size_t n = 0;
+	for (; *end; end = &(*end)->next)
+		n++;
+	*end = take_all(live);
+	first = live->waiting;
+	live->waiting = NULL;
+	*many_out = n > WAITING_MAX;
+	return first;
+}
+
+/* Whether the conversation's event may be passed at this tick. */
+static bool pass_event(struct tl_live *live, struct tl_slice cid, bool many)
+{
+	struct round *round = find_round(live, cid);
+	if (round && many)
+		round->closed = true;
+	return !round || many;
+}
+
 bool tl_live_flush(struct tl_live *live)
 {
-	struct packet *packet = take_all(live);
-	bool any = packet != NULL;
-	while (packet) {
-		struct packet *next = packet->next;
-		publish(live, packet);
+	bool many, any = false;
+	struct packet *packet = take_waiting(live, &many), *next;
+	forget_rounds(live);
+	for (; packet; packet = next) {
+		struct tl_slice cid = tl_slice(packet->data, packet->cid_len);
+		bool event = packet->message_len == 0;
+		if (event && !pass_event(live, cid, many))
+			break;
+		if (!event && note_round(live, cid, packet->cseq)) {
+			publish(live, packet);
+			any = true;
+		}
+		next = packet->next;
 		free(packet);
-		packet = next;
 	}
+	live->waiting = packet;
+	if (packet)
+		tl_waker_wake(live->waker);
 	return any;
 }

@@ -2,9 +2,14 @@
  *
  *     broker thread: tl_live_subscribed ──► who may be listening to what
  *     writer thread: tl_live_committed ──► packets for conversations that somebody listens to
- *     broker thread: tl_live_flush, at a tick
+ *     broker thread: tl_live_flush, at a tick ──► tl_live_reaches, when the broker delivers, before the next tick
  *
- * Whether a subscriber is a member is checked by the broker at each delivery (access.c). */
+ * Whether a subscriber is a member is checked by the broker at each delivery (access.c). Who has just joined may not get
+ * what is being delivered from before, and the delivery does not say which message it is. So:
+ *
+ * (V1) What is published of a conversation at one tick has no event of it in between: all of it comes before a joining, or
+ *      all of it after. The rest waits for the next tick. Where too much waits already, all is published, and who joins in
+ *      between gets nothing of it. */
 #ifndef TL_LIVE_H
 #define TL_LIVE_H
 
@@ -29,8 +34,12 @@ void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest
 /* The session is gone. */
 void tl_live_ended(struct tl_live *live, struct tl_live_interest *interest);
 
-/* Publishes what is ready. True if anything was. */
+/* Publishes what is ready, as far as (V1) allows. True if anything was. To be called at a tick only: the broker has delivered
+ * by then what was published at the one before. */
 bool tl_live_flush(struct tl_live *live);
+
+/* Whether what is being delivered of the conversation comes after a member's joining at `since`. */
+bool tl_live_reaches(const struct tl_live *live, struct tl_slice cid, uint64_t since);
 
 /* --- writer thread --- */
 

@@ -94,6 +94,7 @@ static enum tl_err read_standing(const struct tl_database *database, struct tl_s
 		return err;
 	*standing_out = (struct tl_standing){
 		.member = !record.dissolved,
+		.since = member.since,
 		.may_send = tl_send_allowed(&record, &member, user),
 		.needs_order = record.order == TL_ORDER_CUSTOM,
 	};

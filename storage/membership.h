@@ -39,6 +39,7 @@ void tl_membership_free(struct tl_membership *membership);
 
 struct tl_standing {
 	bool member;
+	uint64_t since;          /* cseq of joining; 0 in a direct chat */
 	enum tl_err may_send;    /* TL_OK, TL_NOT_MEMBER or TL_NOT_AUTHORISED */
 	bool needs_order;        /* messages must carry an order key */
 	bool final;              /* nothing is waiting that could change a refusal, and nothing is damaged that led to it */

@@ -1,4 +1,5 @@
 """`im/live` and `im/signal`: messages and signals as they happen, for members and for nobody else (PROTOCOL section 2)."""
+import json
 import unittest
 
 from harness import ACCEPTED, MQTT5, MQTT311, NOT_AUTHORISED, TimelineTest
@@ -149,6 +150,26 @@ class Live(LiveTest):
         self.a.ok("add", {"conv": self.conv, "users": [self.eve]})
         self.a.send_ok(f"conv/{self.conv}", "x")
         self.assertEqual(self.e.wait_topic(self.topic).payload, b"x")
+
+    def test_nothing_from_before_the_joining(self):
+        """Also where what was said just before is told after the joining: nobody waits for an answer here."""
+        self.e.subscribe("im/live/+")
+        self.b.subscribe(self.topic)
+        expected = []
+        for number in range(30):
+            for body in range(8):
+                self.a.publish(f"im/conv/{self.conv}", f"secret {number} {body}")
+            self.a.publish("im/req/add", json.dumps({"conv": self.conv, "users": [self.eve]}))
+            for body in range(8):
+                packet = self.a.publish(f"im/conv/{self.conv}", f"open {number} {body}")
+                expected.append(b"open %d %d" % (number, body))
+            self.a.wait_ack(packet)
+            self.a.send_ok(f"conv/{self.conv}", "pause")
+            self.e.wait(lambda: len([m for m in self.payloads(self.e) if m == b"pause"]) == number + 1, "the last one")
+            self.a.ok("remove", {"conv": self.conv, "users": [self.eve]})
+        self.assertEqual([m for m in self.payloads(self.e) if m != b"pause"], expected)
+        self.flush(self.b)
+        self.assertEqual(len(self.payloads(self.b)), 30 * 17)
 
     def test_direct_chats(self):
         direct = "d:" + ":".join(sorted((self.alice, self.bob)))
