@@ -170,6 +170,7 @@ static enum tl_err open_db(struct tl_engine *engine, bool start_thread, leveldb_
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	char *message = NULL;
+	tl_leveldb_env_begin(engine->env);
 	leveldb_t *db = leveldb_open(engine->options, engine->path, &message);
 	if (db && start_thread)
 		leveldb_compact_range(db, "", 0, "", 0);

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <unistd.h>
 
@@ -47,9 +49,80 @@ private:
 	const int fd_;
 };
 
+/* What went wrong first. */
+class Failure {
+public:
+	void note(const leveldb::Status &status)
+	{
+		const std::lock_guard<std::mutex> guard(mutex_);
+		if (first_.ok())
+			first_ = status;
+	}
+
+	void forget()
+	{
+		const std::lock_guard<std::mutex> guard(mutex_);
+		first_ = leveldb::Status::OK();
+	}
+
+	leveldb::Status status()
+	{
+		const std::lock_guard<std::mutex> guard(mutex_);
+		return first_;
+	}
+
+private:
+	std::mutex mutex_;
+	leveldb::Status first_;
+};
+
+/* A file that is read once, when the database is opened: a log, the manifest. */
+class SequentialFile final : public leveldb::SequentialFile {
+public:
+	SequentialFile(leveldb::SequentialFile *file, Failure *failure) : file_(file), failure_(failure) {}
+
+	leveldb::Status Read(size_t len, leveldb::Slice *result, char *scratch) override
+	{
+		return note(file_->Read(len, result, scratch));
+	}
+
+	leveldb::Status Skip(uint64_t len) override { return note(file_->Skip(len)); }
+
+private:
+	leveldb::Status note(leveldb::Status status)
+	{
+		failure_->note(status);
+		return status;
+	}
+
+	const std::unique_ptr<leveldb::SequentialFile> file_;
+	Failure *const failure_;
+};
+
 class Environment final : public leveldb::EnvWrapper {
 public:
 	explicit Environment(leveldb::Env *system) : EnvWrapper(system) {}
+
+	void begin() { failure_.forget(); }
+
+	leveldb::Status NewSequentialFile(const std::string &path, leveldb::SequentialFile **file_out) override
+	{
+		leveldb::SequentialFile *file = nullptr;
+		leveldb::Status status = target()->NewSequentialFile(path, &file);
+		failure_.note(status);
+		*file_out = file ? new SequentialFile(file, &failure_) : nullptr;
+		return status;
+	}
+
+	/* LevelDB makes a log before it lets go of those it has read. */
+	leveldb::Status NewWritableFile(const std::string &path, leveldb::WritableFile **file_out) override
+	{
+		*file_out = nullptr;
+		const leveldb::Status failed = failure_.status();
+		if (!failed.ok())
+			return failed;
+		return target()->NewWritableFile(path, file_out);
+	}
 
 	leveldb::Status NewRandomAccessFile(const std::string &path, leveldb::RandomAccessFile **file_out) override
 	{
@@ -61,6 +134,9 @@ public:
 		*file_out = new TableFile(path, fd);
 		return leveldb::Status::OK();
 	}
+
+private:
+	Failure failure_;
 };
 
 /* The C interface's leveldb_env_t begins with the environment it stands for. */
@@ -85,6 +161,13 @@ leveldb_env_t *tl_leveldb_env_new(void)
 	if (env_of(wrapped) == leveldb::Env::Default())
 		set_env(wrapped, new Environment(leveldb::Env::Default()));
 	return wrapped;
+}
+
+void tl_leveldb_env_begin(leveldb_env_t *wrapped)
+{
+	leveldb::Env *env = env_of(wrapped);
+	if (env != leveldb::Env::Default())
+		static_cast<Environment *>(env)->begin();
 }
 
 void tl_leveldb_env_free(leveldb_env_t *wrapped)

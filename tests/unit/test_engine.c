@@ -798,6 +798,52 @@ static void test_unreadable_table_is_an_error(void **state)
 
 /* --- reopen --- */
 
+/* The database's log gets another name, and something that cannot be opened or read gets its own; and back again. */
+static void hide_log(struct fixture *f, bool hide, int (*make)(const char *path))
+{
+	char log[640] = "", aside[320];
+	DIR *dir = opendir(f->path);
+	assert_non_null(dir);
+	for (struct dirent *entry; (entry = readdir(dir));)
+		if (strstr(entry->d_name, ".log"))
+			snprintf(log, sizeof log, "%s/%s", f->path, entry->d_name);
+	closedir(dir);
+	assert_true(log[0] != '\0');
+	snprintf(aside, sizeof aside, "%s/aside", f->dir);
+	assert_int_equal(hide ? rename(log, aside) : remove(log), 0);
+	assert_int_equal(hide ? make(log) : rename(aside, log), 0);
+}
+
+static int make_unreadable(const char *path)
+{
+	return mkdir(path, 0700);
+}
+
+static int make_unopenable(const char *path)
+{
+	return symlink(path, path);
+}
+
+/* A failure to read the log, which may be over the next time, must not cost what is in it. */
+static void test_unreadable_log_is_an_error(void **state)
+{
+	int (*const make[])(const char *) = {make_unreadable, make_unopenable};
+	struct fixture *f = *state;
+	must_put(f->engine, home, "a", "1");
+	for (size_t i = 0; i < sizeof make / sizeof make[0]; i++) {
+		must_put(f->engine, home, "b", i ? "1" : "0");
+		tl_engine_close(f->engine);
+		f->engine = NULL;
+		hide_log(f, true, make[i]);
+		expect_open_fails(f->path, TL_IO);
+		expect_open_fails(f->path, TL_IO);
+		hide_log(f, false, NULL);
+		open_engine(f);
+		must_hold_str(f->engine, NULL, "a", "1");
+		must_hold_str(f->engine, NULL, "b", i ? "1" : "0");
+	}
+}
+
 static void test_reopen_keeps_data(void **state)
 {
 	struct fixture *f = *state;
@@ -1185,6 +1231,7 @@ int main(int argc, char **argv)
 		TEST(test_failed_reopen),
 		TEST(test_damage_is_reported),
 		TEST(test_unreadable_table_is_an_error),
+		TEST(test_unreadable_log_is_an_error),
 		TEST(test_reopen_keeps_data),
 		TEST(test_reopen_waits_for_snapshot),
 		TEST(test_reopen_holds_room),
