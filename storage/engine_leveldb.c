@@ -202,6 +202,35 @@ static enum tl_err lock_directory(struct tl_engine *engine, const char *path, st
 	return TL_OK;
 }
 
+/* Whether a file of a database holds what was put into it. */
+static bool is_data(const char *name)
+{
+	const char *suffix = strrchr(name, '.');
+	return suffix && (strcmp(suffix, ".log") == 0 || strcmp(suffix, ".ldb") == 0 || strcmp(suffix, ".sst") == 0);
+}
+
+/* LevelDB makes a database wherever it does not find a file CURRENT, and deletes the files of the one that was there. So it
+ * is only allowed to where there is nothing that it could delete. A crash while it made one leaves neither. */
+static enum tl_err look_around(struct tl_engine *engine, bool must_exist, struct tl_why *why)
+{
+	bool any = false, current = false;
+	DIR *dir = opendir(engine->path);
+	if (!dir)
+		return errno_fail("read the directory", engine->path, why);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		any |= is_data(entry->d_name);
+		current |= strcmp(entry->d_name, "CURRENT") == 0;
+	}
+	closedir(dir);
+	if (!current && any)
+		return tl_fail(why, TL_CORRUPT, "the file CURRENT is missing in %s: without it the database cannot be read",
+		               engine->path);
+	if (!current && must_exist)
+		return tl_fail(why, TL_CORRUPT, "there is no database in %s, although there has been one", engine->path);
+	leveldb_options_set_create_if_missing(engine->options, !current);
+	return TL_OK;
+}
+
 /* A file that holds the room for opening again. */
 static bool room_path(const struct tl_engine *engine, char path[PATH_MAX])
 {
@@ -234,7 +263,6 @@ static void make_options(struct tl_engine *engine, const struct tl_engine_option
 		engine->filter = tl_db_filter_new(options->bloom_bits);
 	engine->options = leveldb_options_create();
 	leveldb_options_set_env(engine->options, engine->env);
-	leveldb_options_set_create_if_missing(engine->options, 1);
 	leveldb_options_set_paranoid_checks(engine->options, 0);
 	leveldb_options_set_cache(engine->options, engine->cache);
 	leveldb_options_set_filter_policy(engine->options, engine->filter);
@@ -274,6 +302,8 @@ enum tl_err tl_engine_open_leveldb(const struct tl_engine_options *options, stru
 		return tl_fail(why, TL_NO_MEMORY, "out of memory");
 	enum tl_err err = lock_directory(engine, options->path, why);
 	if (err)
+		goto done;
+	if ((err = look_around(engine, options->must_exist, why)) != TL_OK)
 		goto done;
 	release_room(engine); /* a crash may have left it */
 	err = open_db(engine, true, &engine->db, why);

@@ -844,6 +844,42 @@ static void test_unreadable_log_is_an_error(void **state)
 	}
 }
 
+/* LevelDB would make a new one instead, and delete what it takes for left over. */
+static void test_missing_current_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	char current[320], aside[320];
+	snprintf(current, sizeof current, "%s/CURRENT", f->path);
+	snprintf(aside, sizeof aside, "%s/aside", f->dir);
+	must_put(f->engine, home, "a", "1");
+	for (int i = 0; i < 3; i++) { /* in the log only; in a table, too */
+		tl_engine_close(f->engine);
+		f->engine = NULL;
+		assert_int_equal(rename(current, aside), 0);
+		expect_open_fails(f->path, TL_CORRUPT);
+		assert_int_equal(rename(aside, current), 0);
+		open_engine(f);
+		must_hold_str(f->engine, NULL, "a", "1");
+	}
+}
+
+static void test_missing_database_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_engine *engine = NULL;
+	char path[320];
+	snprintf(path, sizeof path, "%s/other", f->dir);
+	struct tl_engine_options options = options_for(path);
+	options.must_exist = true;
+	assert_int_equal(tl_engine_open_leveldb(&options, &engine, NULL), TL_CORRUPT);
+	options.must_exist = false;
+	assert_int_equal(tl_engine_open_leveldb(&options, &engine, NULL), TL_OK);
+	tl_engine_close(engine);
+	options.must_exist = true;
+	assert_int_equal(tl_engine_open_leveldb(&options, &engine, NULL), TL_OK);
+	tl_engine_close(engine);
+}
+
 static void test_reopen_keeps_data(void **state)
 {
 	struct fixture *f = *state;
@@ -1232,6 +1268,8 @@ int main(int argc, char **argv)
 		TEST(test_damage_is_reported),
 		TEST(test_unreadable_table_is_an_error),
 		TEST(test_unreadable_log_is_an_error),
+		TEST(test_missing_current_is_an_error),
+		TEST(test_missing_database_is_an_error),
 		TEST(test_reopen_keeps_data),
 		TEST(test_reopen_waits_for_snapshot),
 		TEST(test_reopen_holds_room),
