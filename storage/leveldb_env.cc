@@ -2,7 +2,9 @@
 
 #include <leveldb/env.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <fcntl.h>
 #include <memory>
@@ -18,7 +20,64 @@ leveldb::Status errno_status(const std::string &path)
 	                         leveldb::Status::IOError(path, strerror(errno));
 }
 
-/* A table. LevelDB reads a block at a time, from several threads. */
+/* CRC-32C, eight bytes at a time. */
+class Crc32c {
+public:
+	Crc32c()
+	{
+		for (uint32_t i = 0; i < 256; i++) {
+			uint32_t crc = i;
+			for (int bit = 0; bit < 8; bit++)
+				crc = (crc >> 1) ^ (crc & 1 ? 0x82f63b78U : 0);
+			table_[0][i] = crc;
+		}
+		for (uint32_t i = 0; i < 256; i++)
+			for (size_t t = 1; t < 8; t++)
+				table_[t][i] = (table_[t - 1][i] >> 8) ^ table_[0][table_[t - 1][i] & 0xff];
+	}
+
+	uint32_t of(const char *data, size_t len) const
+	{
+		const unsigned char *p = reinterpret_cast<const unsigned char *>(data);
+		uint32_t crc = 0xffffffffU;
+		for (; len >= 8; p += 8, len -= 8) {
+			uint32_t low = crc ^ u32_at(p);
+			uint32_t high = u32_at(p + 4);
+			crc = table_[7][low & 0xff] ^ table_[6][low >> 8 & 0xff] ^ table_[5][low >> 16 & 0xff] ^ table_[4][low >> 24] ^
+			      table_[3][high & 0xff] ^ table_[2][high >> 8 & 0xff] ^ table_[1][high >> 16 & 0xff] ^ table_[0][high >> 24];
+		}
+		for (; len > 0; p++, len--)
+			crc = (crc >> 8) ^ table_[0][(crc ^ *p) & 0xff];
+		return ~crc;
+	}
+
+	/* Little-endian, as LevelDB has it. */
+	static uint32_t u32_at(const unsigned char *p)
+	{
+		return static_cast<uint32_t>(p[0]) | static_cast<uint32_t>(p[1]) << 8 | static_cast<uint32_t>(p[2]) << 16 |
+		       static_cast<uint32_t>(p[3]) << 24;
+	}
+
+private:
+	uint32_t table_[8][256] = {};
+};
+
+const Crc32c crc32c;
+
+/* A block as it is in a table, with a byte for its compression and the masked checksum of all that behind it. */
+bool is_sound(const leveldb::Slice &block)
+{
+	enum { CHECKSUM = 4, TRAILER = 1 + CHECKSUM };
+	if (block.size() < TRAILER)
+		return false;
+	size_t len = block.size() - CHECKSUM;
+	uint32_t crc = crc32c.of(block.data(), len);
+	uint32_t masked = ((crc >> 15) | (crc << 17)) + 0xa282ead8U;
+	return masked == Crc32c::u32_at(reinterpret_cast<const unsigned char *>(block.data()) + len);
+}
+
+/* A table. LevelDB reads a block at a time, from several threads. First of all, on one thread, it reads the footer, the index, the
+ * list of filters and the filter, and checks none of them; the blocks that it reads later it is told to check. */
 class TableFile final : public leveldb::RandomAccessFile {
 public:
 	TableFile(const std::string &path, int fd) : path_(path), fd_(fd) {}
@@ -41,12 +100,17 @@ public:
 			done += static_cast<size_t>(got);
 		}
 		*result = leveldb::Slice(scratch, done);
+		if (reads_ < OPENING && reads_++ > 0 && done == len && !is_sound(*result))
+			return leveldb::Status::Corruption("block checksum mismatch", path_);
 		return leveldb::Status::OK();
 	}
 
 private:
+	enum { OPENING = 4 }; /* reads, the footer's among them */
+
 	const std::string path_;
 	const int fd_;
+	mutable std::atomic<int> reads_{0};
 };
 
 /* What went wrong first. */

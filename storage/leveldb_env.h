@@ -3,7 +3,8 @@
  * LevelDB by itself maps its tables into memory. Then every page that was read counts as the process's, so the broker would look
  * as large as its database; and where the disk cannot be read the kernel answers with SIGBUS, which ends the broker, instead
  * of an error. And where a log cannot be opened or read, LevelDB opens the database without what is in it and deletes it; here such
- * an opening fails, and has changed nothing. LevelDB can be given another environment only in C++, so this file's source is the one in that language.
+ * an opening fails, and has changed nothing. And a table's index and filter, which LevelDB reads once and believes, are checked:
+ * with a damaged index it would stop the broker or not find what is there, with a damaged filter not find it. LevelDB can be given another environment only in C++, so this file's source is the one in that language.
  *
  * Every function may be called from any thread.
  */
