@@ -21,6 +21,7 @@ struct reading {
 	struct tl_job job;
 	struct tl_pull pull;
 	struct tl_plugin *plugin;
+	struct tl_presence *presence; /* the connection's; held */
 	const struct tl_request *request; /* NULL: the current seq is to be told, in the route's codec */
 	struct tl_route route;
 	struct tl_slice user, device, payload;
@@ -90,6 +91,7 @@ static bool answer_reading(struct reading *reading)
 	struct tl_answer answer;
 	struct tl_pack map;
 	struct tl_route *route = &reading->route;
+	bool unheard = tl_presence_has_ended(reading->presence);
 
 	tl_answer_init(&answer);
 	tl_pack_init(&map);
@@ -103,10 +105,11 @@ static bool answer_reading(struct reading *reading)
 		                             .device = reading->device,
 		                             .raw = tl_pack_bytes(&map),
 		                             .weigh = route->codec == TL_CODEC_JSON ? tl_codec_weigh_json : NULL,
+		                             .unheard = unheard,
 		                             .now = tl_now_ms()};
 		err = tl_store_try_read(plugin->store, reading->request, call, &answer, &reading->pull);
 	}
-	if (err == TL_AGAIN)
+	if (err == TL_AGAIN || unheard)
 		goto done;
 	const struct tl_response response = {
 		.op = reading->request->name,
@@ -152,20 +155,35 @@ static void answer_latest(struct reading *reading)
 	tl_outbox_put_take(&reading->plugin->outbox, packet);
 }
 
+static void reading_free(struct reading *reading)
+{
+	tl_presence_release(reading->presence);
+	free(reading);
+}
+
+/* What a connection left behind when it ended costs next to nothing: else those who reconnect without end, because answers take
+ * long, would keep all others from theirs. */
+static bool is_in_vain(const struct reading *reading)
+{
+	return tl_presence_has_ended(reading->presence) && !(reading->request && reading->request->notes);
+}
+
 static void run(struct tl_job *job)
 {
 	struct reading *reading = (struct reading *)(void *)job;
-	tl_outbox_wait(&reading->plugin->outbox);
-	if (!reading->request)
-		answer_latest(reading);
-	else if (!answer_reading(reading))
-		return;
-	free(reading);
+	if (!is_in_vain(reading)) {
+		tl_outbox_wait(&reading->plugin->outbox);
+		if (!reading->request)
+			answer_latest(reading);
+		else if (!answer_reading(reading))
+			return;
+	}
+	reading_free(reading);
 }
 
 static void discard(struct tl_job *job)
 {
-	free(job);
+	reading_free((struct reading *)(void *)job);
 }
 
 static struct tl_slice place(char **to, struct tl_slice bytes)
@@ -189,6 +207,7 @@ static struct reading *reading_new(struct tl_plugin *plugin, const struct tl_ses
 	reading->job = (struct tl_job){.run = run, .discard = discard};
 	reading->pull.ready = read_again;
 	reading->plugin = plugin;
+	reading->presence = tl_presence_hold(session->presence);
 	reading->route = *route;
 	reading->route.topic = place(&to, route->topic);
 	reading->route.correlation = place(&to, route->correlation);
@@ -209,7 +228,7 @@ static enum tl_err submit(struct tl_plugin *plugin, struct tl_session *session, 
 	if (!reading)
 		return TL_NO_MEMORY;
 	if (tl_worker_pool_submit(plugin->readers, &reading->job) != TL_OK) {
-		free(reading);
+		reading_free(reading);
 		return tl_fail(why, TL_RATE_LIMITED, "the server is busy: try again later");
 	}
 	session->requests++;

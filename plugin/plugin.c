@@ -159,9 +159,12 @@ static int on_message_out(int event, void *event_data, void *userdata)
 static int on_tick(int event, void *event_data, void *userdata)
 {
 	struct tl_plugin *plugin = userdata;
+	struct mosquitto_evt_tick *tick = event_data;
 	(void)event;
-	(void)event_data;
 
+	/* 2.1 lets the next tick wait for a time of the system's clock, by default for now: once that clock has been set back, until it
+	 * has caught up. It shall wait for the beginning of 1970. 2.0 does not look at this. */
+	tick->next_s = -tick->now_s;
 	plugin->ticks++;
 	tl_figures_tick(plugin);
 	if (!tl_waker_ticked(plugin->waker) && !plugin->published)

@@ -30,6 +30,11 @@ static struct tl_session *session_new(const struct mosquitto *client, struct tl_
 	struct tl_session *session = calloc(1, sizeof *session + user.len + device.len + 2);
 	if (!session)
 		return NULL;
+	session->presence = tl_presence_new();
+	if (!session->presence) {
+		free(session);
+		return NULL;
+	}
 	session->client = client;
 	memcpy(session->ids, user.ptr, user.len);
 	memcpy(session->ids + user.len + 1, device.ptr, device.len);
@@ -158,6 +163,8 @@ void tl_sessions_end(struct tl_sessions *sessions, struct tl_session *session)
 	HASH_DELETE(by_client, sessions->by_client, session);
 	if (sessions->last == session)
 		sessions->last = NULL;
+	tl_presence_end(session->presence);
+	tl_presence_release(session->presence);
 	free(session);
 }
 

@@ -7,6 +7,7 @@
 
 #include "broker.h"
 #include "options.h"
+#include "presence.h"
 #include "rate.h"
 
 #include <uthash.h>
@@ -24,6 +25,7 @@ struct tl_session {
 	uint64_t unread_since;   /* ms: when this was last lowered */
 	uint64_t position;       /* the greatest `after` of its syncs */
 	struct tl_allowance *allowance; /* the user's; rate.h's */
+	struct tl_presence *presence; /* ended with it; its requests hold it, too */
 	uint64_t since_tick;     /* the plugin's tick after which it began */
 	struct tl_live_interest *live; /* what it listens to; live.h's */
 	UT_hash_handle by_client;

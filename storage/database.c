@@ -91,12 +91,14 @@ static enum tl_err load_epoch(struct tl_database *db)
 	return ok ? TL_OK : TL_CORRUPT;
 }
 
-static enum tl_err load(struct tl_database *db, struct tl_why *why)
+static enum tl_err load(struct tl_database *db, bool must_exist, struct tl_why *why)
 {
 	uint64_t format;
 	enum tl_err err = tl_database_read_uint(db, TL_META_FORMAT, &format);
 	if (err != TL_OK)
 		return tl_fail(why, err, "the database cannot be read: %s", tl_err_text(err));
+	if (format == 0 && must_exist)
+		return tl_fail(why, TL_CORRUPT, "the database is empty, although messages have been stored");
 	if (format == 0)
 		return create(db, why);
 	if (format > TL_FORMAT_VERSION)
@@ -121,7 +123,7 @@ enum tl_err tl_database_open(const struct tl_engine_options *options, struct tl_
 	enum tl_err err = tl_engine_open_leveldb(options, &db.engine, why);
 	if (err != TL_OK)
 		return err;
-	err = load(&db, why);
+	err = load(&db, options->must_exist, why);
 	if (err != TL_OK) {
 		tl_engine_close(db.engine);
 		return err;

@@ -50,10 +50,11 @@ struct tl_engine_options {
 	int max_open_files;
 	int bloom_bits;           /* for each number of a family, and each key of no family; 0: none */
 	bool compress;
+	bool must_exist;          /* nothing is made: where there is nothing, TL_CORRUPT */
 };
 
-/* Opens or makes an engine over LevelDB. On failure `why` says what and *engine_out is untouched.
- * TL_LOCKED another process has it; TL_NO_SPACE, TL_IO, TL_CORRUPT as the disk says. */
+/* Opens an engine over LevelDB, or makes one where the directory holds nothing of one. On failure `why` says what and *engine_out
+ * is untouched. TL_LOCKED another process has it; TL_NO_SPACE, TL_IO, TL_CORRUPT as the disk says. */
 TL_MUST_USE enum tl_err tl_engine_open_leveldb(const struct tl_engine_options *options, struct tl_engine **engine_out,
                                                struct tl_why *why);
 

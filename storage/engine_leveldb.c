@@ -170,6 +170,7 @@ static enum tl_err open_db(struct tl_engine *engine, bool start_thread, leveldb_
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	char *message = NULL;
+	tl_leveldb_env_begin(engine->env);
 	leveldb_t *db = leveldb_open(engine->options, engine->path, &message);
 	if (db && start_thread)
 		leveldb_compact_range(db, "", 0, "", 0);
@@ -208,6 +209,35 @@ static enum tl_err lock_directory(struct tl_engine *engine, const char *path, st
 	return TL_OK;
 }
 
+/* Whether a file of a database holds what was put into it. */
+static bool is_data(const char *name)
+{
+	const char *suffix = strrchr(name, '.');
+	return suffix && (strcmp(suffix, ".log") == 0 || strcmp(suffix, ".ldb") == 0 || strcmp(suffix, ".sst") == 0);
+}
+
+/* LevelDB makes a database wherever it does not find a file CURRENT, and deletes the files of the one that was there. So it
+ * is only allowed to where there is nothing that it could delete. A crash while it made one leaves neither. */
+static enum tl_err look_around(struct tl_engine *engine, bool must_exist, struct tl_why *why)
+{
+	bool any = false, current = false;
+	DIR *dir = opendir(engine->path);
+	if (!dir)
+		return errno_fail("read the directory", engine->path, why);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		any |= is_data(entry->d_name);
+		current |= strcmp(entry->d_name, "CURRENT") == 0;
+	}
+	closedir(dir);
+	if (!current && any)
+		return tl_fail(why, TL_CORRUPT, "the file CURRENT is missing in %s: without it the database cannot be read",
+		               engine->path);
+	if (!current && must_exist)
+		return tl_fail(why, TL_CORRUPT, "there is no database in %s, although there has been one", engine->path);
+	leveldb_options_set_create_if_missing(engine->options, !current);
+	return TL_OK;
+}
+
 /* A file that holds the room for opening again. */
 static bool room_path(const struct tl_engine *engine, char path[PATH_MAX])
 {
@@ -240,7 +270,6 @@ static void make_options(struct tl_engine *engine, const struct tl_engine_option
 		engine->filter = tl_db_filter_new(options->bloom_bits);
 	engine->options = leveldb_options_create();
 	leveldb_options_set_env(engine->options, engine->env);
-	leveldb_options_set_create_if_missing(engine->options, 1);
 	leveldb_options_set_paranoid_checks(engine->options, 0);
 	leveldb_options_set_cache(engine->options, engine->cache);
 	leveldb_options_set_filter_policy(engine->options, engine->filter);
@@ -252,7 +281,7 @@ static void make_options(struct tl_engine *engine, const struct tl_engine_option
 	leveldb_options_set_max_open_files(engine->options, options->max_open_files);
 	leveldb_options_set_compression(engine->options,
 	                                options->compress ? leveldb_snappy_compression : leveldb_no_compression);
-	engine->read_present = tl_db_read_options_new(NULL, true);
+	engine->read_present = tl_db_read_options_new(engine, NULL, true);
 	engine->write_synced = leveldb_writeoptions_create();
 	leveldb_writeoptions_set_sync(engine->write_synced, 1);
 	engine->write_unsynced = leveldb_writeoptions_create();
@@ -280,6 +309,8 @@ enum tl_err tl_engine_open_leveldb(const struct tl_engine_options *options, stru
 		return tl_fail(why, TL_NO_MEMORY, "out of memory");
 	enum tl_err err = lock_directory(engine, options->path, why);
 	if (err)
+		goto done;
+	if ((err = look_around(engine, options->must_exist, why)) != TL_OK)
 		goto done;
 	release_room(engine); /* a crash may have left it */
 	err = open_db(engine, true, &engine->db, why);
@@ -409,10 +440,11 @@ enum tl_err tl_engine_reopen(struct tl_engine *engine, struct tl_why *why)
 
 /* --- reads --- */
 
-leveldb_readoptions_t *tl_db_read_options_new(const struct tl_snapshot *snapshot, bool fill_cache)
+leveldb_readoptions_t *tl_db_read_options_new(const struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                             bool fill_cache)
 {
 	leveldb_readoptions_t *options = leveldb_readoptions_create();
-	leveldb_readoptions_set_verify_checksums(options, 1);
+	leveldb_readoptions_set_verify_checksums(options, !tl_leveldb_env_checks_blocks(engine->env));
 	leveldb_readoptions_set_fill_cache(options, fill_cache);
 	leveldb_readoptions_set_snapshot(options, snapshot ? snapshot->view : NULL);
 	return options;
@@ -430,7 +462,7 @@ enum tl_err tl_snapshot_new(struct tl_engine *engine, struct tl_snapshot **snaps
 	}
 	snapshot->engine = engine;
 	snapshot->view = leveldb_create_snapshot(engine->db);
-	snapshot->options = tl_db_read_options_new(snapshot, true);
+	snapshot->options = tl_db_read_options_new(engine, snapshot, true);
 	*snapshot_out = snapshot;
 	return TL_OK;
 }

@@ -5,7 +5,7 @@
  *     engine_leveldb_batch.c  batches, guards, commit, dropping ranges
  *     engine_leveldb_space.c  sizes, compacting, when LevelDB has to merge
  *     engine_leveldb_filter.c which blocks need not be read
- *     leveldb_env.cc          how LevelDB reads its files, and when it works in the background
+ *     leveldb_env.cc, leveldb_files.cc  how LevelDB reads and writes its files, and when it works in the background
  *
  * A key in the database:
  *
@@ -95,7 +95,8 @@ TL_MUST_USE enum tl_err tl_db_key_init(struct tl_db_key *db_key, struct tl_parti
 void tl_db_key_fini(struct tl_db_key *db_key);
 
 /* Read options of a view (`snapshot` NULL: the present) for the caller to destroy. */
-leveldb_readoptions_t *tl_db_read_options_new(const struct tl_snapshot *snapshot, bool fill_cache);
+leveldb_readoptions_t *tl_db_read_options_new(const struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                             bool fill_cache);
 
 /* A filter of so many bits for each entry, for leveldb_options_set_filter_policy; the caller's to destroy. NULL: out of memory. */
 leveldb_filterpolicy_t *tl_db_filter_new(int bits);

@@ -33,7 +33,7 @@ struct tl_iter {
 static void open_iterator(struct tl_iter *iter)
 {
 	/* LevelDB copies the options. */
-	leveldb_readoptions_t *options = tl_db_read_options_new(iter->snapshot, iter->fill_cache);
+	leveldb_readoptions_t *options = tl_db_read_options_new(iter->engine, iter->snapshot, iter->fill_cache);
 	iter->db_iter = leveldb_create_iterator(iter->engine->db, options);
 	leveldb_readoptions_destroy(options);
 }

@@ -1,67 +1,11 @@
 #include "leveldb_env.h"
 
-#include <leveldb/env.h>
+#include "leveldb_files.h"
 
-#include <cerrno>
 #include <cstring>
 #include <fcntl.h>
-#include <memory>
-#include <mutex>
-#include <string>
-#include <unistd.h>
 
 namespace {
-
-leveldb::Status errno_status(const std::string &path)
-{
-	return errno == ENOENT ? leveldb::Status::NotFound(path, strerror(errno)) :
-	                         leveldb::Status::IOError(path, strerror(errno));
-}
-
-/* A table. LevelDB reads a block at a time, from several threads. */
-class TableFile final : public leveldb::RandomAccessFile {
-public:
-	TableFile(const std::string &path, int fd) : path_(path), fd_(fd) {}
-
-	~TableFile() override { close(fd_); }
-
-	leveldb::Status Read(uint64_t offset, size_t len, leveldb::Slice *result, char *scratch) const override
-	{
-		size_t done = 0;
-		while (done < len) {
-			ssize_t got = pread(fd_, scratch + done, len - done, static_cast<off_t>(offset + done));
-			if (got < 0 && errno == EINTR)
-				continue;
-			if (got < 0) {
-				*result = leveldb::Slice();
-				return errno_status(path_);
-			}
-			if (got == 0)
-				break; /* shorter than it says: LevelDB sees that */
-			done += static_cast<size_t>(got);
-		}
-		*result = leveldb::Slice(scratch, done);
-		return leveldb::Status::OK();
-	}
-
-private:
-	const std::string path_;
-	const int fd_;
-};
-
-/* A table that is being written. LevelDB flushes after each block; but nobody reads of a table before all of it is synced. */
-class NewTableFile final : public leveldb::WritableFile {
-public:
-	explicit NewTableFile(leveldb::WritableFile *file) : file_(file) {}
-
-	leveldb::Status Append(const leveldb::Slice &bytes) override { return file_->Append(bytes); }
-	leveldb::Status Flush() override { return leveldb::Status::OK(); }
-	leveldb::Status Sync() override { return file_->Sync(); }
-	leveldb::Status Close() override { return file_->Close(); }
-
-private:
-	const std::unique_ptr<leveldb::WritableFile> file_;
-};
 
 bool ends_with(const std::string &path, const char *suffix)
 {
@@ -84,21 +28,34 @@ public:
 		int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
 		if (fd < 0) {
 			*file_out = nullptr;
-			return errno_status(path);
+			return timeline::errno_status(path);
 		}
-		*file_out = new TableFile(path, fd);
+		*file_out = new timeline::TableFile(path, fd);
 		return leveldb::Status::OK();
 	}
 
+	/* LevelDB makes a log before it lets go of those it has read. */
 	leveldb::Status NewWritableFile(const std::string &path, leveldb::WritableFile **file_out) override
 	{
-		leveldb::Status status = target()->NewWritableFile(path, file_out);
+		*file_out = nullptr;
+		leveldb::Status status = failure_.status();
+		if (status.ok())
+			status = target()->NewWritableFile(path, file_out);
 		if (!status.ok())
 			return status;
 		if (ends_with(path, ".ldb"))
-			*file_out = new NewTableFile(*file_out);
+			*file_out = new timeline::NewTableFile(*file_out);
 		else if (ends_with(path, ".log"))
 			note_new_log();
+		return status;
+	}
+
+	leveldb::Status NewSequentialFile(const std::string &path, leveldb::SequentialFile **file_out) override
+	{
+		leveldb::SequentialFile *file = nullptr;
+		leveldb::Status status = target()->NewSequentialFile(path, &file);
+		failure_.note(status);
+		*file_out = file ? new timeline::SequentialFile(file, &failure_) : nullptr;
 		return status;
 	}
 
@@ -109,6 +66,8 @@ public:
 		argument_ = argument;
 		target()->Schedule(run, this);
 	}
+
+	void begin() { failure_.forget(); }
 
 	void hurry()
 	{
@@ -164,6 +123,7 @@ private:
 		work(argument);
 	}
 
+	timeline::Failure failure_; /* in reading, of the opening at hand */
 	tl_leveldb_must_merge *const must_merge_;
 	std::mutex mutex_; /* guards what follows; LevelDB may hold its own when taking it, never the other way round */
 	leveldb_t *db_ = nullptr;
@@ -214,6 +174,17 @@ void tl_leveldb_env_free(leveldb_env_t *wrapped)
 		delete env;
 	}
 	leveldb_env_destroy(wrapped);
+}
+
+bool tl_leveldb_env_checks_blocks(const leveldb_env_t *wrapped)
+{
+	return ours(wrapped) != nullptr;
+}
+
+void tl_leveldb_env_begin(leveldb_env_t *wrapped)
+{
+	if (Environment *env = ours(wrapped))
+		env->begin();
 }
 
 void tl_leveldb_env_hurry(leveldb_env_t *wrapped)

@@ -261,10 +261,12 @@ static enum tl_err answer_page(const struct tl_reading *reading, const struct tl
 		return TL_OK;
 	}
 	bool gap = after < floor;
-	if (is_missing(page, inbox, gap ? floor : after))
+	if (!call->unheard && is_missing(page, inbox, gap ? floor : after))
 		return pull(answer, after, page->limit);
 	if (call->args[ARG_AFTER].given)
 		tl_checkpoints_note(reading->checkpoints, user_no, call->device, after, call->now);
+	if (call->unheard)
+		return TL_OK;
 	tl_pack_cstr(&answer->fields, "messages");
 	answer->field_count++;
 	if ((err = fill(page, user_no, gap ? floor : after)) != TL_OK)

@@ -7,10 +7,11 @@
 #define CHANGE_WITHIN_BATCH(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op, .within_batch = true}
 
 static const struct tl_request requests[] = {
-	READ(hello),   READ(sync),   READ(history),   READ(get),  READ(search), READ(convs),  READ(info),    READ(members),
+	READ(hello),   READ(history), READ(get),  READ(search), READ(convs),  READ(info),    READ(members),
 	READ(devices), CHANGE(create), CHANGE(update), CHANGE(role), CHANGE(dissolve), CHANGE(join), CHANGE(leave),
 	CHANGE(add),   CHANGE(remove), CHANGE(delete), CHANGE(recall),
 	CHANGE_WITHIN_BATCH(read), CHANGE_WITHIN_BATCH(set),
+	{.name = "sync", .params = tl_sync_params, .read = tl_sync, .notes = true},
 	{.name = "edit", .params = tl_edit_params, .change = tl_edit, .carries_body = true},
 	{.name = "block", .params = tl_block_params, .read = tl_block_list, .change = tl_block, .changes_with = "user"},
 };

@@ -34,6 +34,7 @@ struct tl_call {
 	const struct tl_arg *args;  /* parsed, in the order of the op's params */
 	size_t (*weigh)(struct tl_slice packed); /* bytes that a packed item takes on the wire; NULL: as packed */
 	uint64_t now;               /* ms: of acceptance if it changes something, else of now */
+	bool unheard;               /* nobody will see the answer */
 	const uint64_t *pulled_floor; /* the user's inbox has been filled up for this call and began here then (pull.h); or NULL */
 };
 
@@ -68,6 +69,7 @@ struct tl_request {
 	tl_read_function read;
 	tl_change_function change;
 	bool carries_body; /* its argument `body` may be as large as a message */
+	bool notes; /* does something beside answering, even if nobody takes the answer */
 	const char *changes_with; /* with both: it changes something where this argument is given, and else reads */
 	bool within_batch; /* a change that can share its batch; TL_CONFLICT: not this time, commit what is there first */
 };

@@ -2,9 +2,11 @@
 
 #include "disk_space.h"
 #include "index_directory.h"
+#include "queue_segment.h"
 #include "timeline.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -78,10 +80,33 @@ static uint64_t table_size(uint64_t free_bytes)
 	return most < TABLE_MIN ? TABLE_MIN : most > TABLE_MAX ? TABLE_MAX : most;
 }
 
+/* Whether something that was accepted has been stored: the queue begins with position 1, and lets go of what is stored. */
+static enum tl_err has_stored(const char *queue, bool *stored_out, struct tl_why *why)
+{
+	uint64_t *firsts = NULL;
+	size_t count = 0;
+	int fd = open(queue, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno != ENOENT)
+		return tl_fail(why, TL_IO, "cannot open the directory %s: %s", queue, strerror(errno));
+	enum tl_err err = fd < 0 ? TL_OK : tl_queue_segment_list(fd, &firsts, &count, why);
+	if (fd >= 0)
+		close(fd);
+	if (err == TL_OK)
+		*stored_out = count > 0 && firsts[0] > 1;
+	free(firsts);
+	return err;
+}
+
 static enum tl_err open_database(struct tl_store *store, struct tl_why *why)
 {
 	char path[PATH_MAX];
+	bool stored = false;
 	uint64_t free_bytes = UINT64_MAX;
+	if (snprintf(path, sizeof path, "%s/queue", store->options.dir) >= (int)sizeof path)
+		return tl_fail(why, TL_IO, "the data directory's name is too long");
+	enum tl_err err = has_stored(path, &stored, why);
+	if (err != TL_OK)
+		return err;
 	tl_disk_space_init(&store->disk, store->options.dir, &free_bytes);
 	if (snprintf(path, sizeof path, "%s/db", store->options.dir) >= (int)sizeof path)
 		return tl_fail(why, TL_IO, "the data directory's name is too long");
@@ -93,8 +118,9 @@ static enum tl_err open_database(struct tl_store *store, struct tl_why *why)
 		.max_open_files = (int)store->options.open_tables,
 		.bloom_bits = BLOOM_BITS,
 		.compress = true,
+		.must_exist = stored,
 	};
-	enum tl_err err = tl_database_open(&options, &store->database, why);
+	err = tl_database_open(&options, &store->database, why);
 	if (err == TL_LOCKED)
 		tl_fail(why, err, "the data directory %s is in use by another process", store->options.dir);
 	return err;

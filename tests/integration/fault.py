@@ -2,6 +2,7 @@
 
     ShimBroker  a broker whose writes fail or stall on command (fault_shim.c)
     DiskBroker  a broker whose data directory is a small disk of its own
+    ClockBroker a broker whose system's clock can be set
     World       what all users together see, and the invariants that hold for it whatever happened
 """
 import atexit
@@ -69,6 +70,21 @@ class ShimBroker(Broker):
     def kill9(self):
         super().kill9()
         self.heal()
+
+
+class ClockBroker(ShimBroker):
+    """A broker whose system's clock can be set."""
+
+    def spawn(self):
+        with mock.patch.dict(os.environ, TL_SHIM_CLOCK=os.path.join(self.dir, "clock")):
+            super().spawn()
+
+    def set_clock(self, seconds):
+        """So far from the right time, from now on."""
+        path = os.path.join(self.dir, "clock")
+        with open(path + ".new", "w", encoding="ascii") as f:
+            f.write(str(seconds))
+        os.rename(path + ".new", path)
 
 
 class DiskBroker(ShimBroker):

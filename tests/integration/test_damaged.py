@@ -3,10 +3,11 @@ goes on."""
 import glob
 import os
 import random
+import shutil
 import string
 import unittest
 
-from harness import ACCEPTED, MQTT311, Broker, Client
+from harness import ACCEPTED, MQTT311, Broker, Client, until
 
 COUNT = 20
 LETTERS = string.ascii_letters + string.digits + "-_"
@@ -120,6 +121,47 @@ class Damaged(unittest.TestCase):
                 self.assertEqual(ann.send_ok(f"conv/{conv}", "y", mid=f"y{len(version)}")["dup"], False)
             self.assertIsNone(ann.disconnected)
         self.assertNotIn("storing failed", self.broker.log())
+
+
+class Missing(unittest.TestCase):
+    """A data directory that has lost its database, or what tells what belongs to it, is not taken for a new one."""
+
+    def setUp(self):
+        self.broker = Broker()
+        self.addCleanup(self.broker.close)
+        self.ann = Client(self.broker, "ann")
+        self.addCleanup(self.ann.close)
+
+    def refused_without(self, name, pattern):
+        """Nothing is touched: with it, everything is there."""
+        before = self.ann.ok("hello")
+        self.broker.stop()
+        path, aside = (os.path.join(self.broker.data_dir, n) for n in (name, "aside"))
+        os.rename(path, aside)
+        for _ in range(2):
+            size = len(self.broker.log())
+            lines = [line for line in self.broker.start_refused()[size:].splitlines() if "timeline:" in line]
+            self.assertEqual(len(lines), 1, lines)
+            self.assertRegex(lines[0], pattern)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        os.rename(aside, path)
+        self.broker.start()
+        ann = Client(self.broker, "ann")
+        self.addCleanup(ann.close)
+        self.assertEqual(ann.ok("hello")["latest"], before["latest"])
+        self.assertEqual(ann.ok("hello")["epoch"], before["epoch"])
+
+    def test_current(self):
+        self.ann.send_ok("user/ann", "x")
+        self.refused_without("db/CURRENT", "CURRENT is missing")
+
+    def test_database(self):
+        for i in range(6):  # more than a segment of the queue
+            self.ann.send_ok("user/ann", "x" * 900000)
+        until(lambda: not os.path.exists(os.path.join(self.broker.data_dir, "queue", f"{1:020}.queue")),
+              "the first segment to be unlinked")
+        self.refused_without("db", "there is no database")
 
 
 if __name__ == "__main__":

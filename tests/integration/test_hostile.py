@@ -451,6 +451,22 @@ class Connections(HostileTest):
         if PLAIN:
             self.assertLess(self.rss() - before, 12, "MiB more than before")
 
+    def test_requests_of_those_who_have_gone(self):
+        """A device that connects, asks for much, and is gone, again and again: nobody else waits for answers that nobody will
+        take. What a sync says of the device's position counts all the same."""
+        user = self.uid("hasty")
+        filler = self.client(user)
+        acks = [filler.publish(f"im/user/{user}", b"x" * 250) for _ in range(1000)]
+        filler.wait_ack(acks[-1])
+        frames = b"".join(publish("im/req/sync", b'{"after":1,"limit":1000}', n) for n in range(1, 33))
+        for _ in range(600):
+            with Wire(self.broker) as wire:
+                wire.send(connect("hasty", user) + frames + packet(DISCONNECT))
+                while wire.receive():
+                    pass
+        devices = filler.ok("devices")["devices"]  # waited for until the deadline
+        self.assertEqual([d["checkpoint"] for d in devices if d["device"] == "hasty"], [1])
+
     def test_one_client_id_in_many_hands(self):
         """Takeovers in a row, by different users: no answer of one goes to another."""
         for i in range(200):

@@ -767,6 +767,111 @@ static void test_damage_is_reported(void **state)
 	tl_iter_free(iter);
 }
 
+/* The next number of a footer: seven bits in each byte, the lowest first. */
+static uint64_t take_varint(const unsigned char **at)
+{
+	uint64_t value = 0;
+	for (unsigned shift = 0;; shift += 7) {
+		value |= (uint64_t)(**at & 0x7f) << shift;
+		if (!(*(*at)++ & 0x80))
+			return value;
+	}
+}
+
+/* Overwrites a part of every table's index, or of its filter, which ends, with where in it whose filter is and its trailer, where
+ * the list of filters begins. */
+static void damage_directories(const char *path, bool index)
+{
+	static const char zeros[2000] = {0};
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		if (!strstr(entry->d_name, ".ldb"))
+			continue;
+		unsigned char footer[48];
+		const unsigned char *at = footer;
+		int fd = openat(dirfd(dir), entry->d_name, O_RDWR);
+		assert_true(fd >= 0);
+		assert_int_equal(pread(fd, footer, sizeof footer, lseek(fd, 0, SEEK_END) - (off_t)sizeof footer), sizeof footer);
+		uint64_t filters = take_varint(&at);
+		take_varint(&at);
+		size_t len = index ? 300 : sizeof zeros;
+		uint64_t begin = index ? take_varint(&at) + 10 : filters - 1000 - sizeof zeros;
+		assert_int_equal(pwrite(fd, zeros, len, (off_t)begin), len);
+		close(fd);
+	}
+	closedir(dir);
+}
+
+/* Damage is not noticed by itself: without compression there is nothing that could fail. */
+static void open_uncompressed(struct fixture *f)
+{
+	struct tl_engine_options options = options_for(f->path);
+	options.compress = false;
+	tl_engine_close(f->engine);
+	f->engine = NULL;
+	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, NULL), TL_OK);
+}
+
+/* Overwrites what is near the beginning of every table with zeros. */
+static void blank_tables(const char *path)
+{
+	static const char zeros[3000] = {0};
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		if (!strstr(entry->d_name, ".ldb"))
+			continue;
+		int fd = openat(dirfd(dir), entry->d_name, O_WRONLY);
+		assert_true(fd >= 0);
+		assert_int_equal(pwrite(fd, zeros, sizeof zeros, 100), sizeof zeros);
+		close(fd);
+	}
+	closedir(dir);
+}
+
+/* LevelDB does not check what it merges: it would trip over it, or copy it as sound. */
+static void test_damage_is_not_merged(void **state)
+{
+	struct fixture *f = *state;
+	open_uncompressed(f);
+	put_numbered(f->engine, home, 5000);
+	compact(f->engine, home.kind, UINT64_MAX);
+	blank_tables(f->path);
+	open_uncompressed(f);
+	must_put(f->engine, home, "00000+", "value");
+	compact(f->engine, home.kind, UINT64_MAX);
+	assert_int_equal(get_error(f->engine, NULL, home, "00010"), TL_CORRUPT);
+	must_hold_str(f->engine, NULL, "04999", "value");
+}
+
+/* Of which the filter notes each key. */
+static const struct tl_partition each_noted = {TL_FAMILIES_END, 42, 0};
+
+static enum tl_err get_numbered(struct tl_engine *engine, int number)
+{
+	char key[16];
+	snprintf(key, sizeof key, "%05d", number);
+	return get_error(engine, NULL, each_noted, key);
+}
+
+/* LevelDB checks neither: it would trip over the one, and find too little with the other. */
+static void test_damaged_index_and_filter(void **state)
+{
+	struct fixture *f = *state;
+	open_uncompressed(f);
+	put_numbered(f->engine, each_noted, 5000);
+	compact(f->engine, each_noted.kind, UINT64_MAX);
+	damage_directories(f->path, false);
+	open_uncompressed(f);
+	for (int i = 0; i < 5000; i++)
+		assert_int_equal(get_numbered(f->engine, i), TL_OK);
+	damage_directories(f->path, true);
+	open_uncompressed(f);
+	for (int i = 0; i < 5000; i += 100)
+		assert_int_equal(get_numbered(f->engine, i), TL_CORRUPT);
+}
+
 /* Cuts all tables off at their beginning. */
 static void empty_tables(const char *path)
 {
@@ -797,6 +902,88 @@ static void test_unreadable_table_is_an_error(void **state)
 }
 
 /* --- reopen --- */
+
+/* The database's log gets another name, and something that cannot be opened or read gets its own; and back again. */
+static void hide_log(struct fixture *f, bool hide, int (*make)(const char *path))
+{
+	char log[640] = "", aside[320];
+	DIR *dir = opendir(f->path);
+	assert_non_null(dir);
+	for (struct dirent *entry; (entry = readdir(dir));)
+		if (strstr(entry->d_name, ".log"))
+			snprintf(log, sizeof log, "%s/%s", f->path, entry->d_name);
+	closedir(dir);
+	assert_true(log[0] != '\0');
+	snprintf(aside, sizeof aside, "%s/aside", f->dir);
+	assert_int_equal(hide ? rename(log, aside) : remove(log), 0);
+	assert_int_equal(hide ? make(log) : rename(aside, log), 0);
+}
+
+static int make_unreadable(const char *path)
+{
+	return mkdir(path, 0700);
+}
+
+static int make_unopenable(const char *path)
+{
+	return symlink(path, path);
+}
+
+/* A failure to read the log, which may be over the next time, must not cost what is in it. */
+static void test_unreadable_log_is_an_error(void **state)
+{
+	int (*const make[])(const char *) = {make_unreadable, make_unopenable};
+	struct fixture *f = *state;
+	must_put(f->engine, home, "a", "1");
+	for (size_t i = 0; i < sizeof make / sizeof make[0]; i++) {
+		must_put(f->engine, home, "b", i ? "1" : "0");
+		tl_engine_close(f->engine);
+		f->engine = NULL;
+		hide_log(f, true, make[i]);
+		expect_open_fails(f->path, TL_IO);
+		expect_open_fails(f->path, TL_IO);
+		hide_log(f, false, NULL);
+		open_engine(f);
+		must_hold_str(f->engine, NULL, "a", "1");
+		must_hold_str(f->engine, NULL, "b", i ? "1" : "0");
+	}
+}
+
+/* LevelDB would make a new one instead, and delete what it takes for left over. */
+static void test_missing_current_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	char current[320], aside[320];
+	snprintf(current, sizeof current, "%s/CURRENT", f->path);
+	snprintf(aside, sizeof aside, "%s/aside", f->dir);
+	must_put(f->engine, home, "a", "1");
+	for (int i = 0; i < 3; i++) { /* in the log only; in a table, too */
+		tl_engine_close(f->engine);
+		f->engine = NULL;
+		assert_int_equal(rename(current, aside), 0);
+		expect_open_fails(f->path, TL_CORRUPT);
+		assert_int_equal(rename(aside, current), 0);
+		open_engine(f);
+		must_hold_str(f->engine, NULL, "a", "1");
+	}
+}
+
+static void test_missing_database_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_engine *engine = NULL;
+	char path[320];
+	snprintf(path, sizeof path, "%s/other", f->dir);
+	struct tl_engine_options options = options_for(path);
+	options.must_exist = true;
+	assert_int_equal(tl_engine_open_leveldb(&options, &engine, NULL), TL_CORRUPT);
+	options.must_exist = false;
+	assert_int_equal(tl_engine_open_leveldb(&options, &engine, NULL), TL_OK);
+	tl_engine_close(engine);
+	options.must_exist = true;
+	assert_int_equal(tl_engine_open_leveldb(&options, &engine, NULL), TL_OK);
+	tl_engine_close(engine);
+}
 
 static void test_reopen_keeps_data(void **state)
 {
@@ -1239,7 +1426,12 @@ int main(int argc, char **argv)
 		TEST(test_failed_write_stops_writing_until_reopen),
 		TEST(test_failed_reopen),
 		TEST(test_damage_is_reported),
+		TEST(test_damaged_index_and_filter),
+		TEST(test_damage_is_not_merged),
 		TEST(test_unreadable_table_is_an_error),
+		TEST(test_unreadable_log_is_an_error),
+		TEST(test_missing_current_is_an_error),
+		TEST(test_missing_database_is_an_error),
 		TEST(test_reopen_keeps_data),
 		TEST(test_reopen_waits_for_snapshot),
 		TEST(test_reopen_holds_room),

@@ -1,0 +1,98 @@
+/* LevelDB's files as leveldb_env.cc has them. */
+#ifndef TL_LEVELDB_FILES_H
+#define TL_LEVELDB_FILES_H
+
+#include <leveldb/env.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace timeline {
+
+/* A table. LevelDB reads a block at a time, from several threads, but first of all the footer. It checks the blocks when it is told to,
+ * and never the index and the filters, nor anything that it merges; here each block is checked. */
+class TableFile final : public leveldb::RandomAccessFile {
+public:
+	/* Takes the descriptor. */
+	TableFile(const std::string &path, int fd) : path_(path), fd_(fd) {}
+	~TableFile() override;
+
+	leveldb::Status Read(uint64_t offset, size_t len, leveldb::Slice *result, char *scratch) const override;
+
+private:
+	const std::string path_;
+	const int fd_;
+	mutable std::atomic<bool> has_footer_{false};
+};
+
+/* A table that is being written. LevelDB flushes after each block; but nobody reads of a table before all of it is synced. */
+class NewTableFile final : public leveldb::WritableFile {
+public:
+	explicit NewTableFile(leveldb::WritableFile *file) : file_(file) {}
+
+	leveldb::Status Append(const leveldb::Slice &bytes) override { return file_->Append(bytes); }
+	leveldb::Status Flush() override { return leveldb::Status::OK(); }
+	leveldb::Status Sync() override { return file_->Sync(); }
+	leveldb::Status Close() override { return file_->Close(); }
+
+private:
+	const std::unique_ptr<leveldb::WritableFile> file_;
+};
+
+/* What went wrong first. */
+class Failure {
+public:
+	void note(const leveldb::Status &status)
+	{
+		const std::lock_guard<std::mutex> guard(mutex_);
+		if (first_.ok())
+			first_ = status;
+	}
+
+	void forget()
+	{
+		const std::lock_guard<std::mutex> guard(mutex_);
+		first_ = leveldb::Status::OK();
+	}
+
+	leveldb::Status status()
+	{
+		const std::lock_guard<std::mutex> guard(mutex_);
+		return first_;
+	}
+
+private:
+	std::mutex mutex_;
+	leveldb::Status first_;
+};
+
+/* A file that is read once, when the database is opened: a log, the manifest. */
+class SequentialFile final : public leveldb::SequentialFile {
+public:
+	SequentialFile(leveldb::SequentialFile *file, Failure *failure) : file_(file), failure_(failure) {}
+
+	leveldb::Status Read(size_t len, leveldb::Slice *result, char *scratch) override
+	{
+		return note(file_->Read(len, result, scratch));
+	}
+
+	leveldb::Status Skip(uint64_t len) override { return note(file_->Skip(len)); }
+
+private:
+	leveldb::Status note(leveldb::Status status)
+	{
+		failure_->note(status);
+		return status;
+	}
+
+	const std::unique_ptr<leveldb::SequentialFile> file_;
+	Failure *const failure_;
+};
+
+leveldb::Status errno_status(const std::string &path);
+
+} // namespace timeline
+
+#endif
