@@ -255,7 +255,7 @@ static enum tl_err open_parts(struct tl_plugin *plugin, struct tl_why *why)
 	if (err == TL_OK)
 		err = open_rates(plugin);
 	if (err == TL_OK)
-		err = tl_worker_pool_open("timeline read", (unsigned)plugin->options.readers, READER_JOBS_MAX, &plugin->readers);
+		err = tl_worker_pool_open((unsigned)plugin->options.readers, READER_JOBS_MAX, &plugin->readers);
 	if (err != TL_OK)
 		return tl_fail(why, err, "cannot start: %s", tl_err_text(err));
 	const struct tl_store_options store = store_options(plugin);

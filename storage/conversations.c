@@ -201,13 +201,6 @@ static bool has_members(struct tl_iter *iter, const struct tl_conversation *conv
 	return tl_iter_seek(iter, tl_slice("", 0));
 }
 
-bool tl_conversations_have(const struct tl_conversations *conversations, struct tl_slice cid)
-{
-	struct tl_conversation *conversation;
-	HASH_FIND(by_cid, conversations->by_cid, cid.ptr, cid.len, conversation);
-	return conversation != NULL;
-}
-
 enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct tl_iter *iter, struct tl_slice cid,
                                   struct tl_conversation **conversation_out)
 {
@@ -217,7 +210,6 @@ enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct
 
 	HASH_FIND(by_cid, conversations->by_cid, cid.ptr, cid.len, conversation);
 	if (!conversation) {
-		conversations->loaded++;
 		enum tl_err err = tl_conversation_name(engine, NULL, cid, &name);
 		if (err == TL_OK)
 			err = load(conversations, iter, cid, &name, &conversation);

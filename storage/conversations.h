@@ -42,7 +42,6 @@ struct tl_conversations {
 	struct tl_numbers numbers;
 	struct tl_conversation *by_cid;
 	size_t member_count; /* of all conversations cached */
-	uint64_t loaded;     /* how many had to be read so far */
 	bool replaying; /* what is being applied may have been applied in part before: see transaction.h */
 };
 
@@ -59,9 +58,6 @@ void tl_conversations_trim(struct tl_conversations *conversations, size_t max, s
 /* The conversation of that id, TL_NOT_FOUND if there is none. Valid until the next trim or clear. */
 TL_MUST_USE enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct tl_iter *iter,
                                               struct tl_slice cid, struct tl_conversation **conversation_out);
-
-/* Whether it is at hand. */
-bool tl_conversations_have(const struct tl_conversations *conversations, struct tl_slice cid);
 
 /* Puts members into the order of their numbers and drops those that are there more than once: how many are left. */
 size_t tl_members_sort(struct tl_member *members, size_t count);

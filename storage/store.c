@@ -24,7 +24,6 @@ enum {
 	TABLE_MIN = 2 * 1024 * 1024,
 	TABLE_MAX = 8 * 1024 * 1024,
 	BLOOM_BITS = 10,
-	READ_AHEAD_THREADS = 2,
 	REST_MS = 5000,                  /* of upkeep, between looks where nothing is due … */
 	REST_OTHER_CLOCK_MS = 2000,      /* … with a clock that was handed in, which may be set */
 	SLOW_DOWN_US = 1000,             /* how long a send waits where the queue is nearly full */
@@ -220,7 +219,6 @@ static enum tl_err open_writer(struct tl_store *store, struct tl_why *why)
 		.cached_users = store->options.cached_users,
 		.cached_conversations = store->options.cached_conversations,
 		.cached_members = store->options.cached_conversations * MEMBERS_PER_CONVERSATION,
-		.read_ahead_threads = READ_AHEAD_THREADS,
 		.indexer = store->indexer,
 		.events = store->options.events,
 	};

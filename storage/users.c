@@ -224,13 +224,6 @@ enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *batch, struct
 	return err == TL_OK ? tl_users_take(users, batch, iter, uid, user_out) : err;
 }
 
-bool tl_users_have(const struct tl_users *users, struct tl_slice uid)
-{
-	struct tl_user *user;
-	HASH_FIND(by_uid, users->by_uid, uid.ptr, uid.len, user);
-	return user != NULL;
-}
-
 void tl_users_blocked_changed(struct tl_users *users, struct tl_slice uid)
 {
 	struct tl_user *user;

@@ -60,9 +60,6 @@ TL_MUST_USE enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *b
 TL_MUST_USE enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no,
                                          struct tl_user **user_out);
 
-/* Whether the user of that name is at hand. */
-bool tl_users_have(const struct tl_users *users, struct tl_slice uid);
-
 /* That user if at hand, else NULL. */
 struct tl_user *tl_users_at_hand(struct tl_users *users, uint64_t no);
 

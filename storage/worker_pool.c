@@ -42,7 +42,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-enum tl_err tl_worker_pool_open(const char *name, unsigned threads, size_t max_jobs, struct tl_worker_pool **pool_out)
+enum tl_err tl_worker_pool_open(unsigned threads, size_t max_jobs, struct tl_worker_pool **pool_out)
 {
 	struct tl_worker_pool *pool = calloc(1, sizeof *pool + threads * sizeof pool->threads[0]);
 	if (!pool)
@@ -52,7 +52,7 @@ enum tl_err tl_worker_pool_open(const char *name, unsigned threads, size_t max_j
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
 	while (pool->thread_count < threads &&
-	       tl_thread_start(&pool->threads[pool->thread_count], name, work, pool) == TL_OK)
+	       tl_thread_start(&pool->threads[pool->thread_count], "timeline read", work, pool) == TL_OK)
 		pool->thread_count++;
 	if (pool->thread_count == 0) {
 		tl_worker_pool_close(pool);

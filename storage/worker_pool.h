@@ -15,9 +15,8 @@ struct tl_job {
 	struct tl_job *next;                 /* the pool's */
 };
 
-/* Starts `threads` threads (at least 1) of that name, at most 15 bytes, which block all signals. */
-TL_MUST_USE enum tl_err tl_worker_pool_open(const char *name, unsigned threads, size_t max_jobs,
-                                            struct tl_worker_pool **pool_out);
+/* Starts `threads` threads (at least 1), which block all signals. */
+TL_MUST_USE enum tl_err tl_worker_pool_open(unsigned threads, size_t max_jobs, struct tl_worker_pool **pool_out);
 
 /* Finishes the jobs that have begun, discards the others, stops the threads. From now on nothing is taken, and what is
  * submitted again is discarded at once. */

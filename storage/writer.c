@@ -2,7 +2,6 @@
 
 #include "indexer.h"
 #include "membership.h"
-#include "read_ahead.h"
 #include "requests.h"
 #include "send.h"
 #include "thread.h"
@@ -35,7 +34,6 @@ struct tl_writer {
 
 	/* the writer thread's own */
 	struct tl_transaction txn;
-	struct tl_read_ahead *ahead;
 	uint64_t committed;    /* the watermark: everything before it is in the database */
 	uint64_t replay_until; /* records before it may be there in part */
 	uint64_t damaged_at;   /* a record that cannot be applied, 0: none; it is answered and passed over */
@@ -155,13 +153,10 @@ static enum tl_err fill(struct tl_writer *writer, uint64_t *end_out)
 	enum tl_err err = apply_chores(writer);
 
 	writer->batch_changes = writer->batch_records = 0;
-	while (err == TL_OK && !batch_is_full(writer)) {
-		tl_read_ahead_look(writer->ahead, next);
+	while (err == TL_OK && !batch_is_full(writer))
 		err = apply_next(writer, &next);
-	}
 	if (err != TL_OK && err != TL_END)
 		return err;
-	tl_read_ahead_learn(writer->ahead, writer->batch_records);
 	*end_out = next;
 	return TL_OK;
 }
@@ -406,9 +401,6 @@ static enum tl_err init(struct tl_writer *writer)
 		atomic_fetch_add(&writer->versions->pending, 1);
 	writer->txn.limits = writer->options.limits;
 	writer->txn.due.board = writer->options.due;
-	err = tl_read_ahead_open(writer->queue, &writer->txn, writer->options.read_ahead_threads, &writer->ahead);
-	if (err != TL_OK)
-		return err;
 	return tl_thread_start(&writer->thread, "timeline write", run, writer);
 }
 
@@ -433,7 +425,6 @@ enum tl_err tl_writer_open(struct tl_database *database, struct tl_ingest_queue 
 		return err;
 	}
 	if ((err = init(writer)) != TL_OK) {
-		tl_read_ahead_close(writer->ahead);
 		tl_transaction_fini(&writer->txn);
 		free(writer);
 		return err;
@@ -452,7 +443,6 @@ void tl_writer_close(struct tl_writer *writer)
 	pthread_mutex_unlock(&writer->lock);
 	tl_ingest_queue_wake(writer->queue);
 	pthread_join(writer->thread, NULL);
-	tl_read_ahead_close(writer->ahead);
 	tl_transaction_fini(&writer->txn);
 	pthread_cond_destroy(&writer->stopping);
 	pthread_mutex_destroy(&writer->lock);

@@ -40,7 +40,6 @@ struct tl_writer_options {
 	uint64_t cached_users;      /* upper bounds of what is cached between batches */
 	uint64_t cached_conversations;
 	uint64_t cached_members;
-	unsigned read_ahead_threads;
 	struct tl_indexer *indexer; /* borrowed, woken after commits; NULL: none */
 	struct tl_store_events events;
 };

@@ -66,7 +66,7 @@ static int set_up(void **state)
 static struct tl_worker_pool *open_pool(unsigned threads, size_t max_jobs)
 {
 	struct tl_worker_pool *pool;
-	assert_int_equal(tl_worker_pool_open("test", threads, max_jobs, &pool), TL_OK);
+	assert_int_equal(tl_worker_pool_open(threads, max_jobs, &pool), TL_OK);
 	return pool;
 }
 
