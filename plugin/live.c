@@ -26,15 +26,16 @@ struct tl_live_interest {
 struct packet {
 	struct packet *next;
 	uint64_t cseq;
-	size_t cid_len, message_len; /* no message: an event */
+	size_t cid_len, message_len;
 	char data[]; /* cid, message as kept */
 };
 
 /* A conversation of which something was published at the last tick. */
 struct round {
 	UT_hash_handle hh;
-	uint64_t cseq; /* of the last message before an event */
-	bool closed;   /* the event could not wait */
+	uint64_t cseq; /* of the last message before something else */
+	bool closed;   /* what came after that could not wait */
+	bool waits;    /* it does */
 	size_t cid_len;
 	char cid[];
 };
@@ -88,20 +89,15 @@ static struct round *find_round(const struct tl_live *live, struct tl_slice cid)
 	return round;
 }
 
-static bool note_round(struct tl_live *live, struct tl_slice cid, uint64_t cseq)
+static struct round *add_round(struct tl_live *live, struct tl_slice cid)
 {
-	struct round *round = find_round(live, cid);
-	if (!round) {
-		round = calloc(1, sizeof *round + cid.len);
-		if (!round)
-			return false;
-		round->cid_len = cid.len;
-		memcpy(round->cid, cid.ptr, cid.len);
-		HASH_ADD_KEYPTR(hh, live->rounds, round->cid, round->cid_len, round);
-	}
-	if (!round->closed)
-		round->cseq = cseq;
-	return true;
+	struct round *round = calloc(1, sizeof *round + cid.len);
+	if (!round)
+		return NULL;
+	round->cid_len = cid.len;
+	memcpy(round->cid, cid.ptr, cid.len);
+	HASH_ADD_KEYPTR(hh, live->rounds, round->cid, round->cid_len, round);
+	return round;
 }
 
 static void forget_rounds(struct tl_live *live)
@@ -230,17 +226,17 @@ static bool is_listened_to(const struct tl_live *live, struct tl_slice cid)
 	return topic != NULL;
 }
 
-static void add_packet(struct tl_live *live, const struct tl_delivery *delivery, struct tl_slice message)
+static void add_packet(struct tl_live *live, const struct tl_delivery *delivery)
 {
-	struct packet *packet = malloc(sizeof *packet + delivery->cid.len + message.len);
+	struct packet *packet = malloc(sizeof *packet + delivery->cid.len + delivery->message.len);
 	if (!packet)
 		return;
 	packet->next = NULL;
 	packet->cseq = delivery->cseq;
 	packet->cid_len = delivery->cid.len;
-	packet->message_len = message.len;
+	packet->message_len = delivery->message.len;
 	memcpy(packet->data, delivery->cid.ptr, delivery->cid.len);
-	memcpy(packet->data + delivery->cid.len, message.ptr, message.len);
+	memcpy(packet->data + delivery->cid.len, delivery->message.ptr, delivery->message.len);
 	*live->last = packet;
 	live->last = &packet->next;
 }
@@ -252,10 +248,8 @@ void tl_live_committed(struct tl_live *live, const struct tl_commit *commit)
 	bool listening = live->listen_to_all > 0 || live->topics;
 	for (size_t i = 0; listening && i < commit->delivery_count; i++) {
 		const struct tl_delivery *delivery = &commit->deliveries[i];
-		if (delivery->cseq == 0 || !is_listened_to(live, delivery->cid))
-			continue;
-		bool event = !tl_message_body(delivery->message, &body);
-		add_packet(live, delivery, event ? tl_slice("", 0) : delivery->message);
+		if (delivery->cseq > 0 && is_listened_to(live, delivery->cid) && tl_message_body(delivery->message, &body))
+			add_packet(live, delivery);
 	}
 	bool ready = live->first != NULL;
 	pthread_mutex_unlock(&live->lock);
@@ -307,34 +301,43 @@ static struct packet *take_waiting(struct tl_live *live, bool *many_out)
 	return first;
 }
 
-/* Whether the conversation's event may be passed at this tick. */
-static bool pass_event(struct tl_live *live, struct tl_slice cid, bool many)
+/* Whether the packet is published at this tick (V1): a gap before it is an event, or something that nobody listened to. */
+static bool is_its_turn(struct tl_live *live, const struct packet *packet, bool many)
 {
+	struct tl_slice cid = tl_slice(packet->data, packet->cid_len);
 	struct round *round = find_round(live, cid);
-	if (round && many)
-		round->closed = true;
-	return !round || many;
+	if (!round) {
+		round = add_round(live, cid);
+		if (round)
+			round->cseq = packet->cseq;
+		return round != NULL;
+	}
+	bool follows = packet->cseq == round->cseq + 1 && !round->waits && !round->closed;
+	if (follows)
+		round->cseq = packet->cseq;
+	round->closed |= !follows && many;
+	round->waits |= !follows && !many;
+	return follows || many;
 }
 
 bool tl_live_flush(struct tl_live *live)
 {
 	bool many, any = false;
-	struct packet *packet = take_waiting(live, &many), *next;
+	struct packet *packet = take_waiting(live, &many), **kept = &live->waiting, *next;
 	forget_rounds(live);
 	for (; packet; packet = next) {
-		struct tl_slice cid = tl_slice(packet->data, packet->cid_len);
-		bool event = packet->message_len == 0;
-		if (event && !pass_event(live, cid, many))
-			break;
-		if (!event && note_round(live, cid, packet->cseq)) {
-			publish(live, packet);
-			any = true;
-		}
 		next = packet->next;
-		free(packet);
+		if (is_its_turn(live, packet, many)) {
+			publish(live, packet);
+			free(packet);
+			any = true;
+		} else {
+			packet->next = NULL;
+			*kept = packet;
+			kept = &packet->next;
+		}
 	}
-	live->waiting = packet;
-	if (packet)
+	if (live->waiting)
 		tl_waker_wake(live->waker);
 	return any;
 }

@@ -7,9 +7,9 @@
  * Whether a subscriber is a member is checked by the broker at each delivery (access.c). Who has just joined may not get
  * what is being delivered from before, and the delivery does not say which message it is. So:
  *
- * (V1) What is published of a conversation at one tick has no event of it in between: all of it comes before a joining, or
- *      all of it after. The rest waits for the next tick. Where too much waits already, all is published, and who joins in
- *      between gets nothing of it. */
+ * (V1) What is published of a conversation at one tick stands in it without anything in between, events above all: all of it
+ *      comes before a joining, or all of it after. The rest waits for the next tick. Where too much waits already, all is
+ *      published, and who joins in between gets nothing of it. */
 #ifndef TL_LIVE_H
 #define TL_LIVE_H
 

@@ -172,12 +172,13 @@ static enum tl_err open_db(struct tl_engine *engine, bool start_thread, leveldb_
 	char *message = NULL;
 	tl_leveldb_env_begin(engine->env);
 	leveldb_t *db = leveldb_open(engine->options, engine->path, &message);
+	if (db)
+		tl_leveldb_env_opened(engine->env, db);
 	if (db && start_thread)
-		leveldb_compact_range(db, "", 0, "", 0);
+		tl_db_compact(engine, db, tl_slice("", 0), tl_slice("", 0));
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!db)
 		return tl_db_error_take(message, "open the database", why);
-	tl_leveldb_env_calm(engine->env, db);
 	*db_out = db;
 	/* Should the directory ever vanish, a reopen must not answer with an empty database. */
 	leveldb_options_set_create_if_missing(engine->options, 0);
@@ -188,6 +189,7 @@ static void close_db(struct tl_engine *engine, leveldb_t *db)
 {
 	tl_leveldb_env_hurry(engine->env);
 	leveldb_close(db);
+	tl_leveldb_env_calm(engine->env);
 }
 
 /* Makes the directory for nobody but its owner, and holds it. LevelDB has a lock of its own, but loses it when the same
@@ -224,11 +226,15 @@ static enum tl_err look_around(struct tl_engine *engine, bool must_exist, struct
 	DIR *dir = opendir(engine->path);
 	if (!dir)
 		return errno_fail("read the directory", engine->path, why);
-	for (const struct dirent *entry; (entry = readdir(dir));) {
+	errno = 0;
+	for (const struct dirent *entry; (entry = readdir(dir)); errno = 0) {
 		any |= is_data(entry->d_name);
 		current |= strcmp(entry->d_name, "CURRENT") == 0;
 	}
+	enum tl_err err = errno ? errno_fail("read the directory", engine->path, why) : TL_OK;
 	closedir(dir);
+	if (err)
+		return err;
 	if (!current && any)
 		return tl_fail(why, TL_CORRUPT, "the file CURRENT is missing in %s: without it the database cannot be read",
 		               engine->path);

@@ -102,7 +102,10 @@ leveldb_readoptions_t *tl_db_read_options_new(const struct tl_engine *engine, co
 leveldb_filterpolicy_t *tl_db_filter_new(int bits);
 
 /* A tl_leveldb_must_merge. */
-bool tl_db_must_merge(leveldb_t *db);
+bool tl_db_must_merge(leveldb_t *db, bool reluctant);
+
+/* Has LevelDB compact what lies between the two keys of the database; synchronous. */
+void tl_db_compact(struct tl_engine *engine, leveldb_t *db, struct tl_slice low, struct tl_slice high);
 
 /* What LevelDB's message means: TL_OK if it is NULL; otherwise frees it, and `why` (may be NULL) says
  * "cannot `what`: `message`". */

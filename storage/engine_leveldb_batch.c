@@ -178,8 +178,9 @@ static enum tl_err write_locked(struct tl_engine *engine, const struct tl_batch 
 		return err;
 	char *message = NULL;
 	leveldb_write(engine->db, sync ? engine->write_synced : engine->write_unsynced, batch->changes, &message);
-	engine->write_error = tl_db_error_take(message, "write to the database", why);
-	return engine->write_error;
+	enum tl_err written = tl_db_error_take(message, "write to the database", why);
+	/* Damage that a merge has met makes LevelDB refuse what has nothing to do with it. */
+	return engine->write_error = written == TL_CORRUPT ? TL_IO : written;
 }
 
 /* Within a use: checks and writes in one step (B1). */

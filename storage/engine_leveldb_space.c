@@ -14,11 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* LevelDB's limits: tables of level 0, and MiB of level 1, of which each further level may have ten times as many. */
-enum { LEVEL_0_TABLES_MAX = 4, LEVEL_1_MIB_MAX = 10, LEVEL_FACTOR = 10 };
+/* LevelDB's limits: tables of level 0, and from how many on it slows down writing; MiB of level 1, of which each further level may
+ * have ten times as many. */
+enum { LEVEL_0_TABLES_MAX = 4, LEVEL_0_TABLES_SLOW = 8, LEVEL_1_MIB_MAX = 10, LEVEL_FACTOR = 10 };
 
-/* A line of LevelDB's statistics that begins with a level, its tables and their MiB. */
-static bool is_level_full(const char *line)
+/* A line of LevelDB's statistics that begins with a level, its tables and their MiB. These are rounded: half a MiB too early a
+ * level counts as full, never too late. */
+static bool is_level_full(const char *line, bool reluctant)
 {
 	unsigned level;
 	double tables, mib, mib_max = LEVEL_1_MIB_MAX;
@@ -26,18 +28,27 @@ static bool is_level_full(const char *line)
 		return false;
 	for (unsigned i = 1; i < level; i++)
 		mib_max *= LEVEL_FACTOR;
-	return level == 0 ? tables >= LEVEL_0_TABLES_MAX : mib >= mib_max;
+	if (level == 0)
+		return tables >= (reluctant ? LEVEL_0_TABLES_SLOW : LEVEL_0_TABLES_MAX);
+	return !reluctant && mib >= mib_max;
 }
 
-bool tl_db_must_merge(leveldb_t *db)
+bool tl_db_must_merge(leveldb_t *db, bool reluctant)
 {
 	char *stats = leveldb_property_value(db, "leveldb.stats");
 	bool must = !stats;
 	for (char *rest = NULL, *line = stats ? strtok_r(stats, "\n", &rest) : NULL; line && !must;
 	     line = strtok_r(NULL, "\n", &rest))
-		must = is_level_full(line);
+		must = is_level_full(line, reluctant);
 	leveldb_free(stats);
 	return must;
+}
+
+void tl_db_compact(struct tl_engine *engine, leveldb_t *db, struct tl_slice low, struct tl_slice high)
+{
+	tl_leveldb_env_hurry(engine->env);
+	leveldb_compact_range(db, low.ptr, low.len, high.ptr, high.len);
+	tl_leveldb_env_calm(engine->env);
 }
 
 /* The bounds of [from, to) as keys of the database; `to` empty: the partition's end. */
@@ -155,9 +166,10 @@ bool tl_engine_compact_next(struct tl_engine *engine, uint8_t family, struct tl_
 		if ((more = add_one(place)))
 			high = place_key(family, place);
 	}
-	tl_leveldb_env_hurry(engine->env);
-	leveldb_compact_range(engine->db, low.bytes, low.len, high.bytes, high.len);
-	tl_leveldb_env_calm(engine->env, engine->db);
+	if (tl_leveldb_env_cannot_merge(engine->env))
+		more = false;
+	else
+		tl_db_compact(engine, engine->db, tl_slice(low.bytes, low.len), tl_slice(high.bytes, high.len));
 	tl_engine_leave(engine);
 	return more;
 }

@@ -13,11 +13,14 @@ bool ends_with(const std::string &path, const char *suffix)
 	return path.size() >= len && path.compare(path.size() - len, len, suffix) == 0;
 }
 
+/* LevelDB's background thread is at work, which is merging tables, or writing one. */
+thread_local bool working;
+
 /* LevelDB has at most one piece of background work scheduled at a time. It waits here while it is put off:
  *
  *     Schedule ──► LevelDB's thread: run ──has to──► work
  *                         ▲            └──────────► held_ ─┐
- *                         └── a new log, or hurry ─────────┘
+ *                         └── a new log, hurry, opened ────┘
  */
 class Environment final : public leveldb::EnvWrapper {
 public:
@@ -30,7 +33,7 @@ public:
 			*file_out = nullptr;
 			return timeline::errno_status(path);
 		}
-		*file_out = new timeline::TableFile(path, fd);
+		*file_out = new timeline::TableFile(path, fd, [this] { note_unreadable(); });
 		return leveldb::Status::OK();
 	}
 
@@ -46,8 +49,15 @@ public:
 		if (ends_with(path, ".ldb"))
 			*file_out = new timeline::NewTableFile(*file_out);
 		else if (ends_with(path, ".log"))
-			note_new_log();
+			note_log(1);
 		return status;
+	}
+
+	leveldb::Status RemoveFile(const std::string &path) override
+	{
+		if (ends_with(path, ".log"))
+			note_log(-1);
+		return target()->RemoveFile(path);
 	}
 
 	leveldb::Status NewSequentialFile(const std::string &path, leveldb::SequentialFile **file_out) override
@@ -67,7 +77,20 @@ public:
 		target()->Schedule(run, this);
 	}
 
-	void begin() { failure_.forget(); }
+	void begin()
+	{
+		std::lock_guard<std::mutex> lock(mutex_);
+		failure_.forget();
+		db_ = nullptr;
+	}
+
+	void opened(leveldb_t *db)
+	{
+		std::lock_guard<std::mutex> lock(mutex_);
+		db_ = db;
+		logs_ = 1;
+		release();
+	}
 
 	void hurry()
 	{
@@ -76,20 +99,34 @@ public:
 		release();
 	}
 
-	void calm(leveldb_t *db)
+	void calm()
 	{
 		std::lock_guard<std::mutex> lock(mutex_);
 		hurried_--;
-		db_ = db;
+	}
+
+	bool cannot_merge()
+	{
+		std::lock_guard<std::mutex> lock(mutex_);
+		return cannot_merge_;
 	}
 
 private:
-	/* LevelDB begins a new log when it is about to write what it has in memory to a table. */
-	void note_new_log()
+	/* LevelDB begins a new log when it is about to write what it has in memory to a table, and removes the old one afterwards. */
+	void note_log(int more)
 	{
 		std::lock_guard<std::mutex> lock(mutex_);
-		has_new_log_ = true;
-		release();
+		logs_ += more;
+		if (more > 0)
+			release();
+	}
+
+	void note_unreadable()
+	{
+		if (!working)
+			return;
+		std::lock_guard<std::mutex> lock(mutex_);
+		cannot_merge_ = true;
 	}
 
 	void release()
@@ -99,7 +136,7 @@ private:
 		held_ = false;
 	}
 
-	bool has_to() const { return hurried_ > 0 || has_new_log_; }
+	bool has_to() const { return hurried_ > 0 || (db_ && logs_ > 1); }
 
 	static void run(void *environment) { static_cast<Environment *>(environment)->run(); }
 
@@ -108,28 +145,34 @@ private:
 		std::unique_lock<std::mutex> lock(mutex_);
 		if (!has_to()) {
 			leveldb_t *db = db_; /* is not closed while work of its is scheduled */
+			bool reluctant = cannot_merge_;
 			lock.unlock();
-			bool must_merge = must_merge_(db);
+			bool must_merge = db && must_merge_(db, reluctant);
 			lock.lock();
-			if (!must_merge && !has_to()) {
+			if (!has_to() && (!must_merge || !db_)) {
 				held_ = true;
+				if (db != db_) /* opened meanwhile */
+					release();
 				return;
 			}
+			cannot_merge_ = false; /* tries it again */
 		}
-		has_new_log_ = false;
 		void (*work)(void *) = work_;
 		void *argument = argument_;
 		lock.unlock();
-		work(argument);
+		working = true;
+		work(argument); /* after which the environment may be gone */
+		working = false;
 	}
 
 	timeline::Failure failure_; /* in reading, of the opening at hand */
 	tl_leveldb_must_merge *const must_merge_;
 	std::mutex mutex_; /* guards what follows; LevelDB may hold its own when taking it, never the other way round */
 	leveldb_t *db_ = nullptr;
-	unsigned hurried_ = 1;
-	bool has_new_log_ = false;
-	bool held_ = false; /* the scheduled work waits */
+	unsigned hurried_ = 0;
+	int logs_ = 0;              /* of the database that is open: more than one until a memtable has become a table */
+	bool cannot_merge_ = false; /* the last time a table could not be read */
+	bool held_ = false;         /* the scheduled work waits */
 	void (*work_)(void *) = nullptr;
 	void *argument_ = nullptr;
 };
@@ -193,8 +236,20 @@ void tl_leveldb_env_hurry(leveldb_env_t *wrapped)
 		env->hurry();
 }
 
-void tl_leveldb_env_calm(leveldb_env_t *wrapped, leveldb_t *db)
+void tl_leveldb_env_calm(leveldb_env_t *wrapped)
 {
 	if (Environment *env = ours(wrapped))
-		env->calm(db);
+		env->calm();
+}
+
+void tl_leveldb_env_opened(leveldb_env_t *wrapped, leveldb_t *db)
+{
+	if (Environment *env = ours(wrapped))
+		env->opened(db);
+}
+
+bool tl_leveldb_env_cannot_merge(leveldb_env_t *wrapped)
+{
+	Environment *env = ours(wrapped);
+	return env && env->cannot_merge();
 }

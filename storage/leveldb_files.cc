@@ -28,12 +28,40 @@ static bool is_sound(const leveldb::Slice &block)
 	return masked == stored;
 }
 
+/* The next number: seven bits in each byte, the lowest first. False where there is none. */
+static bool take_varint(leveldb::Slice *bytes, uint64_t *number_out)
+{
+	uint64_t number = 0;
+	for (unsigned shift = 0; shift < 64 && !bytes->empty(); shift += 7) {
+		unsigned char byte = static_cast<unsigned char>((*bytes)[0]);
+		bytes->remove_prefix(1);
+		number |= static_cast<uint64_t>(byte & 0x7f) << shift;
+		if (byte < 0x80) {
+			*number_out = number;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whether the two blocks that a footer names lie before it. LevelDB would make room for whatever size it says. */
+static bool is_sound_footer(leveldb::Slice footer, uint64_t footer_offset)
+{
+	for (int block = 0; block < 2; block++) {
+		uint64_t offset, len;
+		if (!take_varint(&footer, &offset) || !take_varint(&footer, &len) || offset > footer_offset ||
+		    len > footer_offset - offset)
+			return false;
+	}
+	return true;
+}
+
 TableFile::~TableFile()
 {
 	close(fd_);
 }
 
-leveldb::Status TableFile::Read(uint64_t offset, size_t len, leveldb::Slice *result, char *scratch) const
+leveldb::Status TableFile::read(uint64_t offset, size_t len, leveldb::Slice *result, char *scratch) const
 {
 	size_t done = 0;
 	while (done < len) {
@@ -49,9 +77,18 @@ leveldb::Status TableFile::Read(uint64_t offset, size_t len, leveldb::Slice *res
 		done += static_cast<size_t>(got);
 	}
 	*result = leveldb::Slice(scratch, done);
-	if (has_footer_.exchange(true, std::memory_order_relaxed) && done == len && !is_sound(*result))
+	bool is_footer = !has_footer_.exchange(true, std::memory_order_relaxed);
+	if (done == len && !(is_footer ? is_sound_footer(*result, offset) : is_sound(*result)))
 		return leveldb::Status::Corruption("block checksum mismatch", path_);
 	return leveldb::Status::OK();
+}
+
+leveldb::Status TableFile::Read(uint64_t offset, size_t len, leveldb::Slice *result, char *scratch) const
+{
+	leveldb::Status status = read(offset, len, result, scratch);
+	if (!status.ok())
+		on_failure_();
+	return status;
 }
 
 } // namespace timeline

@@ -5,25 +5,33 @@
 #include <leveldb/env.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 namespace timeline {
 
-/* A table. LevelDB reads a block at a time, from several threads, but first of all the footer. It checks the blocks when it is told to,
- * and never the index and the filters, nor anything that it merges; here each block is checked. */
+/* A table. LevelDB reads a block at a time, from several threads, but first of all the footer. It checks blocks when it is told
+ * to, and never the footer, the index and the filters, nor what it merges; here all is checked. */
 class TableFile final : public leveldb::RandomAccessFile {
 public:
-	/* Takes the descriptor. */
-	TableFile(const std::string &path, int fd) : path_(path), fd_(fd) {}
+	/* Takes the descriptor; calls `on_failure` when something cannot be read. */
+	TableFile(const std::string &path, int fd, std::function<void()> on_failure)
+		: path_(path), fd_(fd), on_failure_(std::move(on_failure))
+	{
+	}
 	~TableFile() override;
 
 	leveldb::Status Read(uint64_t offset, size_t len, leveldb::Slice *result, char *scratch) const override;
 
 private:
+	leveldb::Status read(uint64_t offset, size_t len, leveldb::Slice *result, char *scratch) const;
+
 	const std::string path_;
 	const int fd_;
+	const std::function<void()> on_failure_;
 	mutable std::atomic<bool> has_footer_{false};
 };
 

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #define REQUEST_TIMEOUT_NS (30 * TL_NS_PER_S)
-#define LONGEST_PAUSE_US 1000000
 #define MEMBERS_PER_REQUEST 4000 /* a request takes 8192, and 64 KiB */
 
 struct wait_options {
@@ -78,21 +77,12 @@ static uint64_t sum_of_latest(struct tl_connection *users, const struct wait_opt
 	return sum;
 }
 
-/* Asking costs the server time, too: the more is missing, the longer nobody is asked, half of what it will take by the rate so
- * far, but at most a second. */
-static void pause_between(const struct wait_options *options, uint64_t start_ns, uint64_t first_sum, uint64_t sum)
+/* Asking costs the server time, too: the longer it has taken so far, the less often it is asked, to two hundredths of that. */
+static void pause_between(const struct wait_options *options, uint64_t start_ns)
 {
-	uint64_t pause_us = options->interval_ms * 1000;
-	double rate = (double)(sum - first_sum) / tl_seconds_between(start_ns, tl_now_ns());
-	double half_us = (double)(options->sum - sum) / rate / 2 * 1e6;
+	uint64_t pause_ms = (tl_now_ns() - start_ns) / 50 / 1000000;
 
-	if (half_us > (double)LONGEST_PAUSE_US || rate <= 0) {
-		half_us = LONGEST_PAUSE_US;
-	}
-	if (half_us > (double)pause_us) {
-		pause_us = (uint64_t)half_us;
-	}
-	usleep((useconds_t)pause_us);
+	usleep((useconds_t)((pause_ms > options->interval_ms ? pause_ms : options->interval_ms) * 1000));
 }
 
 static int run_wait(const void *values)
@@ -101,7 +91,6 @@ static int run_wait(const void *values)
 	struct tl_connection *users = tl_must_alloc((size_t)options->users, sizeof(*users));
 	uint64_t start_ns = tl_now_ns();
 	uint64_t rounds = 1;
-	uint64_t first_sum;
 	uint64_t sum;
 	size_t i;
 
@@ -109,17 +98,12 @@ static int run_wait(const void *values)
 	for (i = 0; i < options->users; i++) {
 		open_user(&users[i], &options->target, options->user, options->first + i);
 	}
-	first_sum = sum_of_latest(users, options);
-	for (sum = first_sum; sum < options->sum; sum = sum_of_latest(users, options)) {
+	for (sum = sum_of_latest(users, options); sum < options->sum; sum = sum_of_latest(users, options)) {
 		if (tl_now_ns() - start_ns > options->timeout * TL_NS_PER_S) {
 			tl_die("after %" PRIu64 " s the inboxes hold %" PRIu64 " of %" PRIu64 " entries", options->timeout, sum,
 				options->sum);
 		}
-		if (rounds == 1) {
-			usleep((useconds_t)(options->interval_ms * 1000));
-		} else {
-			pause_between(options, start_ns, first_sum, sum);
-		}
+		pause_between(options, start_ns);
 		rounds++;
 	}
 	printf("wait seconds=%.3f sum=%" PRIu64 " rounds=%" PRIu64 "\n",

@@ -813,38 +813,6 @@ static void open_uncompressed(struct fixture *f)
 	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, NULL), TL_OK);
 }
 
-/* Overwrites what is near the beginning of every table with zeros. */
-static void blank_tables(const char *path)
-{
-	static const char zeros[3000] = {0};
-	DIR *dir = opendir(path);
-	assert_non_null(dir);
-	for (const struct dirent *entry; (entry = readdir(dir));) {
-		if (!strstr(entry->d_name, ".ldb"))
-			continue;
-		int fd = openat(dirfd(dir), entry->d_name, O_WRONLY);
-		assert_true(fd >= 0);
-		assert_int_equal(pwrite(fd, zeros, sizeof zeros, 100), sizeof zeros);
-		close(fd);
-	}
-	closedir(dir);
-}
-
-/* LevelDB does not check what it merges: it would trip over it, or copy it as sound. */
-static void test_damage_is_not_merged(void **state)
-{
-	struct fixture *f = *state;
-	open_uncompressed(f);
-	put_numbered(f->engine, home, 5000);
-	compact(f->engine, home.kind, UINT64_MAX);
-	blank_tables(f->path);
-	open_uncompressed(f);
-	must_put(f->engine, home, "00000+", "value");
-	compact(f->engine, home.kind, UINT64_MAX);
-	assert_int_equal(get_error(f->engine, NULL, home, "00010"), TL_CORRUPT);
-	must_hold_str(f->engine, NULL, "04999", "value");
-}
-
 /* Of which the filter notes each key. */
 static const struct tl_partition each_noted = {TL_FAMILIES_END, 42, 0};
 
@@ -1271,6 +1239,47 @@ static void test_filter(void **state)
 		for (partition.no = 0; partition.no < 2 * NUMBERS; partition.no += 2)
 			assert_int_equal(count_items(f->engine, partition), 1);
 	}
+}
+
+/* Overwrites what is near the beginning of every table with zeros. */
+static void blank_tables(const char *path)
+{
+	static const char zeros[3000] = {0};
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		if (!strstr(entry->d_name, ".ldb"))
+			continue;
+		int fd = openat(dirfd(dir), entry->d_name, O_WRONLY);
+		assert_true(fd >= 0);
+		assert_int_equal(pwrite(fd, zeros, sizeof zeros, 100), sizeof zeros);
+		close(fd);
+	}
+	closedir(dir);
+}
+
+/* LevelDB does not check what it merges: it would trip over it, or copy it as sound. */
+static void test_damage_is_not_merged(void **state)
+{
+	struct fixture *f = *state;
+	open_uncompressed(f);
+	put_numbered(f->engine, home, 5000);
+	compact(f->engine, home.kind, UINT64_MAX);
+	blank_tables(f->path);
+	open_uncompressed(f);
+	must_put(f->engine, home, "00000+", "value");
+	compact(f->engine, home.kind, UINT64_MAX);
+	assert_int_equal(get_error(f->engine, NULL, home, "00010"), TL_CORRUPT);
+	must_hold_str(f->engine, NULL, "04999", "value");
+
+	/* LevelDB does not write any more after that. Opened again it does, for a long time. */
+	struct tl_why why;
+	assert_int_equal(put(f->engine, home, str("04999"), str("other")), TL_IO);
+	assert_int_equal(tl_engine_reopen(f->engine, &why), TL_OK);
+	for (uint64_t no = 100; no < 140; no++) /* five memtables */
+		put_random(f->engine, (struct tl_partition){home.kind, no, 0}, 500);
+	assert_int_equal(get_error(f->engine, NULL, home, "00010"), TL_CORRUPT);
+	must_hold_str(f->engine, NULL, "04999", "value");
 }
 
 /* The tables, by the sum of their numbers, which are never used again. */
