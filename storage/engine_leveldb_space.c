@@ -158,7 +158,7 @@ bool tl_engine_compact_next(struct tl_engine *engine, uint8_t family, struct tl_
 {
 	const struct place_key low = place_key(family, place);
 	struct place_key high = end_key(family);
-	if (tl_engine_enter(engine) != TL_OK)
+	if (tl_leveldb_env_cannot_merge(engine->env) || tl_engine_enter(engine) != TL_OK)
 		return false;
 	bool more = size_between(engine, &low, &high) > bytes;
 	if (more) {
@@ -166,10 +166,7 @@ bool tl_engine_compact_next(struct tl_engine *engine, uint8_t family, struct tl_
 		if ((more = add_one(place)))
 			high = place_key(family, place);
 	}
-	if (tl_leveldb_env_cannot_merge(engine->env))
-		more = false;
-	else
-		tl_db_compact(engine, engine->db, tl_slice(low.bytes, low.len), tl_slice(high.bytes, high.len));
+	tl_db_compact(engine, engine->db, tl_slice(low.bytes, low.len), tl_slice(high.bytes, high.len));
 	tl_engine_leave(engine);
 	return more;
 }

@@ -149,7 +149,7 @@ private:
 			lock.unlock();
 			bool must_merge = db && must_merge_(db, reluctant);
 			lock.lock();
-			if (!has_to() && (!must_merge || !db_)) {
+			if (!has_to() && !must_merge) {
 				held_ = true;
 				if (db != db_) /* opened meanwhile */
 					release();

@@ -1,6 +1,7 @@
 #include "leveldb_files.h"
 
 #include "crc32c.h"
+#include "varint.h"
 
 #include <cerrno>
 #include <cstring>
@@ -28,28 +29,13 @@ static bool is_sound(const leveldb::Slice &block)
 	return masked == stored;
 }
 
-/* The next number: seven bits in each byte, the lowest first. False where there is none. */
-static bool take_varint(leveldb::Slice *bytes, uint64_t *number_out)
-{
-	uint64_t number = 0;
-	for (unsigned shift = 0; shift < 64 && !bytes->empty(); shift += 7) {
-		unsigned char byte = static_cast<unsigned char>((*bytes)[0]);
-		bytes->remove_prefix(1);
-		number |= static_cast<uint64_t>(byte & 0x7f) << shift;
-		if (byte < 0x80) {
-			*number_out = number;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Whether the two blocks that a footer names lie before it. LevelDB would make room for whatever size it says. */
-static bool is_sound_footer(leveldb::Slice footer, uint64_t footer_offset)
+static bool is_sound_footer(const leveldb::Slice &footer, uint64_t footer_offset)
 {
+	const unsigned char *next = reinterpret_cast<const unsigned char *>(footer.data()), *end = next + footer.size();
 	for (int block = 0; block < 2; block++) {
 		uint64_t offset, len;
-		if (!take_varint(&footer, &offset) || !take_varint(&footer, &len) || offset > footer_offset ||
+		if (!tl_varint_get(&next, end, &offset) || !tl_varint_get(&next, end, &len) || offset > footer_offset ||
 		    len > footer_offset - offset)
 			return false;
 	}

@@ -1,6 +1,7 @@
 /* The engine's contract (storage/engine.h) and the rules of its LevelDB implementation (storage/engine_leveldb.h).
  * Each test has an engine of its own in a directory of its own, removed at the end. */
 #include "engine_leveldb.h"
+#include "varint.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -767,17 +768,6 @@ static void test_damage_is_reported(void **state)
 	tl_iter_free(iter);
 }
 
-/* The next number of a footer: seven bits in each byte, the lowest first. */
-static uint64_t take_varint(const unsigned char **at)
-{
-	uint64_t value = 0;
-	for (unsigned shift = 0;; shift += 7) {
-		value |= (uint64_t)(**at & 0x7f) << shift;
-		if (!(*(*at)++ & 0x80))
-			return value;
-	}
-}
-
 /* Overwrites a part of every table's index, or of its filter, which ends, with where in it whose filter is and its trailer, where
  * the list of filters begins. */
 static void damage_directories(const char *path, bool index)
@@ -793,10 +783,12 @@ static void damage_directories(const char *path, bool index)
 		int fd = openat(dirfd(dir), entry->d_name, O_RDWR);
 		assert_true(fd >= 0);
 		assert_int_equal(pread(fd, footer, sizeof footer, lseek(fd, 0, SEEK_END) - (off_t)sizeof footer), sizeof footer);
-		uint64_t filters = take_varint(&at);
-		take_varint(&at);
+		uint64_t filters = 0, filters_len = 0, indexed = 0;
+		assert_true(tl_varint_get(&at, footer + sizeof footer, &filters));
+		assert_true(tl_varint_get(&at, footer + sizeof footer, &filters_len));
+		assert_true(tl_varint_get(&at, footer + sizeof footer, &indexed));
 		size_t len = index ? 300 : sizeof zeros;
-		uint64_t begin = index ? take_varint(&at) + 10 : filters - 1000 - sizeof zeros;
+		uint64_t begin = index ? indexed + 10 : filters - 1000 - sizeof zeros;
 		assert_int_equal(pwrite(fd, zeros, len, (off_t)begin), len);
 		close(fd);
 	}
@@ -811,6 +803,38 @@ static void open_uncompressed(struct fixture *f)
 	tl_engine_close(f->engine);
 	f->engine = NULL;
 	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, NULL), TL_OK);
+}
+
+/* Makes every table's footer say that its first block is far larger than the table. */
+static void damage_footers(const char *path)
+{
+	static const unsigned char large[] = {0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		if (!strstr(entry->d_name, ".ldb"))
+			continue;
+		int fd = openat(dirfd(dir), entry->d_name, O_WRONLY);
+		assert_true(fd >= 0);
+		for (int block = 0; block < 2; block++) {
+			off_t at = lseek(fd, 0, SEEK_END) - 48 + block * (off_t)sizeof large;
+			assert_int_equal(pwrite(fd, large, sizeof large, at), sizeof large);
+		}
+		close(fd);
+	}
+	closedir(dir);
+}
+
+/* LevelDB would ask for as much memory, and with it end the process. */
+static void test_damaged_footer(void **state)
+{
+	struct fixture *f = *state;
+	put_numbered(f->engine, home, 5000);
+	compact(f->engine, home.kind, UINT64_MAX);
+	tl_engine_close(f->engine);
+	damage_footers(f->path);
+	open_engine(f);
+	assert_int_equal(get_error(f->engine, NULL, home, "00010"), TL_CORRUPT);
 }
 
 /* Of which the filter notes each key. */
@@ -1458,6 +1482,7 @@ int main(int argc, char **argv)
 		TEST(test_failed_reopen),
 		TEST(test_damage_is_reported),
 		TEST(test_damaged_index_and_filter),
+		TEST(test_damaged_footer),
 		TEST(test_damage_is_not_merged),
 		TEST(test_unreadable_table_is_an_error),
 		TEST(test_unreadable_log_is_an_error),
