@@ -69,7 +69,7 @@ static enum tl_err load_head(struct tl_engine *engine, struct tl_iter *iter, str
 	char *last;
 	size_t last_len;
 	enum tl_err err = tl_timeline_head(engine, NULL, iter, tl_partition(TL_PART_STORE, conversation->no),
-	                                   &conversation->head, &last, &last_len);
+	                                   &conversation->head, &conversation->far_from_mark, &last, &last_len);
 	if (err != TL_OK)
 		return err;
 	if (last && tl_store_record_unpack(tl_slice(last, last_len), &record)) {

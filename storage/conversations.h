@@ -23,6 +23,7 @@ struct tl_conversation {
 	struct tl_conversation_record record; /* points into `bytes` */
 	char *bytes;                          /* the record as stored; of a direct chat that its name has told, the id alone */
 	uint64_t head;     /* cseq of the last entry */
+	bool far_from_mark; /* the head, when it was read (timeline.h T4) */
 	uint64_t running;  /* running number of the last entry */
 	uint64_t ts;       /* ms: time of the last entry */
 	uint64_t position; /* queue position of the last entry */

@@ -6,7 +6,9 @@
 
 #include <stdlib.h>
 
-enum { MARK_EVERY = 64, MARK_GROWTH = 4 }; /* entries; up to the 64th, each mark's place is so many times the one before */
+/* Entries. Up to the 64th, each mark's place is MARK_GROWTH times the one before. A head that is MARK_FAR behind the mark takes
+ * one get more than it might. */
+enum { MARK_EVERY = 64, MARK_GROWTH = 4, MARK_FAR = 2 };
 
 static const uint64_t SEQ_MAX = UINT64_MAX / 4; /* which nobody reaches, so that steps from there stay numbers */
 
@@ -127,12 +129,16 @@ static enum tl_err step_on(struct probing *probing)
 	return err == TL_OK ? halve(probing, seq) : err;
 }
 
-/* From `found` on; most likely there is no entry where the next mark would be. */
+/* From `found` on, which may well be the last; most likely there is no entry where the next mark would be. */
 static enum tl_err probe_on(struct probing *probing)
 {
 	uint64_t next = probing->found + to_next_mark(probing->found);
-	enum tl_err err = halve(probing, next);
-	return err == TL_OK && probing->found + 1 == next ? step_on(probing) : err;
+	bool there;
+	enum tl_err err = probe(probing, probing->found + 1, &there);
+	if (err != TL_OK || !there)
+		return err;
+	err = halve(probing, next);
+	return err == TL_OK && probing->found + 1 >= next ? step_on(probing) : err;
 }
 
 /* The last key that can be read; 0 where that is the floor's or the mark's, which mean that everything was dropped.
@@ -249,7 +255,8 @@ enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struct tl_snapsho
 }
 
 enum tl_err tl_timeline_head(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
-                             struct tl_partition timeline, uint64_t *head_out, char **last_out, size_t *last_len_out)
+                             struct tl_partition timeline, uint64_t *head_out, bool *far_out, char **last_out,
+                             size_t *last_len_out)
 {
 	struct probing probing = {.engine = engine, .snapshot = snapshot, .iter = iter, .timeline = timeline};
 	struct tl_bounds bounds = {0};
@@ -266,6 +273,7 @@ enum tl_err tl_timeline_head(struct tl_engine *engine, const struct tl_snapshot 
 		return err;
 	}
 	*head_out = bounds.head;
+	*far_out = bounds.head >= mark + MARK_FAR;
 	give_last(&probing, last_out, last_len_out);
 	return TL_OK;
 }
@@ -330,10 +338,11 @@ void tl_timeline_replace(struct tl_batch *batch, struct tl_partition timeline, u
 	tl_batch_put(batch, timeline, key.slice, entry);
 }
 
-void tl_timeline_append(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry)
+void tl_timeline_append(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry,
+                        bool mark)
 {
 	tl_timeline_replace(batch, timeline, seq, entry);
-	if (to_next_mark(seq - 1) == 1)
+	if (mark || to_next_mark(seq - 1) == 1)
 		put_uint(batch, timeline, mark_key, seq);
 }
 

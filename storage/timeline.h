@@ -11,9 +11,10 @@
  *   (T2) head never decreases. The last entry stays on disk even where the floor has reached it: it says where the
  *        timeline ends, at once. Nobody is shown it any more.
  *   (T3) Reads never look below the floor, where deleted keys would make them slow.
- *   (T4) The mark is put with the 1st, 4th, 16th and every 64th entry, and goes where the floor is raised. So where
- *        there is one, everything from it to the head is there, and finding that needs no look at the floor. Where it is
- *        missing or too old, finding the head takes a few more reads.
+ *   (T4) The mark is put with the 1st, 4th, 16th and every 64th entry, and with the next one after it has been found to be
+ *        far from the head; it goes where the floor is raised. So where there is one, everything from it to the head is
+ *        there, and finding that needs no look at the floor. Where it is missing or too old, finding the head takes a few
+ *        more reads. A timeline that is read anew for each append, as most are when there are many, has it close by.
  *
  * A timeline has one writer at a time, who caches its bounds; any thread may read.
  */
@@ -40,10 +41,11 @@ TL_MUST_USE enum tl_err tl_timeline_bounds(struct tl_engine *engine, const struc
 TL_MUST_USE enum tl_err tl_timeline_reach(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                           struct tl_partition timeline, struct tl_bounds *bounds_out);
 
-/* Reads the head alone and its entry, as above: two or three gets in most timelines. */
+/* Reads the head alone and its entry, as above: three gets in most timelines. *far_out: the mark is so far away that the next
+ * entry should have it. */
 TL_MUST_USE enum tl_err tl_timeline_head(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                          struct tl_iter *iter, struct tl_partition timeline, uint64_t *head_out,
-                                         char **last_out, size_t *last_len_out);
+                                         bool *far_out, char **last_out, size_t *last_len_out);
 
 /* Reads the floor alone: one get. */
 TL_MUST_USE enum tl_err tl_timeline_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
@@ -52,8 +54,9 @@ TL_MUST_USE enum tl_err tl_timeline_floor(struct tl_engine *engine, const struct
 /* Puts the floor into the batch, before what is appended in it. It may only rise. */
 void tl_timeline_put_floor(struct tl_batch *batch, struct tl_partition timeline, uint64_t floor);
 
-/* Appends an entry: `seq` is head + 1. */
-void tl_timeline_append(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry);
+/* Appends an entry: `seq` is head + 1. `mark`: the mark is put with it in any case (T4). */
+void tl_timeline_append(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry,
+                        bool mark);
 
 /* Puts another entry in the place of a present one. */
 void tl_timeline_replace(struct tl_batch *batch, struct tl_partition timeline, uint64_t seq, struct tl_slice entry);

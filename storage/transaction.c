@@ -388,7 +388,8 @@ static void put_store(struct tl_transaction *txn, struct tl_conversation *conver
 	tl_store_record_pack(&txn->pack, &record);
 	tl_pack_check(&txn->pack, txn->batch);
 	tl_timeline_append(txn->batch, tl_partition(TL_PART_STORE, conversation->no), conversation->head,
-	                   tl_pack_bytes(&txn->pack));
+	                   tl_pack_bytes(&txn->pack), conversation->far_from_mark);
+	conversation->far_from_mark = false;
 	put_order(txn, conversation, append->order);
 }
 

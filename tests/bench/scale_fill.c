@@ -158,7 +158,7 @@ static void put_numbered(struct fill *fill, enum tl_partition_kind kind, uint64_
 static void put_timeline(struct fill *fill, enum tl_partition_kind kind, uint64_t no, uint64_t seq)
 {
 	tl_pack_check(&fill->pack, fill->batch);
-	tl_timeline_append(fill->batch, tl_partition(kind, no), seq, tl_pack_bytes(&fill->pack));
+	tl_timeline_append(fill->batch, tl_partition(kind, no), seq, tl_pack_bytes(&fill->pack), false);
 	commit_if_full(fill);
 }
 

@@ -196,7 +196,7 @@ static void put_message(struct bench *bench)
 	                                       .message = tl_pack_bytes(&bench->pack)};
 	tl_pack_clear(&bench->record);
 	tl_store_record_pack(&bench->record, &record);
-	tl_timeline_append(bench->batch, tl_partition(TL_PART_STORE, index + 1), cseq, tl_pack_bytes(&bench->record));
+	tl_timeline_append(bench->batch, tl_partition(TL_PART_STORE, index + 1), cseq, tl_pack_bytes(&bench->record), false);
 	if (tl_index_is_due(cseq, len))
 		tl_index_mark(bench->batch, bench->ts, index + 1, cseq, bench->ts);
 	bench->body_bytes += len;

@@ -153,7 +153,7 @@ static void put_entry(struct world *world, unsigned i, uint64_t cseq)
 		tl_pack_raw(&pack, tl_slice(text, len));
 	const struct tl_store_record record = {.position = cseq, .message = tl_pack_bytes(&pack)};
 	tl_store_record_pack(&stored, &record);
-	tl_timeline_append(world->batch, tl_partition(TL_PART_STORE, i + 1), cseq, tl_pack_bytes(&stored));
+	tl_timeline_append(world->batch, tl_partition(TL_PART_STORE, i + 1), cseq, tl_pack_bytes(&stored), false);
 	if (cseq == world->heads[i] && tl_index_is_due(cseq, len))
 		tl_index_mark(world->batch, ++world->position, i + 1, cseq, cseq);
 	tl_pack_fini(&pack);

@@ -71,7 +71,7 @@ static void put_store(struct fixture *f, uint64_t cseq, uint64_t ts, uint64_t ru
 	const struct tl_store_record record = {.position = cseq, .running = running, .message = tl_pack_bytes(&packed)};
 	tl_pack_init(&pack);
 	tl_store_record_pack(&pack, &record);
-	tl_timeline_append(f->batch, tl_partition(TL_PART_STORE, CONVERSATION), cseq, tl_pack_bytes(&pack));
+	tl_timeline_append(f->batch, tl_partition(TL_PART_STORE, CONVERSATION), cseq, tl_pack_bytes(&pack), false);
 	tl_pack_fini(&packed);
 	tl_pack_fini(&pack);
 }

@@ -28,8 +28,8 @@ static int set_up(void **state)
 	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, &why), TL_OK);
 	assert_int_equal(tl_batch_new(f->engine, &f->batch), TL_OK);
 	/* Neighbours, which must never show. */
-	tl_timeline_append(f->batch, tl_partition(TL_PART_INBOX, 6), 99, tl_slice_str("below"));
-	tl_timeline_append(f->batch, tl_partition(TL_PART_INBOX, 8), 1, tl_slice_str("above"));
+	tl_timeline_append(f->batch, tl_partition(TL_PART_INBOX, 6), 99, tl_slice_str("below"), false);
+	tl_timeline_append(f->batch, tl_partition(TL_PART_INBOX, 8), 1, tl_slice_str("above"), false);
 	*state = f;
 	return 0;
 }
@@ -53,7 +53,7 @@ static void commit(struct fixture *f)
 static void put_range(struct fixture *f, uint64_t from, uint64_t to)
 {
 	for (uint64_t seq = from; seq <= to; seq++)
-		tl_timeline_append(f->batch, line, seq, tl_slice(&seq, sizeof seq));
+		tl_timeline_append(f->batch, line, seq, tl_slice(&seq, sizeof seq), false);
 }
 
 static void put_floor(struct fixture *f, uint64_t floor)
@@ -70,7 +70,7 @@ static void assert_head(struct fixture *f, uint64_t floor, uint64_t head)
 	char *last = NULL;
 	size_t len = 0;
 	uint64_t found = UINT64_MAX;
-	assert_int_equal(tl_timeline_head(f->engine, NULL, NULL, line, &found, &last, &len), TL_OK);
+	assert_int_equal(tl_timeline_head(f->engine, NULL, NULL, line, &found, &(bool){0}, &last, &len), TL_OK);
 	assert_int_equal(found, head);
 	assert_true(head > floor ? len == sizeof head && memcmp(last, &head, len) == 0 : !last);
 	free(last);
@@ -161,6 +161,48 @@ static void test_mark(void **state)
 	assert_bounds(f, 1020, head);
 }
 
+static uint64_t read_mark(struct fixture *f)
+{
+	char *value;
+	size_t len;
+	uint64_t mark = 0;
+	enum tl_err err = tl_engine_get(f->engine, NULL, line, tl_slice("", 1), &value, &len);
+	if (err == TL_NOT_FOUND)
+		return 0;
+	assert_int_equal(err, TL_OK);
+	struct tl_reader reader = tl_reader(tl_slice(value, len));
+	assert_true(tl_reader_uint(&reader, &mark));
+	free(value);
+	return mark;
+}
+
+/* Where the head is read before each append the mark stays close to it, from wherever it was (T4). */
+static void test_mark_follows(void **state)
+{
+	struct fixture *f = *state;
+	put_range(f, 1, 100);
+	commit(f);
+	assert_int_equal(read_mark(f), 64);
+	for (uint64_t seq = 101; seq <= 300; seq++) {
+		char *last;
+		size_t len;
+		uint64_t head;
+		bool far;
+		assert_int_equal(tl_timeline_head(f->engine, NULL, NULL, line, &head, &far, &last, &len), TL_OK);
+		free(last);
+		assert_int_equal(head, seq - 1);
+		assert_int_equal(far, head >= read_mark(f) + 2);
+		tl_timeline_append(f->batch, line, seq, tl_slice(&seq, sizeof seq), far);
+		commit(f);
+		assert_in_range(read_mark(f), seq - 2, seq);
+		assert_bounds(f, 0, seq);
+	}
+	tl_timeline_put_floor(f->batch, line, 250);
+	commit(f);
+	assert_int_equal(read_mark(f), 0);
+	assert_bounds(f, 250, 300);
+}
+
 /* It does not hide where the timeline ends. */
 static void test_damaged_mark(void **state)
 {
@@ -195,7 +237,7 @@ static void test_floor_and_mark(void **state)
 		uint64_t found;
 		char *last;
 		size_t len;
-		assert_int_equal(tl_timeline_head(f->engine, NULL, NULL, line, &found, &last, &len), TL_OK);
+		assert_int_equal(tl_timeline_head(f->engine, NULL, NULL, line, &found, &(bool){0}, &last, &len), TL_OK);
 		assert_int_equal(found, head);
 		assert_true(last && len == sizeof head && memcmp(last, &head, len) == 0);
 		free(last);
@@ -300,7 +342,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_empty),          TEST(test_append),      TEST(test_get_and_replace),
-		TEST(test_mark),           TEST(test_damaged_mark),
+		TEST(test_mark),           TEST(test_mark_follows),      TEST(test_damaged_mark),
 		TEST(test_floor),          TEST(test_damaged_key), TEST(test_everything_dropped),
 		TEST(test_damaged_floor),  TEST(test_cursor),
 		TEST(test_floor_and_mark), TEST(test_high_mark),        TEST(test_snapshot_and_borrowed_iterator),
