@@ -1,4 +1,4 @@
-/* CRC-32C (Castagnoli), with which LevelDB checks its blocks. No library that Debian has computes it for C. */
+/* CRC-32C (Castagnoli), with which LevelDB checks its blocks. What Debian has it in, libisal, is not there for every processor. */
 #ifndef TL_CRC32C_H
 #define TL_CRC32C_H
 
