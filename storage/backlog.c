@@ -148,13 +148,10 @@ enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *sn
                           const uint64_t *pulled_floor, struct tl_inbox *inbox_out)
 {
 	struct tl_inbox inbox = {0};
-	struct tl_inbox_end end;
-	enum tl_err err = tl_inbox_end(engine, snapshot, user_no, &end);
-	if (err != TL_OK)
-		return err;
-	inbox.bounds = end.bounds;
+	enum tl_err err = tl_inbox_bounds(iter, user_no, &inbox.bounds, NULL);
+	if (err == TL_OK)
+		err = read_backlogs(iter, user_no, &inbox);
 	inbox.head = inbox.latest = inbox.bounds.head;
-	err = read_backlogs(iter, user_no, &inbox);
 	for (size_t i = 0; i < inbox.count && err == TL_OK; i++) {
 		err = find_end(engine, snapshot, iter, &inbox, &inbox.backlogs[i]);
 		inbox.latest += tl_backlog_pending(&inbox.backlogs[i]);

@@ -86,11 +86,12 @@ static enum tl_err load_head(struct tl_engine *engine, struct tl_iter *iter, str
 
 /* Whether the user of that number is this one. The users of a conversation are needed with the next message anyway, so
  * they are asked before the name is, which lies elsewhere in the database. */
-static enum tl_err is_user(struct tl_conversations *conversations, uint64_t user_no, struct tl_slice uid, bool *is_out)
+static enum tl_err is_user(struct tl_conversations *conversations, struct tl_iter *iter, uint64_t user_no,
+                           struct tl_slice uid, bool *is_out)
 {
 	struct tl_user *user;
 	uint64_t no = 0;
-	enum tl_err err = tl_users_find_no(conversations->users, user_no, &user);
+	enum tl_err err = tl_users_find_no(conversations->users, iter, user_no, &user);
 	if (err == TL_OK) {
 		*is_out = tl_slice_equal(tl_slice(user->uid, user->uid_len), uid);
 		return TL_OK;
@@ -104,7 +105,8 @@ static enum tl_err is_user(struct tl_conversations *conversations, uint64_t user
 }
 
 /* Who the two of a direct chat are, where its name has been put without; unknown it stays where a member is missing. */
-static enum tl_err complete_name(struct tl_conversations *conversations, struct tl_conversation *conversation)
+static enum tl_err complete_name(struct tl_conversations *conversations, struct tl_iter *iter,
+                                 struct tl_conversation *conversation)
 {
 	const struct tl_member *members = conversation->members;
 	struct tl_slice one, other;
@@ -114,7 +116,7 @@ static enum tl_err complete_name(struct tl_conversations *conversations, struct 
 	    conversation->member_count != (tl_slice_equal(one, other) ? 1 : 2))
 		return TL_OK;
 	size_t last = conversation->member_count - 1;
-	enum tl_err err = is_user(conversations, members[0].user_no, one, &in_order);
+	enum tl_err err = is_user(conversations, iter, members[0].user_no, one, &in_order);
 	if (err != TL_OK)
 		return err;
 	conversation->name.users[0] = members[in_order ? 0 : last].user_no;
@@ -135,7 +137,7 @@ static enum tl_err load_stored(struct tl_conversations *conversations, struct tl
 	if (err == TL_OK && !conversation->record.on_read)
 		err = tl_conversation_load_members(iter, conversation);
 	if (err == TL_OK)
-		err = complete_name(conversations, conversation);
+		err = complete_name(conversations, iter, conversation);
 	return err;
 }
 

@@ -69,7 +69,7 @@ enum tl_err tl_fanout_begin_all(struct tl_transaction *txn, struct tl_conversati
 		struct tl_user *user;
 		if (member->record.backlog > 0)
 			continue;
-		err = tl_users_find_no(&txn->users, member->user_no, &user);
+		err = tl_users_find_no(&txn->users, iter, member->user_no, &user);
 		if (err == TL_OK)
 			err = begin_backlog(txn, conversation, member, user);
 	}

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-static const struct tl_slice end_key = {"\xff", 1}; /* behind all entries */
+static const struct tl_slice floor_key = {"\xff", 1}; /* behind all entries */
 
 /* Begins the item that the cursor is at; its entries are counted, because its key tells which the last one is. */
 static enum tl_err open_item(struct tl_inbox_cursor *cursor, bool there)
@@ -51,21 +51,69 @@ enum tl_err tl_inbox_seek(struct tl_inbox_cursor *cursor, struct tl_iter *iter, 
 	return err == TL_OK ? tl_inbox_next(cursor) : err;
 }
 
-enum tl_err tl_inbox_end(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
-                         struct tl_inbox_end *end_out)
+static bool read_last(struct tl_slice item, struct tl_inbox_entry *entry_out)
+{
+	struct tl_reader reader = tl_reader(item);
+	do {
+		if (!tl_inbox_entry_read(&reader, entry_out))
+			return false;
+	} while (reader.next < reader.end);
+	entry_out->message = tl_slice(NULL, 0);
+	return true;
+}
+
+/* The floor, if that is where the iterator is: it stands last, where one looks for the head. */
+static enum tl_err take_floor(struct tl_iter *iter, bool *there, uint64_t *floor_out)
+{
+	*floor_out = 0;
+	if (!*there || !tl_slice_equal(tl_iter_key(iter), floor_key))
+		return TL_OK;
+	struct tl_reader reader = tl_reader(tl_iter_value(iter));
+	if (!tl_reader_uint(&reader, floor_out))
+		return TL_CORRUPT;
+	*there = tl_iter_prev(iter);
+	return TL_OK;
+}
+
+enum tl_err tl_inbox_bounds(struct tl_iter *iter, uint64_t user_no, struct tl_bounds *bounds_out,
+                            struct tl_inbox_entry *last_out)
+{
+	struct tl_inbox_entry last = {0};
+	struct tl_bounds bounds = {0};
+	tl_iter_retarget(iter, tl_partition(TL_PART_INBOX, user_no));
+	bool there = tl_iter_seek_last(iter);
+	enum tl_err err = take_floor(iter, &there, &bounds.floor);
+	if (err == TL_OK)
+		err = tl_iter_error(iter);
+	if (err != TL_OK)
+		return err;
+	if (there && !(tl_ordered_int_read(tl_iter_key(iter).ptr, tl_iter_key(iter).len, &bounds.head) &&
+	               read_last(tl_iter_value(iter), &last)))
+		return TL_CORRUPT;
+	if (bounds.head < bounds.floor)
+		bounds.head = bounds.floor;
+	*bounds_out = bounds;
+	if (last_out)
+		*last_out = last;
+	return TL_OK;
+}
+
+enum tl_err tl_inbox_stored_floor(struct tl_engine *engine, uint64_t user_no, uint64_t *floor_out)
 {
 	char *value;
 	size_t len;
-	enum tl_err err = tl_engine_get(engine, snapshot, tl_partition(TL_PART_INBOX, user_no), end_key, &value, &len);
-	if (err == TL_NOT_FOUND) {
-		*end_out = (struct tl_inbox_end){0};
-		return TL_OK;
+	uint64_t floor = 0;
+	enum tl_err err = tl_engine_get(engine, NULL, tl_partition(TL_PART_INBOX, user_no), floor_key, &value, &len);
+	if (err == TL_OK) {
+		struct tl_reader reader = tl_reader(tl_slice(value, len));
+		if (!tl_reader_uint(&reader, &floor))
+			err = TL_CORRUPT;
+		free(value);
 	}
-	if (err != TL_OK)
+	if (err != TL_OK && err != TL_NOT_FOUND)
 		return err;
-	bool ok = tl_inbox_end_unpack(tl_slice(value, len), end_out);
-	free(value);
-	return ok ? TL_OK : TL_CORRUPT;
+	*floor_out = floor;
+	return TL_OK;
 }
 
 void tl_inbox_put(struct tl_batch *batch, uint64_t user_no, uint64_t seq, struct tl_slice entries)
@@ -74,12 +122,12 @@ void tl_inbox_put(struct tl_batch *batch, uint64_t user_no, uint64_t seq, struct
 	tl_batch_put(batch, tl_partition(TL_PART_INBOX, user_no), tl_slice(key, tl_ordered_int_put(key, seq)), entries);
 }
 
-void tl_inbox_put_end(struct tl_batch *batch, uint64_t user_no, const struct tl_inbox_end *end)
+void tl_inbox_put_floor(struct tl_batch *batch, uint64_t user_no, uint64_t floor)
 {
 	struct tl_pack pack;
 	tl_pack_init(&pack);
-	tl_inbox_end_pack(&pack, end);
+	tl_pack_uint(&pack, floor);
 	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_INBOX, user_no), end_key, tl_pack_bytes(&pack));
+	tl_batch_put(batch, tl_partition(TL_PART_INBOX, user_no), floor_key, tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
 }

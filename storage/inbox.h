@@ -5,15 +5,12 @@
  *     seq 12    ──► [entry 10][entry 11][entry 12]
  *
  *   (N1) An item's key is the sequence number of its last entry. So seeking any number finds the item that has the entry,
- *        and items that end at a floor or below it are dropped by their keys alone.
+ *        the last key is the inbox's head, and items that end at a floor or below it are dropped by their keys alone.
  *   (N2) A run has at most TL_INBOX_RUN_BYTES, unless it is one entry; so reading one entry stays cheap.
  *
- *   (N3) Where the inbox begins and ends stands under a key of its own, FF, and is put with whatever changes it. So one get
- *        finds both, and no entry has to stay when all have expired.
+ *   (N3) The floor stands behind all entries, under the key FF, so that one seek finds it and the head.
  *
- * A timeline otherwise (timeline.h T1 and T3). Its end is not found by trying entries, as a store timeline's: the numbers
- * between two keys have none of their own. Nor by seeking, which looks into each of LevelDB's tables: in ten million timelines
- * that was a third of what storing a message costs.
+ * A timeline otherwise (timeline.h T1 to T3), its end is found by seeking: the numbers between two keys have none.
  *
  * With a key for each entry, most of what storing a message costs would be the insertion of such keys. Any thread may
  * read; transaction_inbox.c writes. */
@@ -40,14 +37,18 @@ TL_MUST_USE enum tl_err tl_inbox_seek(struct tl_inbox_cursor *cursor, struct tl_
 /* To the next entry; errors as above. */
 TL_MUST_USE enum tl_err tl_inbox_next(struct tl_inbox_cursor *cursor);
 
-/* Where a user's inbox begins and ends: one get. Zeroed where nothing has ever been in it. `snapshot` NULL: as it is at present. */
-TL_MUST_USE enum tl_err tl_inbox_end(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
-                                     struct tl_inbox_end *end_out);
+/* Where a user's inbox begins and ends, read through `iter`, which is moved, and the last entry if `last_out` is not
+ * NULL (zeroed where there is none; its message is not told). */
+TL_MUST_USE enum tl_err tl_inbox_bounds(struct tl_iter *iter, uint64_t user_no, struct tl_bounds *bounds_out,
+                                        struct tl_inbox_entry *last_out);
 
-/* Puts packed entries, one behind the other, of which the last one is `seq`, into the batch. The end is to be put, too. */
+/* Reads the floor alone, as it is at present: one get. */
+TL_MUST_USE enum tl_err tl_inbox_stored_floor(struct tl_engine *engine, uint64_t user_no, uint64_t *floor_out);
+
+/* Puts packed entries, one behind the other, of which the last one is `seq`, into the batch. */
 void tl_inbox_put(struct tl_batch *batch, uint64_t user_no, uint64_t seq, struct tl_slice entries);
 
-/* Puts the end into the batch. Floor and head may only rise. */
-void tl_inbox_put_end(struct tl_batch *batch, uint64_t user_no, const struct tl_inbox_end *end);
+/* Puts the floor into the batch. It may only rise. */
+void tl_inbox_put_floor(struct tl_batch *batch, uint64_t user_no, uint64_t floor);
 
 #endif

@@ -136,27 +136,6 @@ bool tl_inbox_entry_read(struct tl_reader *reader, struct tl_inbox_entry *entry_
 	return true;
 }
 
-void tl_inbox_end_pack(struct tl_pack *pack, const struct tl_inbox_end *end)
-{
-	unsigned char bytes[4 * TL_VARINT_MAX];
-	size_t len = tl_varint_put(bytes, end->bounds.floor);
-	len += tl_varint_put(bytes + len, end->bounds.head);
-	len += tl_varint_put(bytes + len, end->ts);
-	len += tl_varint_put(bytes + len, end->position);
-	tl_pack_raw(pack, tl_slice(bytes, len));
-}
-
-bool tl_inbox_end_unpack(struct tl_slice bytes, struct tl_inbox_end *end_out)
-{
-	struct tl_reader reader = tl_reader(bytes);
-	struct tl_inbox_end end;
-	if (!read_varint(&reader, &end.bounds.floor) || !read_varint(&reader, &end.bounds.head) ||
-	    !read_varint(&reader, &end.ts) || !read_varint(&reader, &end.position) || end.bounds.head < end.bounds.floor)
-		return false;
-	*end_out = end;
-	return true;
-}
-
 void tl_user_record_pack(struct tl_pack *pack, const struct tl_user_record *record)
 {
 	tl_pack_array(pack, 3);

@@ -9,12 +9,11 @@
 #include "msgpack_reader.h"
 #include "msgpack_writer.h"
 #include "slice.h"
-#include "timeline.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TL_FORMAT_VERSION = 5 };
+enum { TL_FORMAT_VERSION = 4 };
 
 enum tl_partition_kind {
 	TL_PART_META = 'm',               /* the database itself; number 0 */
@@ -150,16 +149,6 @@ void tl_inbox_entry_pack(struct tl_pack *pack, const struct tl_inbox_entry *entr
 
 /* Takes an entry of several that stand one behind the other. */
 bool tl_inbox_entry_read(struct tl_reader *reader, struct tl_inbox_entry *entry_out);
-
-/* Where an inbox begins and ends, and of its last entry what appending the next one takes. */
-struct tl_inbox_end {
-	struct tl_bounds bounds;
-	uint64_t ts;       /* ms, of the last entry */
-	uint64_t position; /* in the ingest queue, of what has moved the end last */
-};
-
-void tl_inbox_end_pack(struct tl_pack *pack, const struct tl_inbox_end *end);
-bool tl_inbox_end_unpack(struct tl_slice bytes, struct tl_inbox_end *end_out);
 
 /* --- users --- */
 

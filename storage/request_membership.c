@@ -277,7 +277,7 @@ static enum tl_err find_heir(struct tl_transaction *txn, const struct tl_actor *
 	*heir_out = NULL;
 	if (err != TL_OK || succession.heir.user_no == 0)
 		return err;
-	return tl_users_find_no(&txn->users, succession.heir.user_no, heir_out);
+	return tl_users_find_no(&txn->users, iter, succession.heir.user_no, heir_out);
 }
 
 static enum tl_err set_owner(struct tl_transaction *txn, struct tl_conversation *conversation,

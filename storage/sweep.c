@@ -44,20 +44,11 @@ static void view_fini(struct view *view)
 	tl_snapshot_free(view->snapshot);
 }
 
-static enum tl_err read_inbox_bounds(struct view *view, uint64_t user_no, struct tl_bounds *bounds_out)
-{
-	struct tl_inbox_end end;
-	enum tl_err err = tl_inbox_end(view->sweep->database->engine, view->snapshot, user_no, &end);
-	if (err == TL_OK)
-		*bounds_out = end.bounds;
-	return err;
-}
-
 static enum tl_err read_bounds(struct view *view, struct tl_sweep_item *item, struct tl_bounds *bounds)
 {
 	struct tl_engine *engine = view->sweep->database->engine;
 	enum tl_err err = item->kind == TL_DUE_INBOX
-	                      ? read_inbox_bounds(view, item->no, bounds)
+	                      ? tl_inbox_bounds(view->iter, item->no, bounds, NULL)
 	                      : tl_timeline_bounds(engine, view->snapshot, view->iter, tl_sweep_partition(item), bounds, NULL,
 	                                           NULL);
 	if (err == TL_OK) {
@@ -229,7 +220,10 @@ bool tl_sweep_raises(const struct tl_sweep *sweep)
 static enum tl_err raise_inbox(struct tl_transaction *txn, const struct tl_sweep_item *item)
 {
 	struct tl_user *user;
-	enum tl_err err = tl_users_find_no(&txn->users, item->no, &user);
+	struct tl_iter *iter;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (err == TL_OK)
+		err = tl_users_find_no(&txn->users, iter, item->no, &user);
 	if (err == TL_OK)
 		tl_transaction_raise_inbox_floor(txn, user, item->floor);
 	return err;
@@ -322,7 +316,10 @@ static enum tl_err mark_new_inbox_entries(struct tl_transaction *txn, const stru
 {
 	const struct tl_limits *limits = txn->limits;
 	struct tl_user *user;
-	enum tl_err err = tl_users_find_no(&txn->users, item->no, &user);
+	struct tl_iter *iter;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (err == TL_OK)
+		err = tl_users_find_no(&txn->users, iter, item->no, &user);
 	if (err != TL_OK)
 		return err;
 	if (item->next == 0 && user->inbox_head > item->head)
@@ -360,10 +357,13 @@ static enum tl_err mark_new_messages(struct tl_transaction *txn, const struct tl
 static enum tl_err has_moved_on(struct tl_transaction *txn, const struct tl_sweep_item *item, bool *moved_out)
 {
 	struct tl_user *user;
+	struct tl_iter *iter;
 	*moved_out = false;
 	if (item->kind != TL_DUE_INBOX)
 		return TL_OK;
-	enum tl_err err = tl_users_find_no(&txn->users, item->no, &user);
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (err == TL_OK)
+		err = tl_users_find_no(&txn->users, iter, item->no, &user);
 	if (err == TL_OK)
 		*moved_out = user->inbox_floor > item->floor;
 	return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;

@@ -8,7 +8,7 @@
  *   (S1) Nothing is dropped before its floor is committed.
  *   (S2) A crash between any two steps only means that the sweep is done again: the markers are still there, and what was
  *        being dropped is on record until all of it is.
- *   (S3) The entry at a store timeline's head stays (timeline.h, T2), but loses its content.
+ *   (S3) The entry at a timeline's head stays (timeline.h, T2); a message there loses its content.
  *   (S4) Damaged data is passed over: it stops neither the writer nor the rest of the sweep.
  */
 #ifndef TL_SWEEP_H

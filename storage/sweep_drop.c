@@ -19,7 +19,7 @@ static enum tl_err drop_range(struct tl_sweep *sweep, struct tl_partition partit
 	return err;
 }
 
-/* What of a timeline is to be dropped: [first, end). The head of a store timeline stays, and goes when there is another one. */
+/* What of a timeline is to be dropped: [first, end), without the head. */
 static uint64_t first_dropped(const struct tl_sweep_item *item)
 {
 	return item->from > 0 ? item->from : 1;
@@ -27,8 +27,7 @@ static uint64_t first_dropped(const struct tl_sweep_item *item)
 
 static uint64_t end_of_dropped(const struct tl_sweep_item *item)
 {
-	bool stays = item->kind == TL_DUE_STORE && item->floor == item->head;
-	return item->floor + !stays;
+	return item->floor < item->head ? item->floor + 1 : item->head;
 }
 
 /* Collects the order keys of the messages from the cursor on into the batch, at most so many; *more: there are more. */

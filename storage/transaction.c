@@ -123,12 +123,17 @@ void tl_transaction_note_damaged(struct tl_transaction *txn, struct tl_slice cid
 
 enum tl_err tl_transaction_user(struct tl_transaction *txn, struct tl_slice uid, struct tl_user **user_out)
 {
-	return tl_users_take(&txn->users, txn->batch, uid, user_out);
+	struct tl_iter *iter;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	return err == TL_OK ? tl_users_take(&txn->users, txn->batch, iter, uid, user_out) : err;
 }
 
 enum tl_err tl_transaction_find_user(struct tl_transaction *txn, struct tl_slice uid, struct tl_user **user_out)
 {
-	enum tl_err err = tl_users_find(&txn->users, txn->batch, uid, user_out);
+	struct tl_iter *iter;
+	enum tl_err err = tl_transaction_iter(txn, &iter);
+	if (err == TL_OK)
+		err = tl_users_find(&txn->users, txn->batch, iter, uid, user_out);
 	if (err == TL_NOT_FOUND)
 		*user_out = NULL;
 	return err == TL_NOT_FOUND ? TL_OK : err;
@@ -256,16 +261,17 @@ static void remember_id(struct tl_transaction *txn, const struct tl_append *appe
 
 /* In a direct chat the members' names are those of the chat. While a batch may have been applied in part, the record shows
  * that the user is there. */
-static enum tl_err find_receiver(struct tl_transaction *txn, const struct tl_conversation *conversation,
-                                 uint64_t user_no, struct tl_user **user_out)
+static enum tl_err find_receiver(struct tl_transaction *txn, struct tl_iter *iter,
+                                 const struct tl_conversation *conversation, uint64_t user_no, struct tl_user **user_out)
 {
 	struct tl_slice one, other;
 	if ((*user_out = tl_users_at_hand(&txn->users, user_no)))
 		return TL_OK;
 	if (txn->replaying || conversation->name.users[0] == 0 ||
 	    !tl_direct_id_parse(conversation->record.cid, &one, &other))
-		return tl_users_find_no(&txn->users, user_no, user_out);
-	return tl_users_load_named(&txn->users, user_no, user_no == conversation->name.users[0] ? one : other, user_out);
+		return tl_users_find_no(&txn->users, iter, user_no, user_out);
+	return tl_users_load_named(&txn->users, iter, user_no, user_no == conversation->name.users[0] ? one : other,
+	                           user_out);
 }
 
 /* The users of the members whose inboxes it goes to, all of them read before anything is changed (X1); NULL for a member
@@ -273,16 +279,17 @@ static enum tl_err find_receiver(struct tl_transaction *txn, const struct tl_con
 static enum tl_err gather(struct tl_transaction *txn, const struct tl_conversation *conversation,
                           struct tl_user ***users_out)
 {
-	enum tl_err err = TL_OK;
+	struct tl_iter *iter;
 	if (conversation->record.on_read)
 		return TL_OK;
 	struct tl_user **users = tl_arena_alloc(&txn->arena, (conversation->member_count + 1) * sizeof(struct tl_user *));
+	enum tl_err err = tl_transaction_iter(txn, &iter);
 	if (!users)
 		return TL_NO_MEMORY;
 	for (size_t i = 0; i < conversation->member_count && err == TL_OK; i++) {
 		users[i] = NULL;
 		if (conversation->members[i].record.backlog == 0)
-			err = find_receiver(txn, conversation, conversation->members[i].user_no, &users[i]);
+			err = find_receiver(txn, iter, conversation, conversation->members[i].user_no, &users[i]);
 	}
 	if (err == TL_OK)
 		*users_out = users;

@@ -8,7 +8,7 @@ struct piece {
 	struct tl_slice entry;
 };
 
-/* What the batch at hand changes of one inbox (inbox.h): what it appends, and its end. In the arena. */
+/* What the batch at hand appends to one inbox (inbox.h); in the arena. */
 struct tl_inbox_run {
 	struct tl_inbox_run *next; /* of another user */
 	struct tl_user *user;
@@ -47,28 +47,26 @@ static void mark_inbox(struct tl_transaction *txn, struct tl_user *user, uint64_
 		tl_due_put(&txn->due, txn->batch, TL_DUE_INBOX, tl_due_now(ts), user->no);
 }
 
+void tl_transaction_raise_inbox_floor(struct tl_transaction *txn, struct tl_user *user, uint64_t floor)
+{
+	if (floor <= user->inbox_floor)
+		return;
+	user->inbox_floor = floor;
+	tl_inbox_put_floor(txn->batch, user->no, floor);
+}
+
 /* --- runs --- */
 
-/* The user's, without which the batch fails: its end is put with the batch. */
 static struct tl_inbox_run *run_of(struct tl_transaction *txn, struct tl_user *user)
 {
 	struct tl_inbox_run *run = user->run;
 	if (run)
 		return run;
-	if (!(run = tl_arena_alloc(&txn->arena, sizeof *run))) {
-		tl_batch_fail(txn->batch);
+	if (!(run = tl_arena_alloc(&txn->arena, sizeof *run)))
 		return NULL;
-	}
 	*run = (struct tl_inbox_run){.next = txn->runs, .user = user, .last = &run->first};
 	txn->runs = user->run = run;
-	txn->run_count++; /* the end */
 	return run;
-}
-
-void tl_transaction_raise_inbox_floor(struct tl_transaction *txn, struct tl_user *user, uint64_t floor)
-{
-	if (floor > user->inbox_floor && run_of(txn, user))
-		user->inbox_floor = floor;
 }
 
 /* Puts a run that is not empty, whose last entry is the inbox's head, and begins it anew. */
@@ -98,10 +96,10 @@ static void append(struct tl_transaction *txn, struct tl_user *user, struct tl_s
 {
 	struct tl_inbox_run *run = run_of(txn, user);
 	struct piece *piece = tl_arena_alloc(&txn->arena, sizeof *piece);
-	if (!piece)
+	if (!run || !piece) {
 		tl_batch_fail(txn->batch);
-	if (!run || !piece)
 		return;
+	}
 	if (run->first && run->bytes + entry.len > TL_INBOX_RUN_BYTES)
 		put_run(txn, run);
 	txn->run_count += !run->first;
@@ -113,22 +111,11 @@ static void append(struct tl_transaction *txn, struct tl_user *user, struct tl_s
 	user->inbox_head++;
 }
 
-static void put_end(struct tl_transaction *txn, const struct tl_user *user)
-{
-	const struct tl_inbox_end end = {.bounds = {.floor = user->inbox_floor, .head = user->inbox_head},
-	                                 .ts = user->inbox_ts,
-	                                 .position = user->position};
-	tl_inbox_put_end(txn->batch, user->no, &end);
-	txn->run_count--;
-}
-
 void tl_transaction_put_runs(struct tl_transaction *txn)
 {
-	for (struct tl_inbox_run *run = txn->runs; run; run = run->next) {
+	for (struct tl_inbox_run *run = txn->runs; run; run = run->next)
 		if (run->first)
 			put_run(txn, run);
-		put_end(txn, run->user);
-	}
 }
 
 void tl_transaction_forget_runs(struct tl_transaction *txn)
@@ -192,13 +179,12 @@ void tl_transaction_append_pulled(struct tl_transaction *txn, struct tl_user *us
 }
 
 /* Has all that is on disk dropped: from the committed floor on, because upkeep may still be dropping what is below the one
- * of this batch. */
+ * of this batch. At the floor, too, there may be an entry: the head of before. */
 static enum tl_err drop_all(struct tl_transaction *txn, const struct tl_user *user)
 {
 	const struct tl_partition inbox = tl_partition(TL_PART_INBOX, user->no);
-	struct tl_inbox_end committed;
-	enum tl_err err = tl_inbox_end(txn->database->engine, NULL, user->no, &committed);
-	uint64_t from = committed.bounds.floor;
+	uint64_t from;
+	enum tl_err err = tl_inbox_stored_floor(txn->database->engine, user->no, &from);
 	if (err == TL_OK)
 		err = tl_due_lower(txn->database->engine, inbox, &from);
 	if (err == TL_OK)

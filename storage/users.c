@@ -64,25 +64,26 @@ static void cache(struct tl_users *users, struct tl_user *user)
 	HASH_ADD_KEYPTR(by_uid, users->by_uid, user->uid, user->uid_len, user);
 }
 
-static enum tl_err load_inbox(struct tl_users *users, struct tl_user *user)
+static enum tl_err load_inbox(struct tl_iter *iter, struct tl_user *user)
 {
-	struct tl_inbox_end end;
-	enum tl_err err = tl_inbox_end(users->database->engine, NULL, user->no, &end);
+	struct tl_inbox_entry last;
+	struct tl_bounds bounds;
+	enum tl_err err = tl_inbox_bounds(iter, user->no, &bounds, &last);
 	if (err != TL_OK)
 		return err;
-	user->inbox_head = end.bounds.head;
-	user->inbox_floor = end.bounds.floor;
-	user->position = end.position;
-	user->inbox_ts = end.ts;
+	user->inbox_head = bounds.head;
+	user->inbox_floor = bounds.floor;
+	user->position = last.position;
+	user->inbox_ts = last.ts;
 	return TL_OK;
 }
 
 /* Makes the user at hand one of the cache, or frees it. */
-static enum tl_err admit(struct tl_users *users, struct tl_user *user, struct tl_user **user_out)
+static enum tl_err admit(struct tl_users *users, struct tl_iter *iter, struct tl_user *user, struct tl_user **user_out)
 {
 	if (!user)
 		return TL_NO_MEMORY;
-	enum tl_err err = load_inbox(users, user);
+	enum tl_err err = load_inbox(iter, user);
 	if (err != TL_OK) {
 		free(user);
 		return err;
@@ -179,7 +180,7 @@ static enum tl_err complete(struct tl_users *users, struct tl_batch *batch, stru
 	return err == TL_CORRUPT ? TL_OK : err;
 }
 
-enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct tl_slice uid,
+enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter, struct tl_slice uid,
                           struct tl_user **user_out)
 {
 	struct tl_user *user;
@@ -197,7 +198,7 @@ enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct
 	if (err == TL_NOT_FOUND)
 		return make(users, batch, uid, user_out);
 	if (err == TL_OK)
-		err = admit(users, user_new(uid, no), user_out);
+		err = admit(users, iter, user_new(uid, no), user_out);
 	if (err == TL_OK)
 		err = complete(users, batch, *user_out);
 	return err;
@@ -213,14 +214,14 @@ enum tl_err tl_user_uid(struct tl_engine *engine, const struct tl_snapshot *snap
 	return err;
 }
 
-enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *batch, struct tl_slice uid,
+enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter, struct tl_slice uid,
                           struct tl_user **user_out)
 {
 	struct tl_user *user;
 	uint64_t no;
 	HASH_FIND(by_uid, users->by_uid, uid.ptr, uid.len, user);
 	enum tl_err err = user ? TL_OK : tl_user_no(users->database->engine, NULL, uid, &no);
-	return err == TL_OK ? tl_users_take(users, batch, uid, user_out) : err;
+	return err == TL_OK ? tl_users_take(users, batch, iter, uid, user_out) : err;
 }
 
 void tl_users_blocked_changed(struct tl_users *users, struct tl_slice uid)
@@ -240,15 +241,16 @@ struct tl_user *tl_users_at_hand(struct tl_users *users, uint64_t no)
 	return user;
 }
 
-enum tl_err tl_users_load_named(struct tl_users *users, uint64_t no, struct tl_slice uid, struct tl_user **user_out)
+enum tl_err tl_users_load_named(struct tl_users *users, struct tl_iter *iter, uint64_t no, struct tl_slice uid,
+                                struct tl_user **user_out)
 {
 	struct tl_user *user = user_new(uid, no);
 	if (user)
 		user->named_only = true;
-	return admit(users, user, user_out);
+	return admit(users, iter, user, user_out);
 }
 
-enum tl_err tl_users_find_no(struct tl_users *users, uint64_t no, struct tl_user **user_out)
+enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no, struct tl_user **user_out)
 {
 	struct tl_user *user = tl_users_at_hand(users, no);
 	if (user) {
@@ -264,7 +266,7 @@ enum tl_err tl_users_find_no(struct tl_users *users, uint64_t no, struct tl_user
 	if (user)
 		take_groups(user, &record);
 	free(bytes);
-	return admit(users, user, user_out);
+	return admit(users, iter, user, user_out);
 }
 
 static void count_group(struct tl_user_record *record, uint64_t position, bool in)

@@ -13,7 +13,7 @@ enum tl_blocked { TL_BLOCKED_UNKNOWN, TL_BLOCKED_BY_NOBODY, TL_BLOCKED_BY_SOMEBO
 struct tl_user {
 	uint64_t no;
 	uint64_t inbox_head; /* sequence number of the last inbox entry */
-	uint64_t position;   /* queue position of what has moved the head last */
+	uint64_t position;   /* queue position of that entry */
 	uint64_t inbox_ts;   /* ms: its time */
 	uint64_t pulled_in;  /* serial of the batch in which entries were last taken in (pull.h) */
 	bool named_only;          /* what follows of the record has not been read; whom somebody asks for by name has it */
@@ -47,24 +47,25 @@ void tl_users_clear(struct tl_users *users);
 /* Forgets users that were not used of late until at most `max` are left. Not between taking a user and using it. */
 void tl_users_trim(struct tl_users *users, size_t max);
 
-/* The user of that name; one who does not exist is made, which goes into `batch`. The user is valid until the next trim or
- * clear. */
-TL_MUST_USE enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct tl_slice uid,
-                                      struct tl_user **user_out);
+/* The user of that name; one who does not exist is made, which goes into `batch`. `iter` is any iterator on the present
+ * state. The user is valid until the next trim or clear. */
+TL_MUST_USE enum tl_err tl_users_take(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter,
+                                      struct tl_slice uid, struct tl_user **user_out);
 
 /* As tl_users_take, but TL_NOT_FOUND for one who does not exist. */
-TL_MUST_USE enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *batch, struct tl_slice uid,
-                                      struct tl_user **user_out);
+TL_MUST_USE enum tl_err tl_users_find(struct tl_users *users, struct tl_batch *batch, struct tl_iter *iter,
+                                      struct tl_slice uid, struct tl_user **user_out);
 
 /* The user of that number, who must exist (TL_CORRUPT). */
-TL_MUST_USE enum tl_err tl_users_find_no(struct tl_users *users, uint64_t no, struct tl_user **user_out);
+TL_MUST_USE enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint64_t no,
+                                         struct tl_user **user_out);
 
 /* That user if at hand, else NULL. */
 struct tl_user *tl_users_at_hand(struct tl_users *users, uint64_t no);
 
 /* The user of that number and name, who must exist and is not at hand: without reading the record. */
-TL_MUST_USE enum tl_err tl_users_load_named(struct tl_users *users, uint64_t no, struct tl_slice uid,
-                                            struct tl_user **user_out);
+TL_MUST_USE enum tl_err tl_users_load_named(struct tl_users *users, struct tl_iter *iter, uint64_t no,
+                                            struct tl_slice uid, struct tl_user **user_out);
 
 /* Has it looked up again who has blocked the user of that name. */
 void tl_users_blocked_changed(struct tl_users *users, struct tl_slice uid);

@@ -20,7 +20,6 @@
 #include "database.h"
 #include "due.h"
 #include "id.h"
-#include "inbox.h"
 #include "load_options.h"
 #include "message.h"
 #include "message_pattern.h"
@@ -337,26 +336,15 @@ static void put_chat_entries(struct fill *fill, uint64_t user, uint64_t seq, str
 	put_entry(fill, user, seq + 1, chat_no(fill, chat), 2, chat_ts(fill, chat) + 1);
 }
 
-static void put_inbox_end(struct fill *fill, uint64_t user, uint64_t head, struct chat last)
-{
-	const struct tl_inbox_end end = {.bounds.head = head, .ts = chat_ts(fill, last) + 1};
-	tl_inbox_put_end(fill->batch, user + 1, &end);
-	commit_if_full(fill);
-}
-
-/* The group's message, then two of each chat. */
 static void put_inbox(struct fill *fill, uint64_t user)
 {
-	struct chat chat = {user, 0};
 	put_entry(fill, user, 1, user / GROUP_OF + 1, 1, fill->ts);
 	if (user >= fill->options->desks) {
 		put_chat_entries(fill, user, 2, chat_of(fill, user));
-		put_inbox_end(fill, user, 3, chat_of(fill, user));
 		return;
 	}
-	for (; chat.index < chats_of(fill, user); chat.index++)
+	for (struct chat chat = {user, 0}; chat.index < chats_of(fill, user); chat.index++)
 		put_chat_entries(fill, user, 2 + 2 * chat.index, chat);
-	put_inbox_end(fill, user, 1 + 2 * chat.index, (struct chat){user, chat.index - 1});
 }
 
 /* All that expires in an inbox does so on one day, so one marker serves. */

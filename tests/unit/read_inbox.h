@@ -13,9 +13,12 @@
 
 static inline struct tl_bounds read_inbox_bounds(struct tl_engine *engine, uint64_t user_no)
 {
-	struct tl_inbox_end end;
-	assert_int_equal(tl_inbox_end(engine, NULL, user_no, &end), TL_OK);
-	return end.bounds;
+	struct tl_bounds bounds;
+	struct tl_iter *iter;
+	assert_int_equal(tl_iter_new(engine, NULL, tl_partition(TL_PART_META, 0), true, &iter), TL_OK);
+	assert_int_equal(tl_inbox_bounds(iter, user_no, &bounds, NULL), TL_OK);
+	tl_iter_free(iter);
+	return bounds;
 }
 
 #endif

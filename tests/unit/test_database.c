@@ -129,12 +129,12 @@ static void refuse_format(struct fixture *f, const char *packed, const char *num
 
 static void test_newer_format(void **state)
 {
-	refuse_format(*state, "\x06", "format 6");
+	refuse_format(*state, "\x05", "format 5");
 }
 
 static void test_older_format(void **state)
 {
-	refuse_format(*state, "\x04", "format 4");
+	refuse_format(*state, "\x03", "format 3");
 }
 
 static void assert_refused(struct fixture *f, const char *key, struct tl_slice value)

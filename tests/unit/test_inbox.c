@@ -185,34 +185,33 @@ static void test_marker_is_put_once(void **state)
 	assert_int_equal(count_markers(f), 1);
 }
 
-/* Where the inbox begins and ends is known by one get, with entries there or not (N3). */
-static void test_end(void **state)
+/* The floor stands behind the entries (N3). */
+static void test_floor(void **state)
 {
 	struct fixture *f = *state;
-	struct tl_inbox_end end;
-	struct tl_user *alice = user(f, "alice");
-	assert_int_equal(tl_inbox_end(f->db.engine, NULL, alice->no, &end), TL_OK);
-	assert_int_equal(end.bounds.head, 0);
+	uint64_t floor;
 	append(f, "alice", 5);
 	commit(f);
-	for (uint64_t floor = 0; floor <= 5; floor++) {
-		tl_transaction_raise_inbox_floor(&f->txn, alice, floor);
-		assert_int_equal(tl_transaction_puts(&f->txn), floor > 0);
+	struct tl_user *alice = user(f, "alice");
+	assert_int_equal(tl_inbox_stored_floor(f->db.engine, alice->no, &floor), TL_OK);
+	assert_int_equal(floor, 0);
+	for (uint64_t at = 2; at <= 9; at += 3) {
+		struct tl_bounds bounds;
+		struct tl_inbox_entry last;
+		tl_inbox_put_floor(f->txn.batch, alice->no, at);
 		commit(f);
-		assert_int_equal(tl_inbox_end(f->db.engine, NULL, alice->no, &end), TL_OK);
-		assert_int_equal(end.bounds.floor, floor);
-		assert_int_equal(end.bounds.head, 5);
-		assert_int_equal(end.ts, 1005);
-		assert_int_equal(end.position, 5);
-		assert_entries(f, alice->no, 5); /* behind which the end is no entry */
+		assert_int_equal(tl_inbox_bounds(reader(f), alice->no, &bounds, &last), TL_OK);
+		assert_int_equal(bounds.floor, at);
+		assert_int_equal(bounds.head, at > 5 ? at : 5);
+		assert_int_equal(last.cseq, 5);
+		assert_int_equal(tl_inbox_stored_floor(f->db.engine, alice->no, &floor), TL_OK);
+		assert_int_equal(floor, at);
+		assert_entries(f, alice->no, 5);
 	}
-	const char *damaged[] = {"", "\x01\x02", "\x02\x01\x01\x01" /* ends before it begins */};
-	for (size_t i = 0; i < 3; i++) {
-		tl_batch_put(f->txn.batch, tl_partition(TL_PART_INBOX, alice->no), tl_slice_str("\xff"),
-		             tl_slice_str(damaged[i]));
-		commit(f);
-		assert_int_equal(tl_inbox_end(f->db.engine, NULL, alice->no, &end), TL_CORRUPT);
-	}
+	tl_batch_put(f->txn.batch, tl_partition(TL_PART_INBOX, alice->no), tl_slice_str("\xff"), tl_slice_str("\xc1"));
+	commit(f);
+	assert_int_equal(tl_inbox_bounds(reader(f), alice->no, &(struct tl_bounds){0}, NULL), TL_CORRUPT);
+	assert_int_equal(tl_inbox_stored_floor(f->db.engine, alice->no, &floor), TL_CORRUPT);
 }
 
 /* What is put together counts before it is put. */
@@ -253,10 +252,12 @@ static void test_damage(void **state)
 	commit(f);
 	assert_int_equal(tl_inbox_seek(&cursor, reader(f), USER, 1), TL_CORRUPT);
 	for (size_t len = 0; len < item.len; len++) {
+		struct tl_bounds bounds;
 		enum tl_err expected = len > 0 && len % (item.len / 3) == 0 ? TL_OK : TL_CORRUPT;
 		put_item(f, 3, tl_slice(item.ptr, len));
 		commit(f);
 		assert_int_equal(tl_inbox_seek(&cursor, reader(f), USER, 3), expected);
+		assert_int_equal(tl_inbox_bounds(reader(f), USER, &bounds, NULL), expected);
 	}
 	put_item(f, 3, tl_slice_str("\x01"));
 	commit(f);
@@ -284,7 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_runs), TEST(test_loading), TEST(test_puts), TEST(test_damage), TEST(test_gap),
-		TEST(test_marker_is_put_once), TEST(test_end),
+		TEST(test_marker_is_put_once), TEST(test_floor),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ static int tear_down(void **state)
 static struct tl_member member(struct fixture *f, const char *uid, enum tl_role role)
 {
 	struct tl_user *user;
-	assert_int_equal(tl_users_take(&f->users, f->batch, tl_slice_str(uid), &user), TL_OK);
+	assert_int_equal(tl_users_take(&f->users, f->batch, f->iter, tl_slice_str(uid), &user), TL_OK);
 	return (struct tl_member){.user_no = user->no, .record = {.role = (uint8_t)role, .since = 1}};
 }
 
@@ -161,7 +161,7 @@ static void test_direct(void **state)
 static void block(struct fixture *f, const char *user, const char *other, bool on)
 {
 	struct tl_user *blocker;
-	assert_int_equal(tl_users_take(&f->users, f->batch, tl_slice_str(user), &blocker), TL_OK);
+	assert_int_equal(tl_users_take(&f->users, f->batch, f->iter, tl_slice_str(user), &blocker), TL_OK);
 	tl_blocks_put(f->batch, blocker, tl_slice_str(other), on);
 	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
 	tl_batch_clear(f->batch);

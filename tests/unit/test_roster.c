@@ -122,7 +122,9 @@ static void test_kept_in_the_database(void **state)
 	count(f, no, 3, false); /* of one who is not at hand */
 	commit(f);
 	struct tl_user *bob;
-	assert_int_equal(tl_users_find_no(&f->txn.users, no, &bob), TL_OK);
+	struct tl_iter *iter;
+	assert_int_equal(tl_transaction_iter(&f->txn, &iter), TL_OK);
+	assert_int_equal(tl_users_find_no(&f->txn.users, iter, no, &bob), TL_OK);
 	assert_int_equal(bob->groups, 1);
 	assert_int_equal(bob->groups_position, 3);
 }
