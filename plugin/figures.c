@@ -16,6 +16,7 @@ size_t tl_figures(const struct tl_plugin *plugin, struct tl_figure *figures_out)
 		{"records", stats.writer.records},
 		{"batches", stats.writer.batches},
 		{"failures", stats.writer.failures},
+		{"unreadable", stats.unreadable},
 		{"queue/bytes", stats.queue_bytes},
 		{"index/entries", stats.index.entries},
 		{"index/segments", stats.index.segments},

@@ -108,6 +108,10 @@ struct tl_slice tl_iter_value(const struct tl_iter *iter);
 /* TL_OK, or why the last positioning failed. */
 TL_MUST_USE enum tl_err tl_iter_error(const struct tl_iter *iter);
 
+/* How many reads of the engine's files have failed since it was opened: what was to be read is damaged, or the disk is. Each is
+ * an error to somebody, or keeps the engine from compacting. */
+uint64_t tl_engine_unreadable(const struct tl_engine *engine);
+
 /* --- writes --- */
 
 TL_MUST_USE enum tl_err tl_batch_new(struct tl_engine *engine, struct tl_batch **batch_out);

@@ -154,6 +154,11 @@ static struct tl_compact_place find_place(struct tl_engine *engine, uint8_t fami
 	return place;
 }
 
+uint64_t tl_engine_unreadable(const struct tl_engine *engine)
+{
+	return tl_leveldb_env_unreadable(engine->env);
+}
+
 bool tl_engine_compact_next(struct tl_engine *engine, uint8_t family, struct tl_compact_place *place, uint64_t bytes)
 {
 	const struct place_key low = place_key(family, place);

@@ -2,6 +2,7 @@
 
 #include "leveldb_files.h"
 
+#include <atomic>
 #include <cstring>
 #include <fcntl.h>
 
@@ -111,6 +112,8 @@ public:
 		return cannot_merge_;
 	}
 
+	uint64_t unreadable() const { return unreadable_; }
+
 private:
 	/* LevelDB begins a new log when it is about to write what it has in memory to a table, and removes the old one afterwards. */
 	void note_log(int more)
@@ -123,6 +126,7 @@ private:
 
 	void note_unreadable()
 	{
+		unreadable_++;
 		if (!working)
 			return;
 		std::lock_guard<std::mutex> lock(mutex_);
@@ -165,6 +169,7 @@ private:
 		working = false;
 	}
 
+	std::atomic<uint64_t> unreadable_{0}; /* reads of tables that failed */
 	timeline::Failure failure_; /* in reading, of the opening at hand */
 	tl_leveldb_must_merge *const must_merge_;
 	std::mutex mutex_; /* guards what follows; LevelDB may hold its own when taking it, never the other way round */
@@ -252,4 +257,10 @@ bool tl_leveldb_env_cannot_merge(leveldb_env_t *wrapped)
 {
 	Environment *env = ours(wrapped);
 	return env && env->cannot_merge();
+}
+
+uint64_t tl_leveldb_env_unreadable(leveldb_env_t *wrapped)
+{
+	Environment *env = ours(wrapped);
+	return env ? env->unreadable() : 0;
 }

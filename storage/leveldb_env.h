@@ -23,6 +23,7 @@
 
 #include <leveldb/c.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,6 +52,9 @@ void tl_leveldb_env_calm(leveldb_env_t *env);
 
 /* Whether the last merge met a table that cannot be read. */
 bool tl_leveldb_env_cannot_merge(leveldb_env_t *env);
+
+/* How often a table could not be read, or was found damaged, since the environment was made. */
+uint64_t tl_leveldb_env_unreadable(leveldb_env_t *env);
 
 #ifdef __cplusplus
 }

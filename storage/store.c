@@ -547,6 +547,7 @@ struct tl_store_stats tl_store_stats(const struct tl_store *store)
 		.writer = tl_writer_stats(store->writer),
 		.upkeep = tl_upkeep_stats(store->upkeep),
 		.queue_bytes = tl_ingest_queue_backlog_bytes(store->queue),
+		.unreadable = tl_engine_unreadable(store->database.engine),
 		.index = tl_indexer_stats(store->indexer),
 	};
 }

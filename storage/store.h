@@ -96,6 +96,7 @@ struct tl_store_stats {
 	struct tl_writer_stats writer;
 	struct tl_upkeep_stats upkeep;
 	uint64_t queue_bytes; /* waiting in the queue */
+	uint64_t unreadable;  /* how often something in the database could not be read since the start: it is damaged, or the disk is */
 	struct tl_indexer_stats index; /* zero where nothing is indexed */
 };
 struct tl_store_stats tl_store_stats(const struct tl_store *store);

@@ -1,6 +1,7 @@
 """Blocks of the database that cannot be read any more, as a worn SD card leaves them: what is in them is lost, all the rest
 goes on."""
 import glob
+import json
 import os
 import random
 import shutil
@@ -19,7 +20,7 @@ class Damaged(unittest.TestCase):
 
     def setUp(self):
         self.random = random.Random(11)
-        self.broker = Broker({"durability": "group"})
+        self.broker = Broker({"durability": "group", "admins": "boss"})
         self.addCleanup(self.broker.close)
         ann = self.client("ann")
         self.names = {conv: self.text(100) for conv in ("first", "whole", "lost")}
@@ -28,6 +29,7 @@ class Damaged(unittest.TestCase):
             ann.ok("create", {"conv": conv, "name": name, "members": ["ben"], "fanout": "write"})
             for body in self.bodies[conv]:
                 ann.send_ok(f"conv/{conv}", f"word {body}")
+        self.assertEqual(self.unreadable(), 0)
 
     def client(self, user, **kw):
         client = Client(self.broker, user, **kw)
@@ -54,6 +56,13 @@ class Damaged(unittest.TestCase):
                         f.write(bytes([content[at + len(needle) // 2] ^ 0xff]))
         self.assertTrue(all(found.values()), "something stands in no table")
         self.broker.start()
+
+    def unreadable(self):
+        boss = self.client("boss")
+        since = boss.mark()
+        boss.publish("$CONTROL/timeline/v1", json.dumps({"commands": [{"command": "stats"}]}))
+        answer = json.loads(boss.wait_topic("$CONTROL/timeline/v1/response", since).payload)
+        return answer["responses"][0]["data"]["unreadable"]
 
     def history(self, client, conv, **kw):
         messages, page = [], client.ok("history", {"conv": conv, "limit": 7, **kw})
@@ -120,6 +129,7 @@ class Damaged(unittest.TestCase):
             for conv in sound:
                 self.assertEqual(ann.send_ok(f"conv/{conv}", "y", mid=f"y{len(version)}")["dup"], False)
             self.assertIsNone(ann.disconnected)
+        self.assertGreater(self.unreadable(), 0)
         self.assertNotIn("storing failed", self.broker.log())
 
 
