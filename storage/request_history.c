@@ -268,9 +268,8 @@ static enum tl_err answer_page(struct tl_visibility *v, const struct tl_call *ca
 		.limit = limit->given ? limit->uint : TL_PAGE_DEFAULT,
 	};
 	struct start start;
-	enum tl_err err = tl_store_reader_init(&page.store, v->engine, v->snapshot);
-	if (err == TL_OK)
-		err = find_start(&page, call->args, &start, &answer->why);
+	tl_store_reader_init(&page.store, v->engine, v->snapshot);
+	enum tl_err err = find_start(&page, call->args, &start, &answer->why);
 	if (err == TL_OK)
 		err = fill(&page, &start);
 	tl_store_reader_fini(&page.store);

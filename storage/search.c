@@ -124,8 +124,7 @@ enum tl_err tl_search_new(const struct tl_search_options *options, struct tl_sea
 	enum tl_err err = tl_text_new(&search->text);
 	if (err == TL_OK)
 		err = tl_iter_new(options->engine, options->snapshot, any, true, &search->plan.index);
-	if (err == TL_OK)
-		err = tl_store_reader_init(&search->plan.store, options->engine, options->snapshot);
+	tl_store_reader_init(&search->plan.store, options->engine, options->snapshot);
 	if (err != TL_OK) {
 		tl_search_free(search);
 		return err;

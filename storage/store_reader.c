@@ -5,11 +5,11 @@
 
 #include <stdlib.h>
 
-enum tl_err tl_store_reader_init(struct tl_store_reader *reader, struct tl_engine *engine,
-                                 const struct tl_snapshot *snapshot)
+enum { GETS_MAX = 4 }; /* in a row, before reading on */
+
+void tl_store_reader_init(struct tl_store_reader *reader, struct tl_engine *engine, const struct tl_snapshot *snapshot)
 {
 	*reader = (struct tl_store_reader){.engine = engine, .snapshot = snapshot};
-	return tl_iter_new(engine, snapshot, tl_partition(TL_PART_META, 0), true, &reader->iter);
 }
 
 void tl_store_reader_fini(struct tl_store_reader *reader)
@@ -19,11 +19,17 @@ void tl_store_reader_fini(struct tl_store_reader *reader)
 	*reader = (struct tl_store_reader){0};
 }
 
+/* Whether the cursor tells already what there is at `cseq`. */
+static bool is_covered(const struct tl_store_reader *reader, uint64_t cseq)
+{
+	return cseq >= reader->from && (!reader->there || reader->cursor.seq >= cseq);
+}
+
 /* Moves the cursor to the first entry from `cseq` on; downwards, from a neighbour, only if that is `cseq` itself. */
 static enum tl_err move(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t cseq)
 {
 	bool same = reader->from > 0 && reader->conversation_no == conversation_no, down = false;
-	if (same && cseq >= reader->from && (!reader->there || reader->cursor.seq >= cseq))
+	if (same && is_covered(reader, cseq))
 		return TL_OK;
 	if (same && reader->there && reader->cursor.seq + 1 == cseq)
 		reader->there = tl_cursor_next(&reader->cursor);
@@ -36,12 +42,13 @@ static enum tl_err move(struct tl_store_reader *reader, uint64_t conversation_no
 	return err;
 }
 
-static enum tl_err read_by_itself(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t cseq,
-                                  struct tl_slice *entry_out)
+static enum tl_err get(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t cseq, struct tl_slice *entry_out)
 {
 	size_t len;
 	enum tl_err err = tl_timeline_get(reader->engine, reader->snapshot, tl_partition(TL_PART_STORE, conversation_no), cseq,
 	                                  &reader->bytes, &len);
+	reader->from = 0;
+	reader->got = cseq;
 	if (err == TL_OK)
 		*entry_out = tl_slice(reader->bytes, len);
 	return err;
@@ -50,7 +57,12 @@ static enum tl_err read_by_itself(struct tl_store_reader *reader, uint64_t conve
 static enum tl_err read_on(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t cseq,
                            struct tl_slice *entry_out)
 {
-	enum tl_err err = move(reader, conversation_no, cseq);
+	enum tl_err err = TL_OK;
+	reader->got = 0;
+	if (!reader->iter)
+		err = tl_iter_new(reader->engine, reader->snapshot, tl_partition(TL_PART_META, 0), true, &reader->iter);
+	if (err == TL_OK)
+		err = move(reader, conversation_no, cseq);
 	if (err == TL_OK && (!reader->there || reader->cursor.seq != cseq))
 		return TL_NOT_FOUND;
 	if (err == TL_OK)
@@ -58,20 +70,37 @@ static enum tl_err read_on(struct tl_store_reader *reader, uint64_t conversation
 	return err;
 }
 
-static enum tl_err find(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t cseq, bool by_itself,
+enum way { GET, READ_ON, EITHER };
+
+static bool is_next_to(uint64_t cseq, uint64_t other)
+{
+	return cseq == other + 1 || cseq + 1 == other;
+}
+
+/* Whether the cursor is near already, or enough have been got in a row. */
+static bool pays_to_read_on(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t cseq)
+{
+	bool same = reader->conversation_no == conversation_no;
+	if (same && reader->from > 0 && (is_covered(reader, cseq) || is_next_to(cseq, reader->cursor.seq)))
+		return true;
+	reader->gets = same && reader->got > 0 && is_next_to(cseq, reader->got) ? reader->gets + 1 : 0;
+	return reader->gets >= GETS_MAX;
+}
+
+static enum tl_err find(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t cseq, enum way way,
                         struct tl_store_record *record_out)
 {
 	struct tl_slice entry = {0};
+	enum tl_err err;
 	free(reader->bytes);
 	reader->bytes = NULL;
-	bool single = by_itself || (reader->amid_damage && reader->conversation_no == conversation_no);
-	enum tl_err err = single ? TL_CORRUPT : read_on(reader, conversation_no, cseq, &entry);
+	bool amid_damage = reader->amid_damage && reader->conversation_no == conversation_no;
+	bool by_get = way == GET || amid_damage || (way == EITHER && !pays_to_read_on(reader, conversation_no, cseq));
+	err = by_get ? get(reader, conversation_no, cseq, &entry) : read_on(reader, conversation_no, cseq, &entry);
+	if (!by_get && err == TL_CORRUPT)
+		err = get(reader, conversation_no, cseq, &entry);
 	reader->conversation_no = conversation_no;
-	if (err == TL_CORRUPT) {
-		err = read_by_itself(reader, conversation_no, cseq, &entry);
-		reader->amid_damage = err == TL_CORRUPT;
-		reader->from = 0;
-	}
+	reader->amid_damage = err == TL_CORRUPT;
 	if (err != TL_OK)
 		return err;
 	return tl_store_record_unpack(entry, record_out) ? TL_OK : TL_CORRUPT;
@@ -80,13 +109,13 @@ static enum tl_err find(struct tl_store_reader *reader, uint64_t conversation_no
 enum tl_err tl_store_reader_find(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t cseq,
                                  struct tl_store_record *record_out)
 {
-	return find(reader, conversation_no, cseq, false, record_out);
+	return find(reader, conversation_no, cseq, EITHER, record_out);
 }
 
 enum tl_err tl_store_reader_get(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t cseq,
                                 struct tl_store_record *record_out)
 {
-	return find(reader, conversation_no, cseq, true, record_out);
+	return find(reader, conversation_no, cseq, GET, record_out);
 }
 
 /* The first entry from *cseq on and below `end` that can be read, *cseq becomes its place; TL_NOT_FOUND: none of those
@@ -95,7 +124,7 @@ static enum tl_err find_readable(struct tl_store_reader *reader, uint64_t conver
                                  struct tl_store_record *record_out)
 {
 	for (unsigned i = 0; i < TL_DAMAGE_MAX && *cseq < end; i++) {
-		enum tl_err err = tl_store_reader_find(reader, conversation_no, *cseq, record_out);
+		enum tl_err err = find(reader, conversation_no, *cseq, READ_ON, record_out);
 		if (err != TL_NOT_FOUND && err != TL_CORRUPT)
 			return err;
 		bool dropped = err == TL_NOT_FOUND && reader->from > 0;

@@ -1,5 +1,6 @@
 /* Looks up entries of store timelines one after the other. Those of one conversation that are asked for in a row, upwards or
- * downwards, are read on from where the last one was, which is several times as fast as looking each one up.
+ * downwards, are read on from where the last one was, which is several times as fast as looking each one up. But an iterator has
+ * to look into each of LevelDB's tables before it is anywhere, where a get asks filters; so the first few are got.
  *
  *   (K1) An unreadable block costs what is in it and nothing else: an iterator that has met one is no use any more, so
  *        entries are then read one by one, until one can be, and the next one with an iterator made anew.
@@ -17,8 +18,10 @@ enum { TL_DAMAGE_MAX = 256 }; /* entries; a block holds some dozens, rarely more
 struct tl_store_reader {
 	struct tl_engine *engine;
 	const struct tl_snapshot *snapshot;
-	struct tl_iter *iter;
+	struct tl_iter *iter; /* NULL: none was needed yet */
 	uint64_t conversation_no;
+	uint64_t got;  /* the last cseq that was got, 0: none since the cursor has stood somewhere … */
+	unsigned gets; /* … and how many before it in a row */
 	uint64_t from; /* the cursor stands at the first entry from this cseq on, if there is one; 0: nowhere */
 	struct tl_cursor cursor;
 	bool there;  /* the cursor is at an entry */
@@ -26,11 +29,10 @@ struct tl_store_reader {
 	char *bytes; /* of an entry that was read by itself */
 };
 
-/* `snapshot` NULL: the present state. TL_OK, or why there can be no iterator, and nothing is to be ended then. */
-TL_MUST_USE enum tl_err tl_store_reader_init(struct tl_store_reader *reader, struct tl_engine *engine,
-                                             const struct tl_snapshot *snapshot);
+/* `snapshot` NULL: the present state. */
+void tl_store_reader_init(struct tl_store_reader *reader, struct tl_engine *engine, const struct tl_snapshot *snapshot);
 
-/* After a failed init, or on a zeroed one, this does nothing. */
+/* On a zeroed one this does nothing. */
 void tl_store_reader_fini(struct tl_store_reader *reader);
 
 /* An entry of a conversation, > 0 and above the floor of its store; *record_out points into it and is valid until the next

@@ -39,11 +39,10 @@ static enum tl_err load(const struct tl_sync_sources *sources, uint64_t no, stru
 	free(source->bytes);
 	source->bytes = NULL;
 	source->no = 0;
-	enum tl_err err = TL_OK;
-	if (!source->store.iter)
-		err = tl_store_reader_init(&source->store, sources->engine, sources->snapshot);
-	if (err == TL_OK)
-		err = tl_conversation_read(sources->engine, sources->snapshot, no, &source->conversation, &source->bytes);
+	if (!source->store.engine)
+		tl_store_reader_init(&source->store, sources->engine, sources->snapshot);
+	enum tl_err err =
+		tl_conversation_read(sources->engine, sources->snapshot, no, &source->conversation, &source->bytes);
 	if (err == TL_OK)
 		err = tl_timeline_floor(sources->engine, sources->snapshot, tl_partition(TL_PART_STORE, no), &source->floor);
 	if (err == TL_OK)
