@@ -117,11 +117,16 @@ void tl_waker_wake(struct tl_waker *waker)
 	pthread_mutex_unlock(&waker->lock);
 }
 
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
 void tl_waker_wake_in(struct tl_waker *waker, unsigned ms)
 {
 	const struct timespec at = tl_thread_deadline(ms);
 	pthread_mutex_lock(&waker->lock);
-	if (waker->alarm.tv_sec == 0) {
+	if (waker->alarm.tv_sec == 0 || is_before(&at, &waker->alarm)) {
 		waker->alarm = at;
 		pthread_cond_signal(&waker->wanted);
 	}

@@ -81,6 +81,22 @@ static void test_own_thread(void **state)
 	tl_waker_close(waker);
 }
 
+/* Of two times the sooner one counts, whichever is named first; one that has passed does not come again. */
+static void test_the_sooner_of_two_times(void **state)
+{
+	enum { SOON_MS = 1 };
+	struct tl_waker *waker;
+	(void)state;
+	assert_int_equal(tl_waker_open(&waker), TL_OK);
+	for (unsigned i = 0; i < 10; i++) {
+		tl_waker_wake_in(waker, i % 2 ? SOON_MS : 2 * ASLEEP_MS);
+		tl_waker_wake_in(waker, i % 2 ? 2 * ASLEEP_MS : SOON_MS);
+		assert_int_equal(poll(NULL, 0, ASLEEP_MS), -1);
+		assert_true(tl_waker_ticked(waker));
+	}
+	tl_waker_close(waker);
+}
+
 static void nothing(int signal_number)
 {
 	(void)signal_number;
@@ -103,6 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_wake_is_lost),
 		cmocka_unit_test(test_own_thread),
+		cmocka_unit_test(test_the_sooner_of_two_times),
 		cmocka_unit_test(test_the_handler_before_comes_back),
 	};
 	return cmocka_run_group_tests_name("waker", tests, NULL, NULL);
