@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <uthash.h>
 
 /* A conversation that some sessions may listen to. */
@@ -40,21 +41,35 @@ struct round {
 	char cid[];
 };
 
+/* What has yet to be published. */
+struct backlog {
+	size_t packets;
+	size_t bytes; /* of messages */
+};
+
 struct tl_live {
 	const char *root;
 	struct tl_waker *waker;
-	struct packet *waiting; /* taken to be published; broker thread */
+	struct packet *waiting; /* taken to be published … */
+	struct backlog backlog; /* … and how much that is; broker thread */
 	struct round *rounds;   /* broker thread */
+	bool tired;             /* the last flush published as much as it may … */
+	uint64_t flushed_ms;    /* … and ended then; broker thread */
+	uint64_t rest_ms;       /* until then nothing more is published; broker thread */
 	pthread_mutex_t lock;   /* guards the rest */
 	struct topic *topics;
 	unsigned listen_to_all; /* sessions */
 	struct packet *first, **last;
+	struct backlog ready; /* from `first` on */
 };
 
 enum {
 	TOPIC_MAX = 128 + 6 + TL_DIRECT_ID_MAX + 1,
 	NAMED_MAX = 100, /* conversations that one session's interest names */
-	WAITING_MAX = 1000, /* packets that may wait for yet another tick */
+	WAITING_MAX = 1000, /* packets that may wait for yet another tick … */
+	WAITING_BYTES_MAX = 16 * 1024 * 1024, /* … and bytes of messages */
+	DELIVERIES = 1000,  /* of one tick to all sessions, but for the last packet's */
+	REST_MAX_MS = 200,
 };
 
 enum tl_err tl_live_new(const char *root, struct tl_waker *waker, struct tl_live **live_out)
@@ -76,6 +91,9 @@ static struct packet *take_all(struct tl_live *live)
 	struct packet *first = live->first;
 	live->first = NULL;
 	live->last = &live->first;
+	live->backlog.packets += live->ready.packets;
+	live->backlog.bytes += live->ready.bytes;
+	live->ready = (struct backlog){0};
 	pthread_mutex_unlock(&live->lock);
 	return first;
 }
@@ -239,6 +257,8 @@ static void add_packet(struct tl_live *live, const struct tl_delivery *delivery)
 	memcpy(packet->data + delivery->cid.len, delivery->message.ptr, delivery->message.len);
 	*live->last = packet;
 	live->last = &packet->next;
+	live->ready.packets++;
+	live->ready.bytes += delivery->message.len;
 }
 
 void tl_live_committed(struct tl_live *live, const struct tl_commit *commit)
@@ -287,18 +307,30 @@ static void publish(const struct tl_live *live, const struct packet *packet)
 	tl_broker_publish(&address, body, tl_slice("", 0));
 }
 
-/* The packets that wait, with those behind them that have become ready since; *many_out: more wait than should. */
-static struct packet *take_waiting(struct tl_live *live, bool *many_out)
+/* Adds what has become ready to what waits. */
+static void take_ready(struct tl_live *live)
 {
-	struct packet **end = &live->waiting, *first;
-	size_t n = 0;
-	for (; *end; end = &(*end)->next)
-		n++;
+	struct packet **end = &live->waiting;
+	while (*end)
+		end = &(*end)->next;
 	*end = take_all(live);
-	first = live->waiting;
-	live->waiting = NULL;
-	*many_out = n > WAITING_MAX;
-	return first;
+}
+
+/* More than should wait for yet another tick. */
+static bool is_much(const struct tl_live *live)
+{
+	return live->backlog.packets > WAITING_MAX || live->backlog.bytes > WAITING_BYTES_MAX;
+}
+
+/* Sessions that the broker asks about when it delivers the packet. */
+static size_t listeners(struct tl_live *live, const struct packet *packet)
+{
+	struct topic *topic;
+	pthread_mutex_lock(&live->lock);
+	HASH_FIND(hh, live->topics, packet->data, packet->cid_len, topic);
+	size_t count = live->listen_to_all + (topic ? topic->sessions : 0);
+	pthread_mutex_unlock(&live->lock);
+	return count;
 }
 
 /* Whether the packet is published at this tick (V1): a gap before it is an event, or something that nobody listened to. */
@@ -320,24 +352,70 @@ static bool is_its_turn(struct tl_live *live, const struct packet *packet, bool 
 	return follows || many;
 }
 
-bool tl_live_flush(struct tl_live *live)
+static uint64_t now_ms(void)
 {
-	bool many, any = false;
-	struct packet *packet = take_waiting(live, &many), **kept = &live->waiting, *next;
-	forget_rounds(live);
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Whether it is others' turn (V2). What was published has been delivered by now. */
+static bool rests(struct tl_live *live)
+{
+	uint64_t now = now_ms();
+	if (live->tired) {
+		uint64_t rest = (now - live->flushed_ms) / 2;
+		live->rest_ms = now + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
+		live->tired = false;
+	}
+	if (now >= live->rest_ms || is_much(live))
+		return false;
+	if (live->waiting)
+		tl_waker_wake_in(live->waker, (unsigned)(live->rest_ms - now));
+	return true;
+}
+
+static void publish_and_free(struct tl_live *live, struct packet *packet)
+{
+	live->backlog.packets--;
+	live->backlog.bytes -= packet->message_len;
+	publish(live, packet);
+	free(packet);
+}
+
+/* Publishes what waits as far as (V1) and (V2) allow, and keeps the rest. Whether there was anything. */
+static bool publish_waiting(struct tl_live *live)
+{
+	bool many = is_much(live), any = false;
+	struct packet *packet = live->waiting, **kept = &live->waiting, *next;
+	size_t deliveries = 0;
 	for (; packet; packet = next) {
 		next = packet->next;
-		if (is_its_turn(live, packet, many)) {
-			publish(live, packet);
-			free(packet);
+		bool enough = deliveries >= DELIVERIES && !is_much(live);
+		if (!enough && is_its_turn(live, packet, many)) {
+			deliveries += listeners(live, packet);
+			publish_and_free(live, packet);
 			any = true;
 		} else {
-			packet->next = NULL;
 			*kept = packet;
 			kept = &packet->next;
 		}
 	}
-	if (live->waiting)
+	*kept = NULL;
+	live->tired = deliveries >= DELIVERIES;
+	return any;
+}
+
+bool tl_live_flush(struct tl_live *live)
+{
+	forget_rounds(live);
+	take_ready(live);
+	if (rests(live))
+		return false;
+	bool any = publish_waiting(live);
+	if (live->tired)
+		live->flushed_ms = now_ms();
+	if (live->tired || live->waiting)
 		tl_waker_wake(live->waker);
 	return any;
 }

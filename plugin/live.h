@@ -8,8 +8,11 @@
  * what is being delivered from before, and the delivery does not say which message it is. So:
  *
  * (V1) What is published of a conversation at one tick stands in it without anything in between, events above all: all of it
- *      comes before a joining, or all of it after. The rest waits for the next tick. Where too much waits already, all is
- *      published, and who joins in between gets nothing of it. */
+ *      comes before a joining, or all of it after. The rest waits for the next tick. Where too much waits already, it is
+ *      published all the same, and who joins in between gets nothing of it.
+ * (V2) The broker delivers what is published at a tick to all who listen before it does anything else. So what is published
+ *      at one tick goes to some thousand sessions, or is one message; and after so much, others have their turn for half
+ *      as long as delivering took. Only what is more than may wait does not wait for that. */
 #ifndef TL_LIVE_H
 #define TL_LIVE_H
 
@@ -34,7 +37,7 @@ void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest
 /* The session is gone. */
 void tl_live_ended(struct tl_live *live, struct tl_live_interest *interest);
 
-/* Publishes what is ready, as far as (V1) allows. True if anything was. To be called at a tick only: the broker has delivered
+/* Publishes what is ready, as far as (V1) and (V2) allow. True if anything was. To be called at a tick only: the broker has delivered
  * by then what was published at the one before. */
 bool tl_live_flush(struct tl_live *live);
 

@@ -1,0 +1,233 @@
+/* Live messages: how much is published at one tick, and what then. What is published is written down in place of the broker,
+ * and the clock is the test's. */
+#include "live.h"
+
+#include "broker.h"
+#include "message.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+enum { CROWD = 5000, MANY = 3000 };
+
+struct fixture {
+	struct tl_live *live;
+	struct tl_live_interest *interests[CROWD];
+	size_t interest_count;
+	uint64_t cseq; /* of the last message */
+};
+
+static const struct tl_slice big = {"big", 3}, small = {"small", 5};
+
+static unsigned published; /* packets, since it was set to 0 */
+static uint64_t last_cseq; /* of the last one of the big conversation; they come in order */
+static bool wanted;        /* another tick is */
+static unsigned alarm_ms;  /* in so many; 0: none */
+static uint64_t clock_ms = 1000000;
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	(void)clock;
+	*now = (struct timespec){.tv_sec = (time_t)(clock_ms / 1000), .tv_nsec = (long)(clock_ms % 1000 * 1000000)};
+	return 0;
+}
+
+bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice first, struct tl_slice second)
+{
+	(void)first;
+	(void)second;
+	published++;
+	if (strcmp(address->topic, "im/live/big") != 0)
+		return true;
+	uint64_t cseq = strtoull(address->properties[0].value.ptr, NULL, 10);
+	assert_true(cseq > last_cseq);
+	last_cseq = cseq;
+	return true;
+}
+
+void tl_waker_wake(struct tl_waker *waker)
+{
+	(void)waker;
+	wanted = true;
+}
+
+void tl_waker_wake_in(struct tl_waker *waker, unsigned ms)
+{
+	(void)waker;
+	alarm_ms = ms;
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	if (!f || tl_live_new("im", NULL, &f->live) != TL_OK)
+		return -1;
+	last_cseq = 0;
+	wanted = false;
+	alarm_ms = 0;
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	for (size_t i = 0; i < f->interest_count; i++)
+		tl_live_ended(f->live, f->interests[i]);
+	tl_live_free(f->live);
+	free(f);
+	return 0;
+}
+
+static void subscribe(struct fixture *f, struct tl_slice cid, size_t sessions)
+{
+	while (sessions-- > 0)
+		tl_live_subscribed(f->live, &f->interests[f->interest_count++], cid);
+}
+
+/* Messages are committed, one after the other. */
+static void commit(struct fixture *f, struct tl_slice cid, unsigned count, size_t body_len)
+{
+	char *body = calloc(1, body_len);
+	assert_non_null(body);
+	const struct tl_message message = {.ts = 1,
+	                                   .from = tl_slice("a", 1),
+	                                   .device = tl_slice("d", 1),
+	                                   .id = tl_slice("i", 1),
+	                                   .type = tl_slice("text", 4),
+	                                   .body_len = body_len};
+	struct tl_pack pack;
+	tl_pack_init(&pack);
+	tl_message_pack(&pack, &message);
+	tl_pack_raw(&pack, tl_slice(body, body_len));
+	assert_false(pack.failed);
+	for (unsigned i = 0; i < count; i++) {
+		const struct tl_delivery delivery = {.cid = cid, .cseq = ++f->cseq, .message = tl_pack_bytes(&pack)};
+		const struct tl_commit one = {.deliveries = &delivery, .delivery_count = 1};
+		tl_live_committed(f->live, &one);
+	}
+	tl_pack_fini(&pack);
+	free(body);
+}
+
+/* A tick: how many packets were published. */
+static unsigned flush(struct fixture *f)
+{
+	published = 0;
+	wanted = false;
+	alarm_ms = 0;
+	bool any = tl_live_flush(f->live);
+	assert_int_equal(any, published > 0);
+	return published;
+}
+
+/* A crowd gets one message at a tick, and others have their turn for half as long as delivering it took. */
+static void test_a_crowd(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, big, CROWD);
+	commit(f, big, 5, 10);
+	for (unsigned i = 1; i <= 5; i++) {
+		assert_int_equal(flush(f), 1);
+		assert_int_equal(last_cseq, i);
+		assert_true(wanted);
+		clock_ms += 200;
+		assert_int_equal(flush(f), 0);
+		assert_int_equal(alarm_ms, i < 5 ? 100 : 0);
+		clock_ms += 60;
+		commit(f, small, 1, 10); /* nobody listens */
+		assert_int_equal(flush(f), 0);
+		assert_int_equal(alarm_ms, i < 5 ? 40 : 0);
+		clock_ms += 40;
+	}
+	assert_int_equal(flush(f), 0);
+	assert_false(wanted);
+}
+
+/* Also where they come one by one. */
+static void test_one_by_one(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, big, CROWD);
+	commit(f, big, 1, 10);
+	assert_int_equal(flush(f), 1);
+	commit(f, big, 1, 10);
+	clock_ms += 200;
+	assert_int_equal(flush(f), 0);
+	assert_int_equal(alarm_ms, 100);
+	clock_ms += 100;
+	assert_int_equal(flush(f), 1);
+}
+
+/* However long it took, it comes to an end. */
+static void test_a_long_delivery(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, big, CROWD);
+	commit(f, big, 2, 10);
+	assert_int_equal(flush(f), 1);
+	clock_ms += 3600000;
+	assert_int_equal(flush(f), 0);
+	assert_in_range(alarm_ms, 1, 1000);
+	clock_ms += alarm_ms;
+	assert_int_equal(flush(f), 1);
+}
+
+/* Few listeners get all that there is at once. */
+static void test_few(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, big, 2);
+	commit(f, big, 400, 10);
+	assert_int_equal(flush(f), 400);
+	assert_false(wanted);
+	commit(f, big, 1, 10);
+	assert_int_equal(flush(f), 1);
+}
+
+/* Sessions that listen to everything count. */
+static void test_listeners_to_all(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, tl_slice("", 0), CROWD);
+	commit(f, small, 2, 10);
+	assert_int_equal(flush(f), 1);
+	assert_true(wanted);
+	clock_ms += 2;
+	assert_int_equal(flush(f), 0);
+	clock_ms += 1;
+	assert_int_equal(flush(f), 1);
+}
+
+/* What waits is bounded, in number and in bytes, and what is too much does not wait for others. */
+static void test_what_waits_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, big, CROWD);
+	commit(f, big, MANY, 10);
+	assert_int_equal(flush(f), MANY - 1000);
+	clock_ms += 100;
+	commit(f, big, 10, 10);
+	assert_int_equal(flush(f), 10);
+	clock_ms += 100;
+	assert_int_equal(flush(f), 0);
+	assert_int_equal(alarm_ms, 50);
+	commit(f, big, 33, 1024 * 1024);
+	assert_in_range(flush(f), 1000 + 17, 1000 + 18); /* 16 MiB are left, and the heads of messages */
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {TEST(test_a_crowd), TEST(test_one_by_one), TEST(test_a_long_delivery), TEST(test_few),
+	                                   TEST(test_listeners_to_all), TEST(test_what_waits_is_bounded)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
