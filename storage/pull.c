@@ -3,6 +3,8 @@
 #include "backlog.h"
 #include "store_reader.h"
 
+enum { AT_ONCE_MAX = 4096 }; /* entries taken in for a smaller page */
+
 /* A user's backlogs being taken in. */
 struct intake {
 	struct tl_transaction *txn;
@@ -175,11 +177,14 @@ static enum tl_err begin(struct intake *intake, uint64_t now)
 	return TL_OK;
 }
 
-/* Where what is asked for ends, as the inbox is now. */
-static uint64_t end_of_page(const struct tl_pull *pull)
+/* Where what is asked for ends, as the inbox is now, or what is taken in with it: to begin has cost something for each of the
+ * user's backlogs, and small pages shall not cost that each. */
+static uint64_t end_of_intake(const struct tl_pull *pull, const struct tl_inbox *inbox)
 {
 	uint64_t begin = pull->after > pull->floor ? pull->after : pull->floor;
-	return pull->limit < UINT64_MAX - begin ? begin + pull->limit : UINT64_MAX;
+	uint64_t least = inbox->count < AT_ONCE_MAX ? inbox->count : AT_ONCE_MAX;
+	uint64_t count = pull->limit > 0 && pull->limit < least ? least : pull->limit;
+	return count < UINT64_MAX - begin ? begin + count : UINT64_MAX;
 }
 
 static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, struct tl_pull *pull)
@@ -189,7 +194,7 @@ static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, st
 	if (err == TL_OK) {
 		user->pulled_in = txn->serial;
 		pull->floor = intake.inbox.floor;
-		intake.upto = end_of_page(pull);
+		intake.upto = end_of_intake(pull, &intake.inbox);
 		err = take_in(&intake);
 	}
 	pull->taken = err == TL_OK;

@@ -9,7 +9,9 @@
  *   (L2) In one batch a user's backlog is taken in once, because only the first of several pulls can read from the
  *        database how far the one before has come. The others find that out when they read again.
  *   (L3) Whoever reads again is shown the inbox from where it began at the pull, however much has come meanwhile, so one
- *        pull is enough even where a conversation fills the inbox faster than a device can ask. */
+ *        pull is enough even where a conversation fills the inbox faster than a device can ask.
+ *   (L4) A pull looks at all of the user's backlogs and takes in as many entries at least, if there are as many, whatever
+ *        the page: so what an entry costs does not go with the size of pages. */
 #ifndef TL_PULL_H
 #define TL_PULL_H
 

@@ -11,6 +11,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -166,6 +167,39 @@ static void test_pages(void **state)
 	check_inbox(f, "bob", 5, 5);
 }
 
+/* The inbox of a user in many groups is read in small pages: one after the other needs no pull of its own (L4). */
+static void test_small_pages_of_many_groups(void **state)
+{
+	enum { GROUPS = 20, MESSAGES = 3, PAGE = 5 };
+	struct fixture *f = *state;
+	char cids[GROUPS][8];
+	unsigned pulls = 0;
+	for (int i = 0; i < GROUPS; i++) {
+		snprintf(cids[i], sizeof cids[i], "g%d", i);
+		f->cid = tl_slice_str(cids[i]);
+		make_group(f);
+	}
+	for (int i = 0; i < GROUPS * MESSAGES; i++) {
+		f->cid = tl_slice_str(cids[i % GROUPS]);
+		post(f, 100);
+	}
+	for (uint64_t after = 0; after < GROUPS * MESSAGES; after += PAGE) {
+		struct tl_inbox inbox = read_inbox(f, "bob", 100);
+		struct tl_pull pull = {
+			.user = tl_slice_str("bob"), .after = after, .limit = PAGE, .now = 100, .ready = ignore};
+		bool missing = inbox.bounds.head < after + PAGE;
+		tl_inbox_free(&inbox);
+		pulls += missing;
+		if (missing)
+			do_pull(f, &pull);
+	}
+	check_inbox(f, "bob", GROUPS * MESSAGES, GROUPS * MESSAGES);
+	assert_int_equal(pulls, MESSAGES);
+	post(f, 100);
+	assert_int_equal(pull(f, "bob", 0, 100), TL_OK); /* nothing is wanted */
+	check_inbox(f, "bob", GROUPS * MESSAGES, GROUPS * MESSAGES + 1);
+}
+
 /* Whatever of the members cannot be read, nothing enters the inbox twice. */
 static void test_damaged_member(void **state)
 {
@@ -291,7 +325,8 @@ static void test_hello_keeps_up(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(test_pages), TEST(test_damaged_member), TEST(test_skip_drops_the_head),
+	const struct CMUnitTest tests[] = {TEST(test_pages), TEST(test_small_pages_of_many_groups),
+	                                   TEST(test_damaged_member), TEST(test_skip_drops_the_head),
 	                                   TEST(test_sync_keeps_up), TEST(test_hello_keeps_up)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
