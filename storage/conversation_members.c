@@ -343,23 +343,37 @@ static enum tl_err remove_member(struct tl_engine *engine, struct tl_batch *batc
 	return TL_OK;
 }
 
-static void forget_gone(struct tl_conversations *conversations, struct tl_conversation *conversation)
+/* Of members that are all at hand. */
+static void forget_gone(struct tl_conversation *conversation)
 {
-	struct tl_looked_up *found, *next;
 	size_t kept = 0;
-	for (size_t i = 0; conversation->whole && i < conversation->member_count; i++)
+	for (size_t i = 0; i < conversation->member_count; i++)
 		if (!conversation->members[i].gone)
 			conversation->members[kept++] = conversation->members[i];
-	HASH_ITER(hh, conversation->looked_up, found, next)
-	{
-		kept += !found->member.gone;
-		if (found->member.gone) {
-			HASH_DEL(conversation->looked_up, found);
-			free(found);
-		}
-	}
-	conversations->member_count -= conversation->member_count - kept;
 	conversation->member_count = kept;
+}
+
+static void forget_looked_up(struct tl_conversation *conversation, uint64_t user_no)
+{
+	struct tl_looked_up *found;
+	HASH_FIND(hh, conversation->looked_up, &user_no, sizeof user_no, found);
+	if (!found)
+		return;
+	HASH_DEL(conversation->looked_up, found);
+	free(found);
+	conversation->member_count--;
+}
+
+/* Where few of a large conversation's members go, the others at hand are not looked at. */
+static void forget(struct tl_conversations *conversations, struct tl_conversation *conversation,
+                   struct tl_user *const *users, size_t count)
+{
+	size_t before = conversation->member_count;
+	if (conversation->whole)
+		forget_gone(conversation);
+	for (size_t i = 0; i < count && !conversation->whole; i++)
+		forget_looked_up(conversation, users[i]->no);
+	conversations->member_count -= before - conversation->member_count;
 }
 
 enum tl_err tl_conversations_remove(struct tl_conversations *conversations, struct tl_batch *batch,
@@ -374,6 +388,6 @@ enum tl_err tl_conversations_remove(struct tl_conversations *conversations, stru
 		if (err != TL_OK)
 			return err;
 	}
-	forget_gone(conversations, conversation);
+	forget(conversations, conversation, users, count);
 	return change_count(conversation, batch, conversation->record.member_count - count);
 }
