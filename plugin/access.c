@@ -98,9 +98,11 @@ static void note_interest(struct tl_plugin *plugin, struct tl_session *session, 
 	}
 }
 
+/* Not with 2.1's MOSQ_ERR_PLUGIN_IGNORE: if this plugin is the last one to be asked, that would grant what those before it
+ * have deferred, as the dynamic security plugin does with all that it does not grant. */
 static int outside(const struct tl_plugin *plugin)
 {
-	return plugin->options.other_topics == TL_OTHER_ALLOW ? MOSQ_ERR_SUCCESS : tl_broker_defer(plugin->generation);
+	return plugin->options.other_topics == TL_OTHER_ALLOW ? MOSQ_ERR_SUCCESS : MOSQ_ERR_PLUGIN_DEFER;
 }
 
 static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *client, const char *text)
