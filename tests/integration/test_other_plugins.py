@@ -4,7 +4,7 @@ import os
 import subprocess
 import unittest
 
-from harness import HOST, NOT_AUTHORISED, Broker, Client, plugin_path, program
+from harness import ACCEPTED, HOST, NOT_AUTHORISED, Broker, Client, plugin_path, program
 
 DYNAMIC_SECURITY = glob.glob("/usr/lib/*/mosquitto_dynamic_security.so")
 CONTROL = "$CONTROL/dynamic-security/v1"
@@ -45,6 +45,20 @@ class DynamicSecurity(unittest.TestCase):
                     self.assertEqual(alice.subscribe(topic), NOT_AUTHORISED, topic)
                 for topic in ("other", CONTROL):
                     self.assertEqual(alice.wait_ack(alice.publish(topic, "x")), NOT_AUTHORISED, topic)
+
+    def test_administering_is_not_opened(self):
+        for first in (True, False):
+            with self.subTest(first=first):
+                broker = self.start(first, "allow")
+                alice = self.client(broker, "alice", "pw")
+                self.assertLess(alice.subscribe("other"), 0x80)
+                self.assertIn(alice.wait_ack(alice.publish("other", "x")), ACCEPTED)
+                for topic in (CONTROL + "/#", "$CONTROL/#", "$share/g/$CONTROL/#"):
+                    self.assertEqual(alice.subscribe(topic), NOT_AUTHORISED, topic)
+                for topic in (CONTROL, "$CONTROL/other"):
+                    self.assertEqual(alice.wait_ack(alice.publish(topic, "x")), NOT_AUTHORISED, topic)
+                self.control("createClient", "bob", "-p", "pw", broker=broker)
+                self.client(broker, "bob", "pw").send_ok("user/alice", "x")
 
 
 if __name__ == "__main__":
