@@ -1,0 +1,67 @@
+"""The configurations that come with the plugin, as an operator puts them into service."""
+import json
+import os
+import re
+import subprocess
+import unittest
+
+from harness import HOST, ROOT, Broker, plugin_path, program
+
+
+def shipped(name):
+    with open(os.path.join(ROOT, *name.split("/")), encoding="utf-8") as f:
+        return f.read()
+
+
+class FilledIn(Broker):
+    """Debian's mosquitto.conf, and production.conf as a file that it includes, with `settings` in place of the shipped ones."""
+
+    settings = ()
+
+    def write_conf(self):
+        text = shipped("config/production.conf")
+        for setting, value in self.settings:
+            text, found = re.subn(rf"^#?{setting} .*", f"{setting} {value}", text, flags=re.M)
+            assert found == 1, setting
+        included = os.path.join(self.dir, "conf.d")
+        os.makedirs(included, exist_ok=True)
+        with open(os.path.join(included, "timeline.conf"), "w", encoding="utf-8") as f:
+            f.write(text)
+        with open(self.conf_path, "w", encoding="utf-8") as f:
+            f.write(f"persistence true\npersistence_location {self.dir}/\nlog_dest file {self.log_path}\n"
+                    f"{'user root' if os.geteuid() == 0 else ''}\ninclude_dir {included}\n")
+
+
+class Production(unittest.TestCase):
+    def setUp(self):
+        self.broker = broker = FilledIn(start=False)
+        self.addCleanup(broker.close)
+        self.certificate, key, passwords = (os.path.join(broker.dir, name) for name in ("crt", "key", "passwords"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+                        "-addext", f"subjectAltName=IP:{HOST}", "-keyout", key, "-out", self.certificate],
+                       check=True, capture_output=True)
+        subprocess.run([program("mosquitto_passwd"), "-c", "-b", passwords, "alice", "pw"], check=True, capture_output=True)
+        broker.settings = [("listener", f"{broker.port} {HOST}"), ("certfile", self.certificate), ("keyfile", key),
+                           ("password_file", passwords), ("plugin", plugin_path()),
+                           ("plugin_opt_data_dir", broker.data_dir)]
+
+    def hello(self):
+        result = self.broker.rr("--cafile", self.certificate, "-V", "5", "-u", "alice", "-P", "pw", "-i", "phone", "-q", "1",
+                                "-t", "im/req/hello", "-e", "im/res/phone/1", "-n", "-W", "10")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def test_as_it_is(self):
+        self.broker.start()
+        self.assertEqual(self.hello()["limits"]["message_rate"], 200)
+
+    def test_with_everything_that_it_offers(self):
+        offered = re.findall(r"^#(plugin_opt_\w+) (.*)", shipped("config/production.conf"), re.M)
+        self.assertGreater(len(offered), 5)
+        self.broker.settings += offered
+        self.broker.start()
+        self.assertEqual(self.hello()["limits"]["inbox_ttl_ms"], 30 * 86400000)
+
+
+if __name__ == "__main__":
+    unittest.main()
