@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -61,6 +62,20 @@ class Production(unittest.TestCase):
         self.broker.settings += offered
         self.broker.start()
         self.assertEqual(self.hello()["limits"]["inbox_ttl_ms"], 30 * 86400000)
+
+
+class Installed(unittest.TestCase):
+    def test_where_the_documents_say(self):
+        build = os.path.dirname(os.path.dirname(plugin_path()))
+        if not os.path.exists(os.path.join(build, "cmake_install.cmake")):
+            self.skipTest("the plugin does not lie in a build folder")
+        broker = Broker(start=False)
+        self.addCleanup(shutil.rmtree, broker.dir)
+        subprocess.run(["cmake", "--install", build, "--prefix", "/usr"], check=True, capture_output=True,
+                       env=dict(os.environ, DESTDIR=broker.dir))
+        for name in ("README.md", "config/mosquitto.conf", "config/production.conf"):
+            path, = re.findall(r"^ *plugin (/\S+)$", shipped(name), re.M)
+            self.assertTrue(os.path.exists(broker.dir + path), f"{name}: {path}")
 
 
 if __name__ == "__main__":
