@@ -3,10 +3,12 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
+import tempfile
 import unittest
 
-from harness import HOST, ROOT, Broker, plugin_path, program
+from harness import HOST, ROOT, Broker, free_port, plugin_path, program, until
 
 
 def shipped(name):
@@ -62,6 +64,40 @@ class Production(unittest.TestCase):
         self.broker.settings += offered
         self.broker.start()
         self.assertEqual(self.hello()["limits"]["inbox_ttl_ms"], 30 * 86400000)
+
+
+@unittest.skipUnless(os.path.exists(os.path.join(ROOT, "build", "release", "CMakeCache.txt")), "would build everything")
+class TryingOut(unittest.TestCase):
+    def run_sh(self, **env):
+        """config/run.sh on a free port, and that port."""
+        folder = tempfile.mkdtemp(prefix="tl-int-")
+        self.addCleanup(shutil.rmtree, folder, True)
+        port = free_port()
+        script = subprocess.Popen([os.path.join(ROOT, "config", "run.sh")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, env=dict(os.environ, PORT=str(port), DATA=folder + "/a b", **env))
+        self.addCleanup(script.stdout.close)
+        self.addCleanup(script.wait)
+        self.addCleanup(script.terminate)
+        return script, port
+
+    def listens(self, script, port):
+        self.assertIsNone(script.poll())
+        with socket.socket() as s:
+            return s.connect_ex((HOST, port)) == 0
+
+    def test_a_broker_for_anybody(self):
+        script, port = self.run_sh()
+        until(lambda: self.listens(script, port), "the broker to listen", 120)
+        result = subprocess.run([program("mosquitto_rr"), "-h", HOST, "-p", str(port), "-V", "5", "-u", "alice", "-i", "phone",
+                                 "-t", "im/req/hello", "-e", "im/res/phone/1", "-n", "-W", "10"],
+                                capture_output=True, check=True)
+        self.assertEqual(json.loads(result.stdout)["user"], "alice")
+
+    def test_another_broker_is_not_taken_instead(self):
+        script, _ = self.run_sh(MOSQUITTO="/nowhere/mosquitto")
+        output, _ = script.communicate(timeout=120)
+        self.assertNotEqual(script.returncode, 0, output)
+        self.assertIn(b"/nowhere/mosquitto", output)
 
 
 class Installed(unittest.TestCase):
