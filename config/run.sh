@@ -29,8 +29,7 @@ sed -e "s|^listener .*|listener $port 127.0.0.1|" \
     -e "s|^plugin_opt_data_dir .*|plugin_opt_data_dir $data|" config/mosquitto.conf >"$conf"
 echo "user $(id -un)" >>"$conf"
 
-broker=${MOSQUITTO:-mosquitto}
-command -v "$broker" >/dev/null || broker=/usr/sbin/mosquitto
+broker=${MOSQUITTO:-$(command -v mosquitto || echo /usr/sbin/mosquitto)}
 echo "Mosquitto with timelines on 127.0.0.1:$port, data in $data. Ctrl-C ends it." >&2
 "$broker" -c "$conf" &
 pid=$!

@@ -98,22 +98,27 @@ static void note_interest(struct tl_plugin *plugin, struct tl_session *session, 
 	}
 }
 
-static int outside(const struct tl_plugin *plugin)
+/* Who administers the broker and its other plugins is never this one's to say. And not with 2.1's MOSQ_ERR_PLUGIN_IGNORE: if
+ * this plugin is the last one to be asked, that would grant what those before it have deferred, as the dynamic security plugin
+ * does with all that it does not grant. */
+static int outside(const struct tl_plugin *plugin, const char *topic)
 {
-	return plugin->options.other_topics == TL_OTHER_ALLOW ? MOSQ_ERR_SUCCESS : tl_broker_defer(plugin->generation);
+	static const char control[] = "$CONTROL/";
+	bool open = plugin->options.other_topics == TL_OTHER_ALLOW && strncmp(topic, control, sizeof control - 1) != 0;
+	return open ? MOSQ_ERR_SUCCESS : MOSQ_ERR_PLUGIN_DEFER;
 }
 
 static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *client, const char *text)
 {
 	struct tl_filter filter = tl_filter_parse(plugin->root, text);
 	if (filter.reach == TL_FILTER_OUTSIDE)
-		return outside(plugin);
+		return outside(plugin, filter.plain);
 	struct tl_session *session = tl_plugin_session(plugin, client);
 	if (filter.reach == TL_FILTER_INSIDE && (!session || !may_subscribe(plugin, session, &filter)))
 		return MOSQ_ERR_ACL_DENIED;
 	if (session)
 		note_interest(plugin, session, &filter);
-	return filter.reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin);
+	return filter.reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin, filter.plain);
 }
 
 /* A connection that resumes a session has done nothing yet when the broker asks about what waits for it. Responses among
@@ -149,10 +154,10 @@ int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, in
 	if (access == MOSQ_ACL_SUBSCRIBE)
 		return check_subscribe(plugin, client, topic);
 	if (access == MOSQ_ACL_UNSUBSCRIBE)
-		return tl_filter_parse(plugin->root, topic).reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin);
+		return tl_filter_parse(plugin->root, topic).reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin, topic);
 	struct tl_topic parsed = tl_topic_parse(plugin->root, topic);
 	if (parsed.kind == TL_TOPIC_OUTSIDE)
-		return outside(plugin);
+		return outside(plugin, topic);
 	if (access != MOSQ_ACL_WRITE)
 		return check_read(plugin, client, &parsed, retained);
 	struct tl_session *session = tl_plugin_session(plugin, client);

@@ -5,17 +5,9 @@
 #include <mosquitto.h>
 #include <stdlib.h>
 
-/* MOSQ_ERR_PLUGIN_IGNORE of 2.1, which 2.0's headers lack. */
-enum { PLUGIN_IGNORE_2_1 = 32 };
-
 enum tl_generation tl_broker_generation(void)
 {
 	return dlsym(RTLD_DEFAULT, "mosquitto_plugin_set_info") ? TL_MOSQUITTO_2_1 : TL_MOSQUITTO_2_0;
-}
-
-int tl_broker_defer(enum tl_generation generation)
-{
-	return generation == TL_MOSQUITTO_2_1 ? PLUGIN_IGNORE_2_1 : MOSQ_ERR_PLUGIN_DEFER;
 }
 
 bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_plugin_id_t *identifier)

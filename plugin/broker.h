@@ -23,9 +23,6 @@ struct tl_evt_connect {
 /* Which generation this process is: found by what it exports. */
 enum tl_generation tl_broker_generation(void);
 
-/* What an ACL callback answers where another plugin or the ACL file shall decide. */
-int tl_broker_defer(enum tl_generation generation);
-
 /* Whether the plugin was loaded for one listener only (per_listener_settings), as far as the generation tells. */
 bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_plugin_id_t *identifier);
 

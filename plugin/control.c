@@ -162,7 +162,7 @@ static void answer_bad_request(struct tl_pack *out)
 	tl_pack_cstr(out, "command");
 	tl_pack_cstr(out, "");
 	tl_pack_cstr(out, "error");
-	tl_pack_cstr(out, "a request is a JSON object with an array 'commands' of objects");
+	tl_pack_cstr(out, "a request is a JSON object of up to 64 KiB with an array 'commands' of up to 100 objects");
 }
 
 /* --- the callback --- */

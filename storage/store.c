@@ -121,7 +121,8 @@ static enum tl_err open_database(struct tl_store *store, struct tl_why *why)
 	};
 	err = tl_database_open(&options, &store->database, why);
 	if (err == TL_LOCKED)
-		tl_fail(why, err, "the data directory %s is in use by another process", store->options.dir);
+		tl_fail(why, err, "the data directory %s is in use already: by another process, or the plugin is loaded twice",
+		        store->options.dir);
 	return err;
 }
 

@@ -14,9 +14,10 @@ jobs=$(nproc)
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
+# config/run.sh may have built before, without the tests.
 build() { # preset
   echo "== building: $1"
-  { [ -f "build/$1/CMakeCache.txt" ] || cmake --preset "$1"; } >"$logs/build" 2>&1 &&
+  cmake --preset "$1" -DTL_TESTS=ON >"$logs/build" 2>&1 &&
     cmake --build --preset "$1" -j"$jobs" >>"$logs/build" 2>&1 && return
   cat "$logs/build"
   failed=$((failed + 1))
@@ -25,13 +26,15 @@ build() { # preset
 
 # The C tests of a preset. Each program reports how many of its cases passed; one that died counts as one failure.
 c_tests() { # preset, ctest arguments
-  local preset=$1 case_failed program_failed
+  local preset=$1 case_passed case_failed program_failed
   shift
   echo "== C tests: $preset"
   ctest --test-dir "build/$preset" -j"$jobs" --verbose "$@" >"$logs/ctest" 2>&1
-  passed=$((passed + $(grep -oP '\[  PASSED  \] \K\d+(?= test\(s\)\.)' "$logs/ctest" | paste -sd+ | bc)))
+  case_passed=$(grep -oP '\[  PASSED  \] \K\d+(?= test\(s\)\.)' "$logs/ctest" | paste -sd+ | bc)
+  passed=$((passed + ${case_passed:-0}))
   case_failed=$(grep -cP '\[  FAILED  \] [a-z]' "$logs/ctest")
   program_failed=$(grep -cP '^ *\d+/\d+ Test .*(\*\*\*|Failed|Timeout)' "$logs/ctest")
+  [ -n "$case_passed" ] || program_failed=$((program_failed + 1))
   failed=$((failed + (case_failed > program_failed ? case_failed : program_failed)))
   grep -P 'Test +#.*(\*\*\*|Failed|Timeout)|tests passed' "$logs/ctest"
   [ "$program_failed" = 0 ] || grep -vP 'RUN|       OK' "$logs/ctest" | tail -n 60

@@ -374,10 +374,11 @@ class OtherTopics(unittest.TestCase):
             self.assertTrue(self.carries(self.works(f"u-{topic}".replace("/", "-")), topic), topic)
 
     def test_defer_without_rules(self):
-        """As Mosquitto does where no plugin grants: 2.0 refuses those with a name, 2.1 allows. The root works."""
+        """As Mosquitto does where plugins check access and none of them grants. The root works."""
         self.start().start()
         client = self.works("alice")
-        client.wait_ack(client.publish("other", "x"))
+        self.assertEqual(client.subscribe("other"), NOT_AUTHORISED)
+        self.assertEqual(client.wait_ack(client.publish("other", "x")), NOT_AUTHORISED)
         self.works("bob")
 
     def test_defer_to_an_acl_file(self):

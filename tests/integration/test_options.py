@@ -87,6 +87,11 @@ class Refused(unittest.TestCase):
         self.addCleanup(client.close)
         client.send_ok("user/alice", "unharmed")
 
+    def test_loaded_twice(self):
+        broker = self.broker()
+        broker.conf = [f"plugin {plugin_path()}", f"plugin_opt_data_dir {broker.data_dir}"]
+        self.assertRegex(broker.start_refused(), f"timeline: .*{broker.data_dir} .*twice")
+
     def test_data_dir_of_something_else(self):
         broker = self.broker()
         os.mkdir(os.path.join(broker.data_dir, "db"))
