@@ -6,7 +6,8 @@
  * An engine promises:
  *   (E1) A batch is applied whole or not at all within each partition it touches. LevelDB applies the whole batch
  *        atomically; callers must stay correct on the weaker promise.
- *   (E2) A synced batch survives power loss once commit has returned TL_OK; an unsynced one survives kill -9.
+ *   (E2) A synced batch survives power loss once commit has returned TL_OK, and where the engine is `durable` everything
+ *        committed before it does, too; an unsynced one survives kill -9.
  *   (E3) After a commit that failed its outcome is unknown until reopen; the engine then shows all of it or
  *        (within each partition) none of it.
  *   (E4) Keys within a partition are read in byte order, forwards and backwards.
@@ -50,6 +51,7 @@ struct tl_engine_options {
 	int max_open_files;
 	int bloom_bits;           /* for each number of a family, and each key of no family; 0: none */
 	bool compress;
+	bool durable;             /* see E2; false where nothing is synced anyway */
 	bool must_exist;          /* nothing is made: where there is nothing, TL_CORRUPT */
 };
 
@@ -72,6 +74,12 @@ TL_MUST_USE enum tl_err tl_engine_reopen(struct tl_engine *engine, struct tl_why
 /* A frozen view, TL_IO while the engine is out of order. Free it soon: it holds back reopen and compaction. */
 TL_MUST_USE enum tl_err tl_snapshot_new(struct tl_engine *engine, struct tl_snapshot **snapshot_out);
 void tl_snapshot_free(struct tl_snapshot *snapshot); /* NULL is legal */
+
+/* From now on until the thaw every new snapshot is one of this moment, so that what is committed meanwhile is not seen before
+ * it is synced; reads without a snapshot see it. For one thread, which commits several batches and syncs the last one. Thaw
+ * before a reopen. Errors as of tl_snapshot_new. */
+TL_MUST_USE enum tl_err tl_engine_freeze(struct tl_engine *engine);
+void tl_engine_thaw(struct tl_engine *engine); /* without a freeze this does nothing */
 
 /* The value of one key: TL_OK, *value_out is malloc'ed (never NULL, even if empty) and the caller's to free;
  * TL_NOT_FOUND; TL_IO or TL_CORRUPT. */

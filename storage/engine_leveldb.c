@@ -270,7 +270,7 @@ static void allow_more_files(int files)
 
 static void make_options(struct tl_engine *engine, const struct tl_engine_options *options)
 {
-	engine->env = tl_leveldb_env_new(tl_db_must_merge);
+	engine->env = tl_leveldb_env_new(tl_db_must_merge, options->durable);
 	engine->cache = leveldb_cache_create_lru((size_t)options->cache_bytes);
 	if (options->bloom_bits > 0)
 		engine->filter = tl_db_filter_new(options->bloom_bits);
@@ -456,18 +456,34 @@ leveldb_readoptions_t *tl_db_read_options_new(const struct tl_engine *engine, co
 	return options;
 }
 
+/* The frozen view, with a use of the engine; NULL where there is none. */
+static struct tl_snapshot *hold_frozen(struct tl_engine *engine)
+{
+	pthread_mutex_lock(&engine->mutex);
+	struct tl_snapshot *frozen = engine->frozen;
+	if (frozen) {
+		frozen->holders++;
+		engine->users++;
+	}
+	pthread_mutex_unlock(&engine->mutex);
+	return frozen;
+}
+
 enum tl_err tl_snapshot_new(struct tl_engine *engine, struct tl_snapshot **snapshot_out)
 {
-	struct tl_snapshot *snapshot = malloc(sizeof *snapshot);
-	if (!snapshot)
+	struct tl_snapshot *snapshot = hold_frozen(engine);
+	if (snapshot) {
+		*snapshot_out = snapshot;
+		return TL_OK;
+	}
+	if (!(snapshot = malloc(sizeof *snapshot)))
 		return TL_NO_MEMORY;
 	enum tl_err err = tl_engine_enter(engine);
 	if (err) {
 		free(snapshot);
 		return err;
 	}
-	snapshot->engine = engine;
-	snapshot->view = leveldb_create_snapshot(engine->db);
+	*snapshot = (struct tl_snapshot){.engine = engine, .view = leveldb_create_snapshot(engine->db), .holders = 1};
 	snapshot->options = tl_db_read_options_new(engine, snapshot, true);
 	*snapshot_out = snapshot;
 	return TL_OK;
@@ -477,10 +493,38 @@ void tl_snapshot_free(struct tl_snapshot *snapshot)
 {
 	if (!snapshot)
 		return;
-	leveldb_readoptions_destroy(snapshot->options);
-	leveldb_release_snapshot(snapshot->engine->db, snapshot->view);
-	tl_engine_leave(snapshot->engine);
-	free(snapshot);
+	struct tl_engine *engine = snapshot->engine;
+	pthread_mutex_lock(&engine->mutex);
+	bool last = --snapshot->holders == 0;
+	pthread_mutex_unlock(&engine->mutex);
+	if (last) {
+		leveldb_readoptions_destroy(snapshot->options);
+		leveldb_release_snapshot(engine->db, snapshot->view);
+		free(snapshot);
+	}
+	tl_engine_leave(engine);
+}
+
+enum tl_err tl_engine_freeze(struct tl_engine *engine)
+{
+	struct tl_snapshot *snapshot;
+	enum tl_err err = tl_snapshot_new(engine, &snapshot);
+	if (err)
+		return err;
+	pthread_mutex_lock(&engine->mutex);
+	assert(!engine->frozen);
+	engine->frozen = snapshot;
+	pthread_mutex_unlock(&engine->mutex);
+	return TL_OK;
+}
+
+void tl_engine_thaw(struct tl_engine *engine)
+{
+	pthread_mutex_lock(&engine->mutex);
+	struct tl_snapshot *snapshot = engine->frozen;
+	engine->frozen = NULL;
+	pthread_mutex_unlock(&engine->mutex);
+	tl_snapshot_free(snapshot);
 }
 
 enum tl_err tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_partition partition,

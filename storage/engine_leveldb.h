@@ -65,12 +65,14 @@ struct tl_engine {
 	enum tl_db_state state;
 	uint32_t users;
 	leveldb_t *db; /* see (L1); NULL while out of order */
+	struct tl_snapshot *frozen; /* what new snapshots are; NULL: they are of the present */
 };
 
 struct tl_snapshot {
 	struct tl_engine *engine;
 	const leveldb_snapshot_t *view;
 	leveldb_readoptions_t *options; /* reads of the view, filling the cache */
+	uint32_t holders;               /* each of them a use; guarded by the engine's mutex */
 };
 
 /* A key as the database sees it, on the stack where it fits. */

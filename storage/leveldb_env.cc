@@ -25,7 +25,10 @@ thread_local bool working;
  */
 class Environment final : public leveldb::EnvWrapper {
 public:
-	Environment(leveldb::Env *system, tl_leveldb_must_merge *must_merge) : EnvWrapper(system), must_merge_(must_merge) {}
+	Environment(leveldb::Env *system, tl_leveldb_must_merge *must_merge, bool sync_logs)
+		: EnvWrapper(system), must_merge_(must_merge), sync_logs_(sync_logs)
+	{
+	}
 
 	leveldb::Status NewRandomAccessFile(const std::string &path, leveldb::RandomAccessFile **file_out) override
 	{
@@ -38,19 +41,24 @@ public:
 		return leveldb::Status::OK();
 	}
 
-	/* LevelDB makes a log before it lets go of those it has read. */
+	/* LevelDB makes a log before it lets go of those it has read, and of the one it has written. */
 	leveldb::Status NewWritableFile(const std::string &path, leveldb::WritableFile **file_out) override
 	{
+		const bool is_log = ends_with(path, ".log");
 		*file_out = nullptr;
 		leveldb::Status status = failure_.status();
+		if (status.ok() && is_log && log_ && sync_logs_)
+			status = log_->settle();
 		if (status.ok())
 			status = target()->NewWritableFile(path, file_out);
 		if (!status.ok())
 			return status;
 		if (ends_with(path, ".ldb"))
 			*file_out = new timeline::NewTableFile(*file_out);
-		else if (ends_with(path, ".log"))
+		if (is_log) {
+			*file_out = new timeline::LogFile(*file_out, &log_);
 			note_log(1);
+		}
 		return status;
 	}
 
@@ -172,6 +180,8 @@ private:
 	std::atomic<uint64_t> unreadable_{0}; /* reads of tables that failed */
 	timeline::Failure failure_; /* in reading, of the opening at hand */
 	tl_leveldb_must_merge *const must_merge_;
+	const bool sync_logs_;
+	timeline::LogFile *log_ = nullptr; /* the one that is written; used by whoever writes */
 	std::mutex mutex_; /* guards what follows; LevelDB may hold its own when taking it, never the other way round */
 	leveldb_t *db_ = nullptr;
 	unsigned hurried_ = 0;
@@ -204,12 +214,12 @@ Environment *ours(const leveldb_env_t *wrapped)
 
 } // namespace
 
-leveldb_env_t *tl_leveldb_env_new(tl_leveldb_must_merge *must_merge)
+leveldb_env_t *tl_leveldb_env_new(tl_leveldb_must_merge *must_merge, bool sync_logs)
 {
 	leveldb_env_t *wrapped = leveldb_create_default_env();
 	/* A LevelDB that keeps it elsewhere has its own way of reading. */
 	if (env_of(wrapped) == leveldb::Env::Default())
-		set_env(wrapped, new Environment(leveldb::Env::Default(), must_merge));
+		set_env(wrapped, new Environment(leveldb::Env::Default(), must_merge, sync_logs));
 	return wrapped;
 }
 

@@ -16,6 +16,9 @@
  * cannot be read, which makes LevelDB refuse all writing until it is opened again, it waits until there is no other way, for
  * the next merge would meet the same table.
  *
+ * Where what is committed unsynced has to be as safe as the synced batch after it, a log is synced before the next one is begun.
+ * LevelDB does not do that, and after a power loss could have the second without the first.
+ *
  * Every function may be called from any thread.
  */
 #ifndef TL_LEVELDB_ENV_H
@@ -33,9 +36,10 @@ extern "C" {
  * background thread. */
 typedef bool tl_leveldb_must_merge(leveldb_t *db, bool reluctant);
 
-/* An environment for leveldb_options_set_env, for one database at a time; each open table keeps a descriptor. Free it with
+/* An environment for leveldb_options_set_env, for one database at a time; each open table keeps a descriptor. `sync_logs`: no log
+ * is left unsynced for the next one. Free it with
  * tl_leveldb_env_free when no database uses it any more. */
-leveldb_env_t *tl_leveldb_env_new(tl_leveldb_must_merge *must_merge);
+leveldb_env_t *tl_leveldb_env_new(tl_leveldb_must_merge *must_merge, bool sync_logs);
 void tl_leveldb_env_free(leveldb_env_t *env); /* NULL is legal */
 
 /* Whether LevelDB need not check what it reads. False with a LevelDB that cannot be given this environment: then none of the

@@ -49,6 +49,39 @@ private:
 	const std::unique_ptr<leveldb::WritableFile> file_;
 };
 
+/* A log that is being written, by one thread at a time. `present` is where the environment finds it. */
+class LogFile final : public leveldb::WritableFile {
+public:
+	LogFile(leveldb::WritableFile *file, LogFile **present) : file_(file), present_(present) { *present_ = this; }
+	~LogFile() override
+	{
+		if (*present_ == this)
+			*present_ = nullptr;
+	}
+
+	leveldb::Status Append(const leveldb::Slice &bytes) override
+	{
+		unsynced_ = true;
+		return file_->Append(bytes);
+	}
+	leveldb::Status Flush() override { return file_->Flush(); }
+	leveldb::Status Sync() override
+	{
+		leveldb::Status status = file_->Sync();
+		unsynced_ = unsynced_ && !status.ok();
+		return status;
+	}
+	leveldb::Status Close() override { return file_->Close(); }
+
+	/* Has everything in it survive power loss. */
+	leveldb::Status settle() { return unsynced_ ? Sync() : leveldb::Status::OK(); }
+
+private:
+	const std::unique_ptr<leveldb::WritableFile> file_;
+	LogFile **const present_;
+	bool unsynced_ = false;
+};
+
 /* What went wrong first. */
 class Failure {
 public:

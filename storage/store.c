@@ -117,6 +117,7 @@ static enum tl_err open_database(struct tl_store *store, struct tl_why *why)
 		.max_open_files = (int)store->options.open_tables,
 		.bloom_bits = BLOOM_BITS,
 		.compress = true,
+		.durable = store->options.durability != TL_DURABILITY_OS,
 		.must_exist = stored,
 	};
 	err = tl_database_open(&options, &store->database, why);

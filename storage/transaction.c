@@ -57,18 +57,34 @@ void tl_transaction_release(struct tl_transaction *txn)
 	txn->iter = NULL;
 }
 
-void tl_transaction_clear(struct tl_transaction *txn)
+void tl_transaction_next(struct tl_transaction *txn)
 {
 	tl_batch_clear(txn->batch);
 	tl_transaction_forget_runs(txn);
 	tl_transaction_release(txn);
 	HASH_CLEAR(hh, txn->dedup);
+	txn->before = tl_transaction_so_far(txn);
+	txn->serial++;
+	txn->changed_count = 0;
+}
+
+void tl_transaction_retract(struct tl_transaction *txn, const struct tl_told *then)
+{
+	txn->outcome_count = then->outcomes;
+	txn->delivery_count = then->deliveries;
+	txn->append_count = then->appends;
+	txn->backlog_count = then->backlogs;
+	txn->regrouped_count = then->regrouped;
+	txn->pulled_count = then->pulled;
+	tl_transaction_next(txn);
+}
+
+void tl_transaction_clear(struct tl_transaction *txn)
+{
+	const struct tl_told nothing = {0};
+	tl_transaction_retract(txn, &nothing);
 	tl_arena_clear(&txn->arena);
 	tl_due_clear(&txn->due);
-	txn->outcome_count = txn->delivery_count = txn->append_count = txn->backlog_count = 0;
-	txn->pulled_count = 0;
-	txn->serial++;
-	txn->changed_count = txn->regrouped_count = 0;
 	txn->index_marks = 0;
 	txn->index_upkeep = false;
 	txn->damaged = tl_slice("", 0);
@@ -333,8 +349,8 @@ enum tl_err tl_transaction_member_changed(struct tl_transaction *txn, struct tl_
 uint64_t tl_transaction_puts(const struct tl_transaction *txn)
 {
 	enum { ENTRIES_PER_PUT = 8 }; /* entries that cost as much */
-	return tl_batch_count(txn->batch) + txn->run_count + txn->changed_count +
-	       (txn->append_count + txn->pulled_count) / ENTRIES_PER_PUT;
+	uint64_t entries = txn->append_count - txn->before.appends + txn->pulled_count - txn->before.pulled;
+	return tl_batch_count(txn->batch) + txn->run_count + txn->changed_count + entries / ENTRIES_PER_PUT;
 }
 
 uint64_t tl_transaction_bytes(const struct tl_transaction *txn)

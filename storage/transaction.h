@@ -27,6 +27,12 @@
 #include "store_limits.h"
 #include "users.h"
 
+/* How much there is to tell. */
+struct tl_told {
+	size_t outcomes, deliveries, appends, backlogs, regrouped;
+	uint64_t pulled;
+};
+
 struct tl_transaction {
 	/* given by the writer */
 	struct tl_database *database;
@@ -51,7 +57,8 @@ struct tl_transaction {
 	struct tl_due due; /* markers in the batch */
 	uint64_t due_ts, due_time; /* when inbox entries of that time are due: computed once for all members */
 
-	/* what is told once the batch is committed */
+	/* what is told once the batch is committed, or several together */
+	struct tl_told before; /* of the batches before this one */
 	struct tl_outcome *outcomes;
 	struct tl_delivery *deliveries;
 	struct tl_inbox_append *appends;
@@ -76,6 +83,14 @@ void tl_transaction_fini(struct tl_transaction *txn);
 
 /* Begins anew: an empty batch, nothing to tell. The caches stay. */
 void tl_transaction_clear(struct tl_transaction *txn);
+
+/* Begins another batch, the last one having been committed; what is to be told stays, and is told with that of this one. What
+ * is cached must not be trimmed before that. */
+void tl_transaction_next(struct tl_transaction *txn);
+
+/* Begins the batch at hand again, empty, with no more to tell than there was then. What is cached is half-changed: it has to be
+ * forgotten once all has been told. */
+void tl_transaction_retract(struct tl_transaction *txn, const struct tl_told *then);
 
 /* Lets go of what reads from the engine, so that it can be reopened. What is to be told stays. */
 void tl_transaction_release(struct tl_transaction *txn);
@@ -184,7 +199,11 @@ void tl_transaction_finish(struct tl_transaction *txn);
 /* Has an outcome told; its slices are copied. */
 TL_MUST_USE enum tl_err tl_transaction_tell(struct tl_transaction *txn, const struct tl_outcome *outcome);
 
-/* All that is to be told, valid until the next clear or trim. */
+/* How much there is to tell so far. */
+struct tl_told tl_transaction_so_far(const struct tl_transaction *txn);
+
+/* All that is to be told, valid until the next clear or trim; or only what was to be told then. */
 struct tl_commit tl_transaction_told(const struct tl_transaction *txn);
+struct tl_commit tl_transaction_told_until(const struct tl_transaction *txn, const struct tl_told *then);
 
 #endif

@@ -114,19 +114,37 @@ enum tl_err tl_transaction_regrouped(struct tl_transaction *txn, struct tl_slice
 	return TL_OK;
 }
 
-struct tl_commit tl_transaction_told(const struct tl_transaction *txn)
+struct tl_told tl_transaction_so_far(const struct tl_transaction *txn)
+{
+	return (struct tl_told){
+		.outcomes = txn->outcome_count,
+		.deliveries = txn->delivery_count,
+		.appends = txn->append_count,
+		.backlogs = txn->backlog_count,
+		.regrouped = txn->regrouped_count,
+		.pulled = txn->pulled_count,
+	};
+}
+
+struct tl_commit tl_transaction_told_until(const struct tl_transaction *txn, const struct tl_told *then)
 {
 	return (struct tl_commit){
 		.outcomes = txn->outcomes,
-		.outcome_count = txn->outcome_count,
+		.outcome_count = then->outcomes,
 		.deliveries = txn->deliveries,
-		.delivery_count = txn->delivery_count,
+		.delivery_count = then->deliveries,
 		.appends = txn->appends,
-		.append_count = txn->append_count,
+		.append_count = then->appends,
 		.backlogs = txn->backlogs,
-		.backlog_count = txn->backlog_count,
-		.pulled_count = txn->pulled_count,
+		.backlog_count = then->backlogs,
+		.pulled_count = then->pulled,
 		.regrouped = txn->regrouped,
-		.regrouped_count = txn->regrouped_count,
+		.regrouped_count = then->regrouped,
 	};
+}
+
+struct tl_commit tl_transaction_told(const struct tl_transaction *txn)
+{
+	const struct tl_told now = tl_transaction_so_far(txn);
+	return tl_transaction_told_until(txn, &now);
 }

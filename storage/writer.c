@@ -22,6 +22,14 @@ enum {
 	                         * which can be read as it is, is closed to be opened again */
 	RETRY_LONGEST_MS = 5000,
 	DAMAGED = 64,           /* damaged conversations of which it is known that they have been complained of */
+	BATCHES_MAX = 64,       /* of one group */
+};
+
+/* A batch of the group at hand, whose commit has been tried. */
+struct committed_batch {
+	uint64_t end;              /* everything before this queue position is in it or a batch before it */
+	uint64_t changes, records; /* counted requests, and records, up to here … */
+	struct tl_told told;       /* … and what is to be told of them */
 };
 
 struct tl_writer {
@@ -39,8 +47,12 @@ struct tl_writer {
 	uint64_t damaged_at;   /* a record that cannot be applied, 0: none; it is answered and passed over */
 	uint64_t start_end;    /* where the queue ended at the start: requests before it were never counted as pending */
 	bool catching_up;      /* … but count as one while they are being applied */
-	uint64_t batch_changes; /* counted requests in the batch at hand */
-	uint64_t batch_records;
+	struct committed_batch group[BATCHES_MAX]; /* W5 */
+	size_t group_count;
+	uint64_t group_puts, group_bytes; /* of the batches committed */
+	uint64_t changes, records_applied; /* counted requests, and records, in the group */
+	uint64_t batch_records; /* in the batch at hand */
+	bool cut_short;         /* the batch at hand ends only because the next record, or its last one, needs one to itself */
 	bool alone;            /* the record at hand shares its batch with no other that changes something */
 	bool counted;          /* the record at hand is one that counts as pending */
 	bool chores_wait;      /* a record that needs a batch to itself comes first */
@@ -124,15 +136,17 @@ static enum tl_err apply_next(struct tl_writer *writer, uint64_t *next)
 		writer->damaged_at = position;
 	if (err == TL_CONFLICT) {
 		writer->chores_wait = writer->batch_records == 0;
+		writer->cut_short = true;
 		err = TL_END;
 	}
 	if (err != TL_OK)
 		return err;
 	*next = after;
 	writer->batch_records++;
-	writer->batch_changes += writer->counted;
-	bool ends = position == writer->damaged_at || (writer->alone && tl_transaction_puts(&writer->txn) > 0);
-	return ends ? TL_END : TL_OK;
+	writer->records_applied++;
+	writer->changes += writer->counted;
+	writer->cut_short = writer->alone && tl_transaction_puts(&writer->txn) > 0;
+	return writer->cut_short || position == writer->damaged_at ? TL_END : TL_OK;
 }
 
 /* At most half a batch, so that messages do not wait behind chores. */
@@ -146,28 +160,41 @@ static enum tl_err apply_chores(struct tl_writer *writer)
 	return tl_chores_apply(writer->chores, &writer->txn, writer->options.batch_keys / 2);
 }
 
-/* Applies what waits, up to a full batch. *end_out: where the batch ends. */
-static enum tl_err fill(struct tl_writer *writer, uint64_t *end_out)
+/* Applies what waits from *end on, up to a full batch, and moves *end to where that ends. */
+static enum tl_err fill(struct tl_writer *writer, uint64_t *end)
 {
-	uint64_t next = writer->committed;
-	enum tl_err err = apply_chores(writer);
+	uint64_t next = *end;
+	enum tl_err err = writer->group_count == 0 ? apply_chores(writer) : TL_OK;
 
-	writer->batch_changes = writer->batch_records = 0;
+	writer->batch_records = 0;
+	writer->cut_short = false;
 	while (err == TL_OK && !batch_is_full(writer))
 		err = apply_next(writer, &next);
 	if (err != TL_OK && err != TL_END)
 		return err;
-	*end_out = next;
+	*end = next;
 	return TL_OK;
 }
 
-/* Commits what there is; nothing at all is a success too. */
-static enum tl_err commit(struct tl_writer *writer, uint64_t end, struct tl_why *why)
+/* --- committing --- */
+
+static void note_batch(struct tl_writer *writer, uint64_t end)
+{
+	writer->group[writer->group_count++] = (struct committed_batch){.end = end,
+	                                                                .changes = writer->changes,
+	                                                                .records = writer->records_applied,
+	                                                                .told = tl_transaction_so_far(&writer->txn)};
+}
+
+/* Commits the batch at hand and what is noted of devices, and with it, synced, the group; nothing at all is a success too. */
+static enum tl_err commit_last(struct tl_writer *writer, uint64_t end, struct tl_why *why)
 {
 	struct tl_batch *batch = writer->txn.batch;
 	tl_transaction_finish(&writer->txn);
 	tl_checkpoints_collect(writer->checkpoints, batch, &writer->txn.due, writer->options.limits->device_ttl_ms);
-	if (end == writer->committed && tl_batch_count(batch) == 0)
+	bool nothing = writer->group_count == 0 && end == writer->committed && tl_batch_count(batch) == 0;
+	note_batch(writer, end);
+	if (nothing)
 		return TL_OK;
 	tl_database_put_uint(batch, TL_META_WATERMARK, end);
 	enum tl_err err = tl_engine_commit(writer->database->engine, batch, writer->options.sync, why);
@@ -175,6 +202,65 @@ static enum tl_err commit(struct tl_writer *writer, uint64_t end, struct tl_why 
 	if (err == TL_OK)
 		count(&writer->batches, 1);
 	return err;
+}
+
+/* Commits a batch that another one of the group follows. */
+static enum tl_err commit_next(struct tl_writer *writer, uint64_t end, struct tl_why *why)
+{
+	struct tl_batch *batch = writer->txn.batch;
+	tl_transaction_finish(&writer->txn);
+	writer->group_puts += tl_transaction_puts(&writer->txn);
+	writer->group_bytes += tl_transaction_bytes(&writer->txn);
+	note_batch(writer, end);
+	tl_database_put_uint(batch, TL_META_WATERMARK, end);
+	enum tl_err err = tl_engine_commit(writer->database->engine, batch, false, why);
+	if (err == TL_OK)
+		tl_transaction_next(&writer->txn);
+	return err;
+}
+
+static bool has_record(struct tl_writer *writer, uint64_t position)
+{
+	struct tl_slice record;
+	uint64_t after;
+	return tl_ingest_queue_read(writer->queue, &position, &record, &after) == TL_OK;
+}
+
+/* Whether another batch shall be committed with the one at hand, which ends there. */
+static bool goes_on(struct tl_writer *writer, uint64_t end)
+{
+	bool room = writer->group_count + 1 < BATCHES_MAX &&
+	            writer->group_puts + tl_transaction_puts(&writer->txn) < writer->options.batch_keys &&
+	            writer->group_bytes + tl_transaction_bytes(&writer->txn) < writer->options.batch_bytes;
+	if (!writer->cut_short || !room || !has_record(writer, end))
+		return false;
+	bool seen_at_once = !writer->options.sync;
+	return writer->group_count > 0 || seen_at_once || tl_engine_freeze(writer->database->engine) == TL_OK;
+}
+
+/* Applies and commits a group of batches, mostly one. Where something other than committing fails behind the first of them,
+ * that one and those behind it count as done, and the rest is for the next group: *half_made. */
+static enum tl_err store_group(struct tl_writer *writer, bool *half_made, struct tl_why *why)
+{
+	uint64_t end = writer->committed, damaged_at = writer->damaged_at;
+	writer->group_count = 0;
+	writer->group_puts = writer->group_bytes = writer->changes = writer->records_applied = 0;
+	enum tl_err err = fill(writer, &end);
+	while (err == TL_OK && goes_on(writer, end)) {
+		if ((err = commit_next(writer, end, why)) != TL_OK)
+			return err;
+		err = fill(writer, &end);
+	}
+	*half_made = err != TL_OK && writer->group_count > 0;
+	if (*half_made) {
+		const struct committed_batch last = writer->group[writer->group_count - 1];
+		tl_transaction_retract(&writer->txn, &last.told);
+		writer->damaged_at = damaged_at;
+		writer->changes = last.changes;
+		writer->records_applied = last.records;
+		err = TL_OK;
+	}
+	return err == TL_OK ? commit_last(writer, end, why) : err;
 }
 
 /* --- after a commit --- */
@@ -194,9 +280,8 @@ static void note_damaged(struct tl_writer *writer)
 	say(writer, TL_LOG_ERROR, text);
 }
 
-static void announce_changes(struct tl_writer *writer, const struct tl_commit *commit, uint64_t end)
+static void announce_changes(struct tl_writer *writer, const struct tl_commit *commit, uint64_t end, uint64_t done)
 {
-	uint64_t done = writer->batch_changes;
 	for (size_t i = 0; i < commit->regrouped_count; i++)
 		tl_membership_changed(writer->versions, commit->regrouped[i]);
 	if (writer->catching_up && end >= writer->start_end) {
@@ -207,13 +292,14 @@ static void announce_changes(struct tl_writer *writer, const struct tl_commit *c
 		atomic_fetch_sub(&writer->versions->pending, done);
 }
 
-static void publish(struct tl_writer *writer, uint64_t end)
+/* Tells what is in the batches of the group up to this one. */
+static void publish(struct tl_writer *writer, const struct committed_batch *last)
 {
-	const struct tl_commit commit = tl_transaction_told(&writer->txn);
+	const struct tl_commit commit = tl_transaction_told_until(&writer->txn, &last->told);
 
-	announce_changes(writer, &commit, end);
+	announce_changes(writer, &commit, last->end, last->changes);
 	note_damaged(writer);
-	count(&writer->records, writer->batch_records);
+	count(&writer->records, last->records);
 	if (commit.outcome_count + commit.append_count + commit.delivery_count + commit.backlog_count > 0)
 		writer->options.events.committed(writer->options.events.ctx, &commit);
 	count(&writer->messages, commit.delivery_count);
@@ -222,8 +308,8 @@ static void publish(struct tl_writer *writer, uint64_t end)
 	if (writer->txn.index_marks > 0 || writer->txn.index_upkeep)
 		tl_indexer_wake(writer->options.indexer, writer->txn.index_marks);
 	tl_chores_committed(writer->chores);
-	writer->committed = end;
-	tl_ingest_queue_release(writer->queue, end);
+	writer->committed = last->end;
+	tl_ingest_queue_release(writer->queue, last->end);
 }
 
 static void trim(struct tl_writer *writer)
@@ -282,9 +368,18 @@ static enum tl_err reopen(struct tl_writer *writer, enum tl_err failure, uint64_
 	return err;
 }
 
-/* Gets storing to work again (W3). The batch that failed may have been committed after all; the watermark tells, and then
- * it is told like any other. */
-static void recover(struct tl_writer *writer, uint64_t end, enum tl_err err, const struct tl_why *why)
+/* The batch of the group that ends there; NULL: none. */
+static const struct committed_batch *batch_until(const struct tl_writer *writer, uint64_t watermark)
+{
+	for (size_t i = writer->group_count; i-- > 0;)
+		if (writer->group[i].end == watermark && watermark > writer->committed)
+			return &writer->group[i];
+	return NULL;
+}
+
+/* Gets storing to work again (W3). The batch that failed may have been committed after all, or some of the group before it;
+ * the watermark tells, and then they are told like any other. */
+static void recover(struct tl_writer *writer, enum tl_err err, const struct tl_why *why)
 {
 	char text[400];
 	uint64_t watermark;
@@ -300,9 +395,11 @@ static void recover(struct tl_writer *writer, uint64_t end, enum tl_err err, con
 	writer->failing = true;
 	writer->replay_until = tl_ingest_queue_end(writer->queue);
 	tl_transaction_release(&writer->txn);
-	if (reopen(writer, err, &watermark) == TL_OK && end > writer->committed && watermark == end) {
+	const struct committed_batch *done =
+		reopen(writer, err, &watermark) == TL_OK ? batch_until(writer, watermark) : NULL;
+	if (done) {
 		note_success(writer);
-		publish(writer, end);
+		publish(writer, done);
 	}
 	forget_all(writer);
 }
@@ -322,30 +419,34 @@ static void pass_over_damaged(struct tl_writer *writer)
 static void step(struct tl_writer *writer)
 {
 	struct tl_why why = {""};
-	uint64_t end = writer->committed, damaged = writer->damaged_at;
-	enum tl_err err = fill(writer, &end);
+	uint64_t damaged = writer->damaged_at;
+	bool half_made = false;
+	enum tl_err err = store_group(writer, &half_made, &why);
 
+	tl_engine_thaw(writer->database->engine);
 	if (err == TL_CORRUPT && writer->damaged_at != damaged) {
 		pass_over_damaged(writer);
 		return;
 	}
-	if (err == TL_OK)
-		err = commit(writer, end, &why);
 	if (err != TL_OK) {
-		recover(writer, end, err, &why);
+		recover(writer, err, &why);
 		return;
 	}
 	note_success(writer);
-	publish(writer, end);
-	trim(writer);
+	publish(writer, &writer->group[writer->group_count - 1]);
+	if (half_made)
+		forget_all(writer);
+	else
+		trim(writer);
 }
 
 /* What devices have said since the last batch. Only a convenience, so a failure is nothing to tell. */
 static void flush_checkpoints(struct tl_writer *writer)
 {
 	struct tl_why why;
+	writer->group_count = 0;
 	if (tl_checkpoints_pending(writer->checkpoints))
-		(void)commit(writer, writer->committed, &why);
+		(void)commit_last(writer, writer->committed, &why);
 }
 
 /* Rounded up: 0 only if it has come. */

@@ -2,10 +2,15 @@
  *
  *     chores ─┐
  *     ingest queue ──► apply (send.c, request_*.c) ──► one batch + watermark ──► commit ──► told ──► queue released
+ *                            ▲                                                     │
+ *                            └───────── another batch, with the same flush ────────┘
  *
  *   (W1) The watermark is committed in the same batch as what it covers, so a replay begins exactly where the last
  *        batch ended.
  *   (W2) Nobody is told anything before the commit has returned, synced unless durability says otherwise.
+ *   (W5) Requests that read what others change have a batch to themselves. So that they need no flush to themselves, too, the
+ *        batches of a group are committed one after the other and the last one is synced, which covers them all (engine.h E2).
+ *        Until then readers see what was before the group.
  *   (W3) When reading or committing fails, everything cached is forgotten, the database is opened again, and the same
  *        records are applied anew, until it works. What was acked waits in the queue meanwhile.
  *   (W4) Damaged data stays damaged: a message or request that meets it is answered `storage` and done with. Where that
@@ -46,7 +51,7 @@ struct tl_writer_options {
 
 /* Figures, each written by the writer thread alone and read by any. */
 struct tl_writer_stats {
-	uint64_t records, messages, inbox_entries, batches, failures;
+	uint64_t records, messages, inbox_entries, batches, failures; /* batches that share a flush count as one */
 	bool failing; /* the last attempt to store failed; it is being tried again */
 };
 

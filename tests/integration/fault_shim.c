@@ -2,7 +2,8 @@
  * system's clock.
  *
  *     TL_SHIM_DIR      the data directory; nothing outside is touched
- *     TL_SHIM_CONTROL  the file: one line "<db|queue|all> <write|sync|any> <errno, or stall>"; none or empty: all is well
+ *     TL_SHIM_CONTROL  the file: one line "<db|queue|all> <write|sync|any> <errno, or stall [after how many]>"; none or empty:
+ *                      all is well
  *     TL_SHIM_CLOCK    a file with the seconds by which the system's clock is off; not set or none: it is right
  */
 #define _GNU_SOURCE
@@ -36,19 +37,25 @@ static const char *part_of(int fd, char *path)
 /* What the control file wants for this: 0 nothing, -1 a stall, else an errno. */
 static int wanted(const char *part, const char *operation)
 {
+	static int passed;
 	char line[64] = "", where[16], what[16], how[16];
+	int after = 0;
 	const char *control = getenv("TL_SHIM_CONTROL");
 	int fd = control ? (int)syscall(SYS_openat, AT_FDCWD, control, O_RDONLY | O_CLOEXEC, 0) : -1;
 	if (fd < 0)
 		return 0;
 	ssize_t len = syscall(SYS_read, fd, line, sizeof line - 1);
 	syscall(SYS_close, fd);
-	if (len <= 0 || sscanf(line, "%15s %15s %15s", where, what, how) != 3)
+	if (len <= 0 || sscanf(line, "%15s %15s %15s %d", where, what, how, &after) < 3)
 		return 0;
 	if (strcmp(where, "all") != 0 && strcmp(where, part) != 0)
 		return 0;
 	if (strcmp(what, "any") != 0 && strcmp(what, operation) != 0)
 		return 0;
+	if (after > 0 && passed < after) {
+		passed++; /* by one thread, in these tests */
+		return 0;
+	}
 	return strcmp(how, "stall") == 0 ? -1 : atoi(how);
 }
 

@@ -172,7 +172,7 @@ static void test_small_pages_of_many_groups(void **state)
 {
 	enum { GROUPS = 20, MESSAGES = 3, PAGE = 5 };
 	struct fixture *f = *state;
-	char cids[GROUPS][8];
+	char cids[GROUPS][16];
 	unsigned pulls = 0;
 	for (int i = 0; i < GROUPS; i++) {
 		snprintf(cids[i], sizeof cids[i], "g%d", i);
