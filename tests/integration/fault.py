@@ -53,7 +53,7 @@ class ShimBroker(Broker):
             super().spawn()
 
     def fail(self, where, what, how):
-        """From now on; `how` is an errno, "stall" or, once in a broker's life, "stall <after how many>"."""
+        """From now on; `how` is an errno or "stall", and after how many, if not at once: "stall 3"."""
         fresh = self.control + ".new"
         with open(fresh, "w", encoding="ascii") as f:
             f.write(f"{where} {what} {how}\n")

@@ -2,7 +2,7 @@
  * system's clock.
  *
  *     TL_SHIM_DIR      the data directory; nothing outside is touched
- *     TL_SHIM_CONTROL  the file: one line "<db|queue|all> <write|sync|any> <errno, or stall [after how many]>"; none or empty:
+ *     TL_SHIM_CONTROL  the file: one line "<db|queue|all> <write|sync|any> <errno, or stall> [after how many]"; none or empty:
  *                      all is well
  *     TL_SHIM_CLOCK    a file with the seconds by which the system's clock is off; not set or none: it is right
  */
@@ -37,6 +37,7 @@ static const char *part_of(int fd, char *path)
 /* What the control file wants for this: 0 nothing, -1 a stall, else an errno. */
 static int wanted(const char *part, const char *operation)
 {
+	static char counted[64]; /* the line of which so many have passed; good enough for several threads */
 	static int passed;
 	char line[64] = "", where[16], what[16], how[16];
 	int after = 0;
@@ -52,10 +53,12 @@ static int wanted(const char *part, const char *operation)
 		return 0;
 	if (strcmp(what, "any") != 0 && strcmp(what, operation) != 0)
 		return 0;
-	if (after > 0 && passed < after) {
-		passed++; /* by one thread, in these tests */
-		return 0;
+	if (strcmp(line, counted) != 0) {
+		memcpy(counted, line, sizeof counted);
+		passed = 0;
 	}
+	if (passed++ < after)
+		return 0;
 	return strcmp(how, "stall") == 0 ? -1 : atoi(how);
 }
 

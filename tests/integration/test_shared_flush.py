@@ -41,7 +41,7 @@ class SharedFlush(unittest.TestCase):
         return self.ann.res(op, tag)
 
     def answers(self, topics):
-        until(lambda: all(self.ann.on_topic(topic) for topic in topics), "answers", 60)
+        until(lambda: self.all_answered(topics), "answers", 60)
         found = [self.ann.on_topic(topic) for topic in topics]
         self.assertTrue(all(len(messages) == 1 for messages in found), "answered more than once")
         return [messages[0].value for messages in found]
@@ -96,17 +96,22 @@ class SharedFlush(unittest.TestCase):
         bodies = {m["cseq"]: m.get("body") for m in world.histories["team"]}
         self.assertEqual([bodies[c] for c in self.cseqs[::2]], [f"n{c}".encode() for c in self.cseqs[::2]])
 
+    def all_answered(self, topics):
+        return all(self.ann.on_topic(topic) for topic in topics)
+
     def test_failures_in_between(self):
         """Writes and flushes of the database fail again and again, wherever in a group."""
         chance = random.Random(5)
         self.broker.fail("db", "sync", "stall")
         topics = [self.ask(op, args) for op, args in self.changes()]
         for _ in range(12):
-            self.broker.fail("db", chance.choice(["write", "sync"]), chance.choice([errno.EIO, errno.ENOSPC]))
-            done = sum(bool(self.ann.on_topic(topic)) for topic in topics)
-            until(lambda: "storing failed" in self.broker.log(), "a failure")
+            how = chance.choice([errno.EIO, errno.ENOSPC])
+            failures = self.broker.log().count("storing failed")
+            self.broker.fail("db", *chance.choice([("sync", how), ("write", f"{how} {chance.randrange(1, 20)}")]))
+            until(lambda: self.broker.log().count("storing failed") > failures or self.all_answered(topics), "a failure")
             self.broker.heal()
-            until(lambda d=done: sum(bool(self.ann.on_topic(topic)) for topic in topics) > d or d == COUNT, "an answer", 30)
+            until(lambda: self.broker.log().count("storing works again") == self.broker.log().count("storing failed"),
+                  "recovery", 30)
         self.assertTrue(all(answer["ok"] for answer in self.answers(topics)))
         self.check()
 
