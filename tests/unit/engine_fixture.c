@@ -23,6 +23,12 @@ void open_engine(struct fixture *f)
 		fail_msg("%s", why.text);
 }
 
+void close_engine(struct fixture *f)
+{
+	tl_engine_close(f->engine);
+	f->engine = NULL;
+}
+
 int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
@@ -36,7 +42,7 @@ int set_up(void **state)
 int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	tl_engine_close(f->engine);
+	close_engine(f);
 	temp_dir_remove(&f->dir);
 	free(f);
 	return 0;
@@ -46,8 +52,7 @@ void open_uncompressed(struct fixture *f)
 {
 	struct tl_engine_options options = temp_dir_engine(&f->dir);
 	options.compress = false;
-	tl_engine_close(f->engine);
-	f->engine = NULL;
+	close_engine(f);
 	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, NULL), TL_OK);
 }
 

@@ -29,11 +29,11 @@ int tear_down(void **state);
 /* Options for a small engine in `path`. */
 struct tl_engine_options options_for(const char *path);
 
-/* Sets f->engine, which has been closed. */
+/* Opens the engine of a fixture where there is none, and closes it, leaving NULL. */
 void open_engine(struct fixture *f);
+void close_engine(struct fixture *f);
 
-/* Closes the engine, if it is open, and opens it without compression. Then damage is not noticed by itself: there is nothing that
- * could fail. */
+/* Opens it again without compression. Then damage is not noticed by itself: there is nothing that could fail. */
 void open_uncompressed(struct fixture *f);
 
 /* Opening `path` has to fail like this, with one line that says why. */

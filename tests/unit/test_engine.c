@@ -96,7 +96,7 @@ static void test_second_open_is_locked_out(void **state)
 		assert_int_equal(open_elsewhere(f->dir.db), TL_LOCKED);
 	}
 	must_put(f->engine, home, "a", "1");
-	tl_engine_close(f->engine);
+	close_engine(f);
 	assert_int_equal(open_elsewhere(f->dir.db), TL_OK);
 	open_engine(f);
 	must_hold_str(f->engine, NULL, "a", "1");
@@ -152,8 +152,7 @@ static void test_messages_become_errors(void **state)
 static void test_no_bloom_no_compression(void **state)
 {
 	struct fixture *f = *state;
-	tl_engine_close(f->engine);
-	f->engine = NULL;
+	close_engine(f);
 	struct tl_engine_options options = {.path = f->dir.db, .write_buffer_bytes = 1 << 16};
 	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, NULL), TL_OK);
 	must_put(f->engine, home, "a", "1");

@@ -56,7 +56,7 @@ static void test_damage_is_reported(void **state)
 	struct fixture *f = *state;
 	put_numbered(f->engine, home, 5000);
 	compact(f->engine, home.kind, UINT64_MAX);
-	tl_engine_close(f->engine);
+	close_engine(f);
 	damage_tables(f, damage_first_block);
 	open_engine(f);
 	assert_int_equal(get_error(f->engine, NULL, home, "00000"), TL_CORRUPT);
@@ -91,7 +91,7 @@ static void test_damaged_footer(void **state)
 	struct fixture *f = *state;
 	put_numbered(f->engine, home, 5000);
 	compact(f->engine, home.kind, UINT64_MAX);
-	tl_engine_close(f->engine);
+	close_engine(f);
 	damage_tables(f, damage_footer);
 	open_engine(f);
 	assert_int_equal(get_error(f->engine, NULL, home, "00010"), TL_CORRUPT);
@@ -254,8 +254,7 @@ static void test_unreadable_log_is_an_error(void **state)
 	must_put(f->engine, home, "a", "1");
 	for (size_t i = 0; i < sizeof make / sizeof make[0]; i++) {
 		must_put(f->engine, home, "b", i ? "1" : "0");
-		tl_engine_close(f->engine);
-		f->engine = NULL;
+		close_engine(f);
 		hide_log(f, true, make[i]);
 		expect_open_fails(f->dir.db, TL_IO);
 		expect_open_fails(f->dir.db, TL_IO);
@@ -275,8 +274,7 @@ static void test_missing_current_is_an_error(void **state)
 	snprintf(aside, sizeof aside, "%s/aside", f->dir.path);
 	must_put(f->engine, home, "a", "1");
 	for (int i = 0; i < 3; i++) { /* in the log only; in a table, too */
-		tl_engine_close(f->engine);
-		f->engine = NULL;
+		close_engine(f);
 		assert_int_equal(rename(current, aside), 0);
 		expect_open_fails(f->dir.db, TL_CORRUPT);
 		assert_int_equal(rename(aside, current), 0);
