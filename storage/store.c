@@ -1,7 +1,7 @@
 #include "store.h"
 
 #include "disk_space.h"
-#include "index_directory.h"
+#include "index_coverage.h"
 #include "queue_segment.h"
 #include "timeline.h"
 
@@ -157,54 +157,10 @@ static enum tl_err open_queue(struct tl_store *store, struct tl_why *why)
 	return err;
 }
 
-/* Whether there is no conversation yet. */
-static enum tl_err is_new(struct tl_engine *engine, bool *new_out)
-{
-	struct tl_iter *names;
-	enum tl_err err = tl_iter_new(engine, NULL, tl_partition(TL_PART_CONVERSATION_NAMES, 0), true, &names);
-	if (err != TL_OK)
-		return err;
-	*new_out = !tl_iter_seek(names, tl_slice("", 0));
-	err = tl_iter_error(names);
-	tl_iter_free(names);
-	return err;
-}
-
-/* Puts that the index covers everything, or nothing, or that everything is to be indexed anew. */
-static void put_index(struct tl_batch *batch, bool search, bool covers_all)
-{
-	const struct tl_partition meta = tl_partition(TL_PART_META, 0);
-	if (search && covers_all)
-		tl_database_put_uint(batch, TL_META_INDEX, TL_INDEX_VERSION);
-	else
-		tl_batch_delete(batch, meta, tl_slice_str(TL_META_INDEX));
-	if (search && !covers_all)
-		tl_batch_put(batch, meta, tl_slice_str(TL_META_REINDEX), tl_slice("", 0));
-}
-
-/* Notes whether the search index covers every conversation. While it is off it does not learn of new messages; so when it
- * is on again, as with a database from before there was one, everything is indexed anew. */
-static enum tl_err check_index(struct tl_store *store)
-{
-	struct tl_engine *engine = store->database.engine;
-	bool search = store->options.limits.search, is_empty;
-	struct tl_batch *batch;
-	uint64_t version;
-	enum tl_err err = tl_database_read_uint(&store->database, TL_META_INDEX, &version);
-	if (err != TL_OK || version == (search ? TL_INDEX_VERSION : 0))
-		return err;
-	if ((err = is_new(engine, &is_empty)) != TL_OK || (err = tl_batch_new(engine, &batch)) != TL_OK)
-		return err;
-	put_index(batch, search, is_empty);
-	err = tl_engine_commit(engine, batch, true, NULL);
-	tl_batch_free(batch);
-	return err;
-}
-
 static enum tl_err open_indexer(struct tl_store *store, struct tl_why *why)
 {
 	const struct tl_indexer_options options = {.dir = store->options.dir, .events = store->options.events};
-	enum tl_err err = check_index(store);
+	enum tl_err err = tl_index_coverage_update(&store->database, store->options.limits.search);
 	if (err == TL_OK && store->options.limits.search)
 		err = tl_indexer_open(&store->database, &options, &store->indexer);
 	return err == TL_OK ? TL_OK : tl_fail(why, err, "the indexer cannot start: %s", tl_err_text(err));

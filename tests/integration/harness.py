@@ -2,7 +2,8 @@
 
     Broker        one mosquitto process on a free port of 127.0.0.1 with a fresh data directory
     Client        an MQTT 3.1.1 or 5 connection that knows the timeline protocol
-    TimelineTest  a unittest.TestCase with one broker for the class; every test takes its own user names
+    BrokerTest    a unittest.TestCase whose tests start a broker each
+    TimelineTest  one with one broker for the class; every test takes its own user names
 
 Nothing here sleeps to let something happen: everything waits for a condition, until a deadline.
 
@@ -41,6 +42,7 @@ SANITIZER = re.compile(
 MQTT311, MQTT5 = mqtt.MQTTv311, mqtt.MQTTv5
 OK, NO_SUBSCRIBERS, NOT_AUTHORISED = 0x00, 0x10, 0x87
 ACCEPTED = (OK, NO_SUBSCRIBERS)
+CONTROL = "$CONTROL/timeline/v1"
 
 
 def program(name):
@@ -543,6 +545,23 @@ class Client:
             if not page["more"]:
                 return messages
 
+    # administration
+
+    def raw_control(self, payload):
+        """Publishes what should be commands: the responses."""
+        since = self.mark()
+        self.publish(CONTROL, payload)
+        return json.loads(self.wait_topic(f"{CONTROL}/response", since).payload)["responses"]
+
+    def control(self, *commands):
+        """Gives commands, as an administrator: the response to one, a list of them to several."""
+        responses = self.raw_control(encode({"commands": list(commands)}, "json"))
+        return responses[0] if len(commands) == 1 else responses
+
+    def figures(self):
+        """What the command `stats` tells."""
+        return self.control({"command": "stats"})["data"]
+
 
 def burst(broker, user, topic, payloads, device="burst"):
     """Sends many QoS 1 messages on a bare socket (MQTT 3.1.1) and waits for as many acks. Far faster than a client."""
@@ -580,13 +599,24 @@ def burst(broker, user, topic, payloads, device="burst"):
 
 # --- test cases ---
 
-class TimelineTest(unittest.TestCase):
+class BrokerTest(unittest.TestCase):
+    """Tests that set `broker` themselves."""
+
+    broker = None
+
+    def client(self, user=None, device=None, **kw):
+        """A client of the broker, until the test's end."""
+        client = Client(self.broker, user, device, **kw)
+        self.addCleanup(client.close)
+        return client
+
+
+class TimelineTest(BrokerTest):
     """One broker for the class. A subclass sets `options` and `conf`."""
 
     options = {}
     conf = ()
     anonymous = True
-    broker = None
     names = itertools.count(1)
 
     @classmethod
@@ -608,11 +638,6 @@ class TimelineTest(unittest.TestCase):
         return [self.uid(name) for name in names]
 
     cid = uid
-
-    def client(self, user=None, device=None, **kw):
-        client = Client(self.broker, user, device, **kw)
-        self.addCleanup(client.close)
-        return client
 
     def group(self, owner, *members, **settings):
         """Creates a group: its id."""

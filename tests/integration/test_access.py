@@ -5,7 +5,7 @@ import struct
 import subprocess
 import unittest
 
-from harness import DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, Client, TimelineTest, program, until
+from harness import DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, BrokerTest, Client, TimelineTest, program, until
 
 SERVER_TOPICS = ("notify/{bob}", "notify/{bob}/json", "res/{device}/x", "res/{device}/sent/m1", "live/{conv}",
                  "live/d:{alice}:{bob}", "notify/{bob}/x", "res/{device}", "unknown/{bob}")
@@ -331,7 +331,7 @@ class Anonymous(TimelineTest):
             self.assertEqual(client.wait_ack(client.publish("im/req/hello", b"")), NOT_AUTHORISED)
 
 
-class OtherTopics(unittest.TestCase):
+class OtherTopics(BrokerTest):
     """What lies outside the root is the broker's business, and the broker's rules do not open the root."""
 
     def start(self, options=None, conf=(), files=(), anonymous=True):
@@ -342,11 +342,6 @@ class OtherTopics(unittest.TestCase):
         broker.conf = [line.replace("@", broker.dir + "/") for line in conf]
         self.addCleanup(broker.close)
         return broker
-
-    def client(self, *args, **kw):
-        client = Client(self.broker, *args, **kw)
-        self.addCleanup(client.close)
-        return client
 
     def works(self, user, password=None):
         """The timeline does what it should for this user."""

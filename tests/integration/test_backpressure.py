@@ -2,24 +2,19 @@
 import unittest
 
 from fault import ShimBroker, World
-from harness import Client, until
+from harness import BrokerTest, Client, until
 from wire import V5, V311, Sender, senders_done
 
 USERS = ["ann", "ben", "cat"]
 
 
-class Backpressure(unittest.TestCase):
+class Backpressure(BrokerTest):
     def setUp(self):
         self.broker = ShimBroker({"queue_max": "1m", "other_topics": "allow"})
         self.addCleanup(self.broker.close)
         maker = Client(self.broker, "ann", "maker")
         maker.ok("create", {"conv": "team", "members": USERS[1:]})
         maker.close()
-
-    def client(self, user, device=None, **kw):
-        client = Client(self.broker, user, device, **kw)
-        self.addCleanup(client.close)
-        return client
 
     def start(self, count, size):
         senders = []

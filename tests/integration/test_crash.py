@@ -4,7 +4,6 @@
     TL_ROUNDS   how often each durability is killed (12)
 """
 import json
-import json
 import os
 import random
 import struct

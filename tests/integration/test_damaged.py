@@ -1,20 +1,19 @@
 """Blocks of the database that cannot be read any more, as a worn SD card leaves them: what is in them is lost, all the rest
 goes on."""
 import glob
-import json
 import os
 import random
 import shutil
 import string
 import unittest
 
-from harness import ACCEPTED, MQTT311, Broker, Client, until
+from harness import ACCEPTED, MQTT311, Broker, BrokerTest, until
 
 COUNT = 20
 LETTERS = string.ascii_letters + string.digits + "-_"
 
 
-class Damaged(unittest.TestCase):
+class Damaged(BrokerTest):
     """Three groups of ann and ben. Each message is larger than a block, so it has one to itself; the first one shares its
     with the records of its group. What comes first in the database shares a block with what is kept of the users."""
 
@@ -30,11 +29,6 @@ class Damaged(unittest.TestCase):
             for body in self.bodies[conv]:
                 ann.send_ok(f"conv/{conv}", f"word {body}")
         self.assertEqual(self.unreadable(), 0)
-
-    def client(self, user, **kw):
-        client = Client(self.broker, user, **kw)
-        self.addCleanup(client.close)
-        return client
 
     def text(self, size):
         """What no compression makes smaller."""
@@ -58,11 +52,7 @@ class Damaged(unittest.TestCase):
         self.broker.start()
 
     def unreadable(self):
-        boss = self.client("boss")
-        since = boss.mark()
-        boss.publish("$CONTROL/timeline/v1", json.dumps({"commands": [{"command": "stats"}]}))
-        answer = json.loads(boss.wait_topic("$CONTROL/timeline/v1/response", since).payload)
-        return answer["responses"][0]["data"]["unreadable"]
+        return self.client("boss").figures()["unreadable"]
 
     def history(self, client, conv, **kw):
         messages, page = [], client.ok("history", {"conv": conv, "limit": 7, **kw})
@@ -133,14 +123,13 @@ class Damaged(unittest.TestCase):
         self.assertNotIn("storing failed", self.broker.log())
 
 
-class Missing(unittest.TestCase):
+class Missing(BrokerTest):
     """A data directory that has lost its database, or what tells what belongs to it, is not taken for a new one."""
 
     def setUp(self):
         self.broker = Broker()
         self.addCleanup(self.broker.close)
-        self.ann = Client(self.broker, "ann")
-        self.addCleanup(self.ann.close)
+        self.ann = self.client("ann")
 
     def refused_without(self, name, pattern):
         """Nothing is touched: with it, everything is there."""
@@ -157,8 +146,7 @@ class Missing(unittest.TestCase):
             shutil.rmtree(path)
         os.rename(aside, path)
         self.broker.start()
-        ann = Client(self.broker, "ann")
-        self.addCleanup(ann.close)
+        ann = self.client("ann")
         self.assertEqual(ann.ok("hello")["latest"], before["latest"])
         self.assertEqual(ann.ok("hello")["epoch"], before["epoch"])
 

@@ -7,19 +7,14 @@ import shutil
 import unittest
 
 from fault import DiskBroker, ShimBroker, World
-from harness import MQTT5, MQTT311, Client, until
+from harness import MQTT5, MQTT311, BrokerTest, Client, until
 from wire import V5, V311, Sender, senders_done
 
 DISK = 24  # MiB
 REFUSED, ACCEPTED_AGAIN = "messages are refused without an ack", "messages are accepted again"
 
 
-class FaultTest(unittest.TestCase):
-    def client(self, user, device=None, **kw):
-        client = Client(self.broker, user, device, **kw)
-        self.addCleanup(client.close)
-        return client
-
+class FaultTest(BrokerTest):
     def start_senders(self, count, size, users=("ann", "ben"), window=50, conv=True):
         """Each of them sends to the group, and every third message to the neighbour."""
         senders = []

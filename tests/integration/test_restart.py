@@ -1,20 +1,15 @@
 """What was acked is there after a restart and after kill -9, exactly once and in its place."""
 import unittest
 
-from harness import ACCEPTED, Broker, Client
+from harness import ACCEPTED, Broker, BrokerTest, Client
 
 
-class Restart(unittest.TestCase):
+class Restart(BrokerTest):
     durability = "group"
 
     def setUp(self):
         self.broker = Broker({"durability": self.durability})
         self.addCleanup(self.broker.close)
-
-    def client(self, user, device=None, **kw):
-        client = Client(self.broker, user, device, **kw)
-        self.addCleanup(client.close)
-        return client
 
     def world(self):
         """Everything that alice and bob can see."""

@@ -6,7 +6,7 @@ import os
 import re
 import unittest
 
-from harness import Broker, Client, TimelineTest, burst, until
+from harness import CONTROL, Broker, Client, TimelineTest, burst, until
 
 PAGE_BYTES = 256 * 1024
 
@@ -57,19 +57,12 @@ class SearchTest(TimelineTest):
     def figures(self, broker=None):
         boss = Client(broker or self.broker, "boss")
         try:
-            return control(boss, {"command": "stats"})["data"]
+            return boss.figures()
         finally:
             boss.close()
 
     def until_indexed(self, broker=None):
         until(lambda: self.figures(broker)["index/lag/messages"] == 0, "the index to catch up")
-
-
-def control(client, *commands):
-    since = client.mark()
-    client.publish("$CONTROL/timeline/v1", json.dumps({"commands": list(commands)}))
-    responses = json.loads(client.wait_topic("$CONTROL/timeline/v1/response", since).payload)["responses"]
-    return responses[0] if len(commands) == 1 else responses
 
 
 class Text(SearchTest):
@@ -466,13 +459,13 @@ class Administration(SearchTest):
         self.boss = self.client("boss")
 
     def test_stats(self):
-        response = control(self.boss, {"command": "stats", "correlationData": "x1"})
+        response = self.boss.control({"command": "stats", "correlationData": "x1"})
         self.assertEqual((response["command"], response["correlationData"]), ("stats", "x1"))
         for name in ("messages", "queue/bytes", "index/lag/messages", "index/lag/ms", "expired/entries", "expired/lag/ms"):
             self.assertIsInstance(response["data"][name], int)
 
     def test_several_commands(self):
-        first, second, third = control(self.boss, {"command": "stats"}, {"command": "dance"}, 5)
+        first, second, third = self.boss.control({"command": "stats"}, {"command": "dance"}, 5)
         self.assertIn("data", first)
         self.assertIn("error", second)
         self.assertIn("error", third)
@@ -481,18 +474,15 @@ class Administration(SearchTest):
         for payload in (b"", b"x", b"[]", b'{"commands":5}', b'{"commands":[' + b"[" * 1000, b"\xff", b"{" * 100000,
                         json.dumps({"commands": [{"command": "stats"}] * 101}).encode()):
             with self.subTest(payload=payload[:20]):
-                since = self.boss.mark()
-                self.boss.publish("$CONTROL/timeline/v1", payload)
-                response = json.loads(self.boss.wait_topic("$CONTROL/timeline/v1/response", since).payload)
-                self.assertRegex(response["responses"][0]["error"], "64 KiB .* 100 ")
+                self.assertRegex(self.boss.raw_control(payload)[0]["error"], "64 KiB .* 100 ")
 
     def test_only_admins(self):
-        code = self.a.wait_ack(self.a.publish("$CONTROL/timeline/v1", b'{"commands":[{"command":"stats"}]}'))
+        code = self.a.wait_ack(self.a.publish(CONTROL, b'{"commands":[{"command":"stats"}]}'))
         self.assertEqual(code, 0x87)
-        self.assertGreaterEqual(self.a.subscribe("$CONTROL/timeline/v1/response"), 0x80)
-        self.assertLess(self.boss.subscribe("$CONTROL/timeline/v1/response"), 0x80)
+        self.assertGreaterEqual(self.a.subscribe(f"{CONTROL}/response"), 0x80)
+        self.assertLess(self.boss.subscribe(f"{CONTROL}/response"), 0x80)
         self.a.ok("hello")
-        self.assertEqual(self.a.on_topic("$CONTROL/timeline/v1/response"), [])
+        self.assertEqual(self.a.on_topic(f"{CONTROL}/response"), [])
 
     def test_reindex_while_serving(self):
         conv = self.group(self.a, self.bob)
@@ -500,13 +490,13 @@ class Administration(SearchTest):
         self.until_indexed()
         for command in ({"command": "reindex", "conv": conv}, {"command": "reindex"}):
             before = self.figures()["index/entries"]
-            self.assertNotIn("error", control(self.boss, command))
+            self.assertNotIn("error", self.boss.control(command))
             for _ in range(10):
                 self.assertEqual(len(search_all(self.b, q="apple", limit=100)), 300)
             until(lambda: self.figures()["index/entries"] >= before + 300, "everything to be indexed anew")
             self.assertEqual(len(search_all(self.b, q="apple", limit=100)), 300)
-        self.assertIn("error", control(self.boss, {"command": "reindex", "conv": "nowhere"}))
-        self.assertIn("error", control(self.boss, {"command": "reindex", "conv": 5}))
+        self.assertIn("error", self.boss.control({"command": "reindex", "conv": "nowhere"}))
+        self.assertIn("error", self.boss.control({"command": "reindex", "conv": 5}))
 
     def test_figures_under_sys(self):
         broker = Broker({"durability": "os", "other_topics": "allow"})

@@ -46,12 +46,6 @@ class SharedFlush(unittest.TestCase):
         self.assertTrue(all(len(messages) == 1 for messages in found), "answered more than once")
         return [messages[0].value for messages in found]
 
-    def batches(self, boss):
-        since = boss.mark()
-        boss.publish("$CONTROL/timeline/v1", json.dumps({"commands": [{"command": "stats"}]}))
-        answer = json.loads(boss.wait_topic("$CONTROL/timeline/v1/response", since).payload)
-        return answer["responses"][0]["data"]["batches"]
-
     def log_bytes(self):
         return sum(os.path.getsize(path) for path in glob.glob(os.path.join(self.broker.data_dir, "db", "*.log")))
 
@@ -64,7 +58,7 @@ class SharedFlush(unittest.TestCase):
 
     def test_one_flush_for_many(self):
         ben, boss = self.client("ben"), self.client("boss")
-        before = self.batches(boss)
+        before = boss.figures()["batches"]
         self.broker.fail("db", "sync", "stall")
         topics = [self.ask(op, args) for op, args in self.changes()]
         self.ann.wait_ack(self.asked)
@@ -80,7 +74,7 @@ class SharedFlush(unittest.TestCase):
         self.broker.heal()
         self.assertTrue(all(answer["ok"] for answer in self.answers(topics)))
         self.assertTrue(ben.wait_topic(ben.res("sent", "last")).value["ok"])
-        self.assertLess(self.batches(boss) - before, COUNT // 10)
+        self.assertLess(boss.figures()["batches"] - before, COUNT // 10)
         self.check()
 
     def check(self):

@@ -1,14 +1,9 @@
-/* The engine's contract (storage/engine.h) and the rules of its LevelDB implementation (storage/engine_leveldb.h).
- * Each test has an engine of its own in a directory of its own, removed at the end. */
-#include "engine_leveldb.h"
-#include "varint.h"
+/* The engine's contract (storage/engine.h) and the rules of its LevelDB implementation (storage/engine_leveldb.h). Files that are
+ * damaged or missing are in test_engine_damage.c, merging is in test_engine_merge.c. */
+#include "engine_fixture.h"
 
 #include <dirent.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,139 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-static const struct tl_partition home = {7, 42, 0};
-
-struct fixture {
-	char dir[256];  /* temporary */
-	char path[300]; /* of the engine, in dir */
-	struct tl_engine *engine;
-};
-
 /* --- helpers --- */
-
-static struct tl_engine_options options_for(const char *path)
-{
-	return (struct tl_engine_options){.path = path, .cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20,
-	                                  .max_open_files = 100, .bloom_bits = 10, .compress = true};
-}
-
-static void open_engine(struct fixture *f)
-{
-	struct tl_engine_options options = options_for(f->path);
-	struct tl_why why = {""};
-	if (tl_engine_open_leveldb(&options, &f->engine, &why) != TL_OK)
-		fail_msg("%s", why.text);
-}
-
-static int set_up(void **state)
-{
-	struct fixture *f = calloc(1, sizeof *f);
-	assert_non_null(f);
-	const char *tmp = getenv("TMPDIR");
-	snprintf(f->dir, sizeof f->dir, "%s/test_engine.XXXXXX", tmp && *tmp ? tmp : "/tmp");
-	assert_non_null(mkdtemp(f->dir));
-	snprintf(f->path, sizeof f->path, "%s/db", f->dir);
-	open_engine(f);
-	*state = f;
-	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
-{
-	(void)info, (void)type, (void)walk;
-	return remove(path);
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-	tl_engine_close(f->engine);
-	int failed = nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	free(f);
-	return failed;
-}
-
-static struct tl_slice str(const char *s)
-{
-	return tl_slice_str(s);
-}
-
-static struct tl_batch *new_batch(struct tl_engine *engine)
-{
-	struct tl_batch *batch = NULL;
-	assert_int_equal(tl_batch_new(engine, &batch), TL_OK);
-	return batch;
-}
-
-static enum tl_err commit_and_free(struct tl_engine *engine, struct tl_batch *batch)
-{
-	struct tl_why why;
-	enum tl_err err = tl_engine_commit(engine, batch, true, &why);
-	tl_batch_free(batch);
-	return err;
-}
-
-static enum tl_err put(struct tl_engine *engine, struct tl_partition partition, struct tl_slice key,
-                       struct tl_slice value)
-{
-	struct tl_batch *batch = new_batch(engine);
-	tl_batch_put(batch, partition, key, value);
-	return commit_and_free(engine, batch);
-}
-
-static void must_put(struct tl_engine *engine, struct tl_partition partition, const char *key, const char *value)
-{
-	assert_int_equal(put(engine, partition, str(key), str(value)), TL_OK);
-}
-
-/* Puts `count` keys "00000", "00001" … */
-static void put_numbered(struct tl_engine *engine, struct tl_partition partition, int count)
-{
-	struct tl_batch *batch = new_batch(engine);
-	for (int i = 0; i < count; i++) {
-		char key[16];
-		snprintf(key, sizeof key, "%05d", i);
-		tl_batch_put(batch, partition, str(key), str("value"));
-	}
-	assert_int_equal(commit_and_free(engine, batch), TL_OK);
-}
-
-static enum tl_err get_error(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                             struct tl_partition partition, const char *key)
-{
-	char *value = NULL;
-	size_t len = 0;
-	enum tl_err err = tl_engine_get(engine, snapshot, partition, str(key), &value, &len);
-	free(value);
-	return err;
-}
-
-static void must_hold(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_partition partition,
-                      struct tl_slice key, struct tl_slice expected)
-{
-	char *value = NULL;
-	size_t len = 0;
-	assert_int_equal(tl_engine_get(engine, snapshot, partition, key, &value, &len), TL_OK);
-	assert_non_null(value);
-	assert_true(tl_slice_equal(expected, tl_slice(value, len)));
-	free(value);
-}
-
-static void must_hold_str(struct tl_engine *engine, const struct tl_snapshot *snapshot, const char *key,
-                          const char *expected)
-{
-	must_hold(engine, snapshot, home, str(key), str(expected));
-}
-
-static struct tl_iter *new_iter(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                struct tl_partition partition)
-{
-	struct tl_iter *iter = NULL;
-	assert_int_equal(tl_iter_new(engine, snapshot, partition, true, &iter), TL_OK);
-	return iter;
-}
 
 static void expect_at(struct tl_iter *iter, bool found, const char *key)
 {
@@ -163,17 +26,6 @@ static void expect_nothing(struct tl_iter *iter, bool found)
 {
 	assert_int_equal(tl_iter_error(iter), TL_OK);
 	assert_false(found);
-}
-
-static int count_items(struct tl_engine *engine, struct tl_partition partition)
-{
-	struct tl_iter *iter = new_iter(engine, NULL, partition);
-	int count = 0;
-	for (bool more = tl_iter_seek(iter, str("")); more; more = tl_iter_next(iter))
-		count++;
-	assert_int_equal(tl_iter_error(iter), TL_OK);
-	tl_iter_free(iter);
-	return count;
 }
 
 /* --- opening --- */
@@ -209,16 +61,6 @@ static void test_background_thread_takes_no_signals(void **state)
 	assert_true(others >= 1);
 }
 
-static void expect_open_fails(const char *path, enum tl_err expected)
-{
-	struct tl_engine *engine = NULL;
-	struct tl_engine_options options = options_for(path);
-	struct tl_why why = {""};
-	assert_int_equal(tl_engine_open_leveldb(&options, &engine, &why), expected);
-	assert_null(engine);
-	assert_true(why.text[0] != '\0' && !strchr(why.text, '\n'));
-}
-
 /* What another process gets when it opens `path`: this program, started with the path as its argument. */
 static int open_elsewhere(const char *path)
 {
@@ -247,15 +89,15 @@ static void test_second_open_is_locked_out(void **state)
 {
 	struct fixture *f = *state;
 	char other_spelling[320];
-	snprintf(other_spelling, sizeof other_spelling, "%s/./db", f->dir);
+	snprintf(other_spelling, sizeof other_spelling, "%s/./db", f->dir.path);
 	for (int i = 0; i < 2; i++) { /* the first attempt must not have opened the door for the second */
-		expect_open_fails(f->path, TL_LOCKED);
+		expect_open_fails(f->dir.db, TL_LOCKED);
 		expect_open_fails(other_spelling, TL_LOCKED);
-		assert_int_equal(open_elsewhere(f->path), TL_LOCKED);
+		assert_int_equal(open_elsewhere(f->dir.db), TL_LOCKED);
 	}
 	must_put(f->engine, home, "a", "1");
-	tl_engine_close(f->engine);
-	assert_int_equal(open_elsewhere(f->path), TL_OK);
+	close_engine(f);
+	assert_int_equal(open_elsewhere(f->dir.db), TL_OK);
 	open_engine(f);
 	must_hold_str(f->engine, NULL, "a", "1");
 }
@@ -264,9 +106,9 @@ static void test_unusable_path(void **state)
 {
 	struct fixture *f = *state;
 	char path[320];
-	snprintf(path, sizeof path, "%s/missing/db", f->dir);
+	snprintf(path, sizeof path, "%s/missing/db", f->dir.path);
 	expect_open_fails(path, TL_IO);
-	snprintf(path, sizeof path, "%s/file", f->dir);
+	snprintf(path, sizeof path, "%s/file", f->dir.path);
 	FILE *file = fopen(path, "w");
 	assert_non_null(file);
 	fclose(file);
@@ -277,7 +119,7 @@ static void test_directory_is_private(void **state)
 {
 	struct fixture *f = *state;
 	struct stat info;
-	assert_int_equal(stat(f->path, &info), 0);
+	assert_int_equal(stat(f->dir.db, &info), 0);
 	assert_int_equal(info.st_mode & 077, 0);
 }
 
@@ -310,9 +152,8 @@ static void test_messages_become_errors(void **state)
 static void test_no_bloom_no_compression(void **state)
 {
 	struct fixture *f = *state;
-	tl_engine_close(f->engine);
-	f->engine = NULL;
-	struct tl_engine_options options = {.path = f->path, .write_buffer_bytes = 1 << 16};
+	close_engine(f);
+	struct tl_engine_options options = {.path = f->dir.db, .write_buffer_bytes = 1 << 16};
 	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, NULL), TL_OK);
 	must_put(f->engine, home, "a", "1");
 	must_hold_str(f->engine, NULL, "a", "1");
@@ -702,280 +543,22 @@ static void test_failed_reopen(void **state)
 {
 	struct fixture *f = *state;
 	must_put(f->engine, home, "a", "1");
-	char aside[320];
-	snprintf(aside, sizeof aside, "%s/aside", f->dir);
+	char aside[320], left_over[320];
+	snprintf(aside, sizeof aside, "%s/aside", f->dir.path);
+	snprintf(left_over, sizeof left_over, "%s/left_over", f->dir.path);
 	struct tl_why why = {""};
-	assert_int_equal(rename(f->path, aside), 0);
+	assert_int_equal(rename(f->dir.db, aside), 0);
 	assert_int_equal(tl_engine_reopen(f->engine, &why), TL_IO); /* not an empty database */
 	assert_true(why.text[0]);
 	expect_out_of_order(f->engine);
 	assert_int_not_equal(tl_engine_reopen(f->engine, &why), TL_OK);
-	assert_int_equal(nftw(f->path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
-	assert_int_equal(rename(aside, f->path), 0);
+	assert_int_equal(rename(f->dir.db, left_over), 0);
+	assert_int_equal(rename(aside, f->dir.db), 0);
 	assert_int_equal(tl_engine_reopen(f->engine, &why), TL_OK);
 	must_hold_str(f->engine, NULL, "a", "1");
 }
 
-/* Overwrites the first data block of every table. */
-static void damage_tables(const char *path)
-{
-	DIR *dir = opendir(path);
-	assert_non_null(dir);
-	int damaged = 0;
-	for (struct dirent *entry; (entry = readdir(dir));) {
-		if (!strstr(entry->d_name, ".ldb"))
-			continue;
-		int fd = openat(dirfd(dir), entry->d_name, O_WRONLY);
-		assert_true(fd >= 0);
-		assert_int_equal(pwrite(fd, "damage", 6, 20), 6);
-		close(fd);
-		damaged++;
-	}
-	closedir(dir);
-	assert_true(damaged > 0);
-}
-
-/* All partitions of a kind, in parts: how many there were. */
-static unsigned compact(struct tl_engine *engine, uint8_t kind, uint64_t bytes)
-{
-	struct tl_compact_place place = {{0}};
-	unsigned parts = 1;
-	while (tl_engine_compact_next(engine, kind, &place, bytes))
-		parts++;
-	return parts;
-}
-
-static void test_damage_is_reported(void **state)
-{
-	struct fixture *f = *state;
-	put_numbered(f->engine, home, 5000);
-	compact(f->engine, home.kind, UINT64_MAX);
-	tl_engine_close(f->engine);
-	damage_tables(f->path);
-	open_engine(f);
-	assert_int_equal(get_error(f->engine, NULL, home, "00000"), TL_CORRUPT);
-	struct tl_iter *iter = new_iter(f->engine, NULL, home);
-	assert_false(tl_iter_seek(iter, str("")));
-	assert_int_equal(tl_iter_error(iter), TL_CORRUPT);
-	tl_iter_free(iter);
-	/* Backwards it runs into the damage at the end, and says so. */
-	iter = new_iter(f->engine, NULL, home);
-	bool more = tl_iter_seek_last(iter);
-	assert_true(more);
-	while (more)
-		more = tl_iter_prev(iter);
-	assert_int_equal(tl_iter_error(iter), TL_CORRUPT);
-	tl_iter_free(iter);
-}
-
-/* Overwrites a part of every table's index, or of its filter, which ends, with where in it whose filter is and its trailer, where
- * the list of filters begins. */
-static void damage_directories(const char *path, bool index)
-{
-	static const char zeros[2000] = {0};
-	DIR *dir = opendir(path);
-	assert_non_null(dir);
-	for (const struct dirent *entry; (entry = readdir(dir));) {
-		if (!strstr(entry->d_name, ".ldb"))
-			continue;
-		unsigned char footer[48];
-		const unsigned char *at = footer;
-		int fd = openat(dirfd(dir), entry->d_name, O_RDWR);
-		assert_true(fd >= 0);
-		assert_int_equal(pread(fd, footer, sizeof footer, lseek(fd, 0, SEEK_END) - (off_t)sizeof footer), sizeof footer);
-		uint64_t filters = 0, filters_len = 0, indexed = 0;
-		assert_true(tl_varint_get(&at, footer + sizeof footer, &filters));
-		assert_true(tl_varint_get(&at, footer + sizeof footer, &filters_len));
-		assert_true(tl_varint_get(&at, footer + sizeof footer, &indexed));
-		size_t len = index ? 300 : sizeof zeros;
-		uint64_t begin = index ? indexed + 10 : filters - 1000 - sizeof zeros;
-		assert_int_equal(pwrite(fd, zeros, len, (off_t)begin), len);
-		close(fd);
-	}
-	closedir(dir);
-}
-
-/* Damage is not noticed by itself: without compression there is nothing that could fail. */
-static void open_uncompressed(struct fixture *f)
-{
-	struct tl_engine_options options = options_for(f->path);
-	options.compress = false;
-	tl_engine_close(f->engine);
-	f->engine = NULL;
-	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, NULL), TL_OK);
-}
-
-/* Makes every table's footer say that its first block is far larger than the table. */
-static void damage_footers(const char *path)
-{
-	static const unsigned char large[] = {0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
-	DIR *dir = opendir(path);
-	assert_non_null(dir);
-	for (const struct dirent *entry; (entry = readdir(dir));) {
-		if (!strstr(entry->d_name, ".ldb"))
-			continue;
-		int fd = openat(dirfd(dir), entry->d_name, O_WRONLY);
-		assert_true(fd >= 0);
-		for (int block = 0; block < 2; block++) {
-			off_t at = lseek(fd, 0, SEEK_END) - 48 + block * (off_t)sizeof large;
-			assert_int_equal(pwrite(fd, large, sizeof large, at), sizeof large);
-		}
-		close(fd);
-	}
-	closedir(dir);
-}
-
-/* LevelDB would ask for as much memory, and with it end the process. */
-static void test_damaged_footer(void **state)
-{
-	struct fixture *f = *state;
-	put_numbered(f->engine, home, 5000);
-	compact(f->engine, home.kind, UINT64_MAX);
-	tl_engine_close(f->engine);
-	damage_footers(f->path);
-	open_engine(f);
-	assert_int_equal(get_error(f->engine, NULL, home, "00010"), TL_CORRUPT);
-}
-
-/* Of which the filter notes each key. */
-static const struct tl_partition each_noted = {TL_FAMILIES_END, 42, 0};
-
-static enum tl_err get_numbered(struct tl_engine *engine, int number)
-{
-	char key[16];
-	snprintf(key, sizeof key, "%05d", number);
-	return get_error(engine, NULL, each_noted, key);
-}
-
-/* LevelDB checks neither: it would trip over the one, and find too little with the other. */
-static void test_damaged_index_and_filter(void **state)
-{
-	struct fixture *f = *state;
-	open_uncompressed(f);
-	put_numbered(f->engine, each_noted, 5000);
-	compact(f->engine, each_noted.kind, UINT64_MAX);
-	damage_directories(f->path, false);
-	open_uncompressed(f);
-	for (int i = 0; i < 5000; i++)
-		assert_int_equal(get_numbered(f->engine, i), TL_OK);
-	damage_directories(f->path, true);
-	open_uncompressed(f);
-	for (int i = 0; i < 5000; i += 100)
-		assert_int_equal(get_numbered(f->engine, i), TL_CORRUPT);
-}
-
-/* Cuts all tables off at their beginning. */
-static void empty_tables(const char *path)
-{
-	DIR *dir = opendir(path);
-	assert_non_null(dir);
-	for (const struct dirent *entry; (entry = readdir(dir));) {
-		const char *suffix = strrchr(entry->d_name, '.');
-		if (!suffix || strcmp(suffix, ".ldb") != 0)
-			continue;
-		int fd = openat(dirfd(dir), entry->d_name, O_WRONLY | O_TRUNC);
-		assert_true(fd >= 0);
-		close(fd);
-	}
-	closedir(dir);
-}
-
-/* Reading a mapped file whose blocks are not there would be SIGBUS. */
-static void test_unreadable_table_is_an_error(void **state)
-{
-	struct fixture *f = *state;
-	put_numbered(f->engine, home, 5000);
-	compact(f->engine, home.kind, UINT64_MAX);
-	struct tl_why why;
-	assert_int_equal(tl_engine_reopen(f->engine, &why), TL_OK);
-	must_hold_str(f->engine, NULL, "00000", "value"); /* so its table is open */
-	empty_tables(f->path);
-	assert_int_equal(get_error(f->engine, NULL, home, "04999"), TL_CORRUPT);
-}
-
 /* --- reopen --- */
-
-/* The database's log gets another name, and something that cannot be opened or read gets its own; and back again. */
-static void hide_log(struct fixture *f, bool hide, int (*make)(const char *path))
-{
-	char log[640] = "", aside[320];
-	DIR *dir = opendir(f->path);
-	assert_non_null(dir);
-	for (struct dirent *entry; (entry = readdir(dir));)
-		if (strstr(entry->d_name, ".log"))
-			snprintf(log, sizeof log, "%s/%s", f->path, entry->d_name);
-	closedir(dir);
-	assert_true(log[0] != '\0');
-	snprintf(aside, sizeof aside, "%s/aside", f->dir);
-	assert_int_equal(hide ? rename(log, aside) : remove(log), 0);
-	assert_int_equal(hide ? make(log) : rename(aside, log), 0);
-}
-
-static int make_unreadable(const char *path)
-{
-	return mkdir(path, 0700);
-}
-
-static int make_unopenable(const char *path)
-{
-	return symlink(path, path);
-}
-
-/* A failure to read the log, which may be over the next time, must not cost what is in it. */
-static void test_unreadable_log_is_an_error(void **state)
-{
-	int (*const make[])(const char *) = {make_unreadable, make_unopenable};
-	struct fixture *f = *state;
-	must_put(f->engine, home, "a", "1");
-	for (size_t i = 0; i < sizeof make / sizeof make[0]; i++) {
-		must_put(f->engine, home, "b", i ? "1" : "0");
-		tl_engine_close(f->engine);
-		f->engine = NULL;
-		hide_log(f, true, make[i]);
-		expect_open_fails(f->path, TL_IO);
-		expect_open_fails(f->path, TL_IO);
-		hide_log(f, false, NULL);
-		open_engine(f);
-		must_hold_str(f->engine, NULL, "a", "1");
-		must_hold_str(f->engine, NULL, "b", i ? "1" : "0");
-	}
-}
-
-/* LevelDB would make a new one instead, and delete what it takes for left over. */
-static void test_missing_current_is_an_error(void **state)
-{
-	struct fixture *f = *state;
-	char current[320], aside[320];
-	snprintf(current, sizeof current, "%s/CURRENT", f->path);
-	snprintf(aside, sizeof aside, "%s/aside", f->dir);
-	must_put(f->engine, home, "a", "1");
-	for (int i = 0; i < 3; i++) { /* in the log only; in a table, too */
-		tl_engine_close(f->engine);
-		f->engine = NULL;
-		assert_int_equal(rename(current, aside), 0);
-		expect_open_fails(f->path, TL_CORRUPT);
-		assert_int_equal(rename(aside, current), 0);
-		open_engine(f);
-		must_hold_str(f->engine, NULL, "a", "1");
-	}
-}
-
-static void test_missing_database_is_an_error(void **state)
-{
-	struct fixture *f = *state;
-	struct tl_engine *engine = NULL;
-	char path[320];
-	snprintf(path, sizeof path, "%s/other", f->dir);
-	struct tl_engine_options options = options_for(path);
-	options.must_exist = true;
-	assert_int_equal(tl_engine_open_leveldb(&options, &engine, NULL), TL_CORRUPT);
-	options.must_exist = false;
-	assert_int_equal(tl_engine_open_leveldb(&options, &engine, NULL), TL_OK);
-	tl_engine_close(engine);
-	options.must_exist = true;
-	assert_int_equal(tl_engine_open_leveldb(&options, &engine, NULL), TL_OK);
-	tl_engine_close(engine);
-}
 
 static void test_reopen_keeps_data(void **state)
 {
@@ -989,7 +572,7 @@ static void test_reopen_keeps_data(void **state)
 	must_hold_str(f->engine, NULL, "a", "1");
 	assert_int_equal(commit_and_free(f->engine, batch), TL_OK); /* a batch outlives it */
 	must_hold_str(f->engine, NULL, "b", "2");
-	expect_open_fails(f->path, TL_LOCKED);
+	expect_open_fails(f->dir.db, TL_LOCKED);
 }
 
 struct reopener {
@@ -1059,7 +642,7 @@ static void test_reopen_holds_room(void **state)
 	assert_non_null(big);
 	memset(big, 'x', len);
 	must_put(f->engine, home, "big", big);
-	snprintf(room, sizeof room, "%s/room", f->path);
+	snprintf(room, sizeof room, "%s/room", f->dir.db);
 	assert_int_equal(tl_snapshot_new(f->engine, &snapshot), TL_OK);
 	start_reopen(&r, f->engine);
 	assert_int_equal(stat(room, &st), 0);
@@ -1137,14 +720,6 @@ static void test_reopen_under_load(void **state)
 
 /* --- upkeep --- */
 
-static uint64_t drop(struct tl_engine *engine, const char *from, const char *to, uint64_t limit)
-{
-	struct tl_drop dropped = {.limit = limit};
-	assert_int_equal(tl_engine_drop_range(engine, home, str(from), str(to), &dropped), TL_OK);
-	assert_true(dropped.bytes >= 5 * dropped.keys);
-	return dropped.keys;
-}
-
 static bool count_down(void *ctx)
 {
 	return --*(unsigned *)ctx > 0;
@@ -1173,65 +748,25 @@ static void test_drop_range(void **state)
 	put_numbered(f->engine, home, 3500);
 	put_numbered(f->engine, after, 3);
 
-	assert_int_equal(drop(f->engine, "", "", 0), 0);
-	assert_int_equal(drop(f->engine, "00010", "00010", 100), 0);
-	assert_int_equal(drop(f->engine, "00010", "00020", 100), 10);
+	assert_int_equal(drop(f->engine, home, "", "", 0), 0);
+	assert_int_equal(drop(f->engine, home, "00010", "00010", 100), 0);
+	assert_int_equal(drop(f->engine, home, "00010", "00020", 100), 10);
 	assert_int_equal(get_error(f->engine, NULL, home, "00009"), TL_OK);
 	assert_int_equal(get_error(f->engine, NULL, home, "00010"), TL_NOT_FOUND);
 	assert_int_equal(get_error(f->engine, NULL, home, "00019"), TL_NOT_FOUND);
 	assert_int_equal(get_error(f->engine, NULL, home, "00020"), TL_OK);
-	assert_int_equal(drop(f->engine, "", "", 5), 5);
+	assert_int_equal(drop(f->engine, home, "", "", 5), 5);
 	assert_int_equal(get_error(f->engine, NULL, home, "00004"), TL_NOT_FOUND);
 	assert_int_equal(get_error(f->engine, NULL, home, "00005"), TL_OK);
-	assert_int_equal(drop(f->engine, "", "01000", 1000), 985); /* 5–9 and 20–999 */
-	assert_int_equal(drop(f->engine, "", "02000", 1000), 1000); /* exactly a batch */
-	assert_int_equal(drop(f->engine, "", "", 1200), 1200);
-	assert_int_equal(drop(f->engine, "", "", UINT64_MAX), 300);
-	assert_int_equal(drop(f->engine, "", "", UINT64_MAX), 0);
+	assert_int_equal(drop(f->engine, home, "", "01000", 1000), 985); /* 5–9 and 20–999 */
+	assert_int_equal(drop(f->engine, home, "", "02000", 1000), 1000); /* exactly a batch */
+	assert_int_equal(drop(f->engine, home, "", "", 1200), 1200);
+	assert_int_equal(drop(f->engine, home, "", "", UINT64_MAX), 300);
+	assert_int_equal(drop(f->engine, home, "", "", UINT64_MAX), 0);
 
 	assert_int_equal(count_items(f->engine, home), 0);
 	assert_int_equal(count_items(f->engine, before), 3);
 	assert_int_equal(count_items(f->engine, after), 3);
-}
-
-static void test_size_and_compact(void **state)
-{
-	struct fixture *f = *state;
-	const struct tl_partition last = {255, UINT64_MAX, 0};
-	put_numbered(f->engine, home, 20000);
-	put_numbered(f->engine, last, 20000);
-	assert_int_equal(compact(f->engine, home.kind, UINT64_MAX), 1);
-	assert_int_equal(compact(f->engine, last.kind, UINT64_MAX), 1);
-	uint64_t whole = tl_engine_size(f->engine, home, str(""), str(""));
-	uint64_t half = tl_engine_size(f->engine, home, str("10000"), str(""));
-	assert_in_range(whole, 1000, 1000000);
-	assert_in_range(half, whole / 4, whole * 3 / 4);
-	assert_true(tl_engine_size(f->engine, last, str(""), str("")) > 1000);
-	assert_int_equal(tl_engine_size(f->engine, (struct tl_partition){7, 44, 0}, str(""), str("")), 0);
-
-	assert_int_equal(drop(f->engine, "", "", UINT64_MAX), 20000);
-	compact(f->engine, home.kind, UINT64_MAX);
-	assert_true(tl_engine_size(f->engine, home, str(""), str("")) < whole / 10);
-	assert_int_equal(count_items(f->engine, last), 20000);
-}
-
-static enum tl_err try_put_random(struct tl_engine *engine, struct tl_partition partition, unsigned count)
-{
-	struct tl_batch *batch = new_batch(engine);
-	uint64_t random = partition.no + 1;
-	for (uint64_t i = 0; i < count; i++) {
-		unsigned char key[TL_ORDERED_INT_MAX];
-		uint64_t value[32];
-		for (size_t word = 0; word < 32; word++) /* nothing that can be compressed */
-			value[word] = random = random * 6364136223846793005 + 1442695040888963407;
-		tl_batch_put(batch, partition, tl_slice(key, tl_ordered_int_put(key, i)), tl_slice(value, sizeof value));
-	}
-	return commit_and_free(engine, batch);
-}
-
-static void put_random(struct tl_engine *engine, struct tl_partition partition, unsigned count)
-{
-	assert_int_equal(try_put_random(engine, partition, count), TL_OK);
 }
 
 /* Calls of read(2) and its like that this process has made so far. */
@@ -1267,119 +802,6 @@ static void test_filter(void **state)
 		assert_in_range(reads_so_far() - before, 0, ASKED / 5);
 		for (partition.no = 0; partition.no < 2 * NUMBERS; partition.no += 2)
 			assert_int_equal(count_items(f->engine, partition), 1);
-	}
-}
-
-/* Overwrites what is near the beginning of every table with zeros. */
-static void blank_tables(const char *path)
-{
-	static const char zeros[3000] = {0};
-	DIR *dir = opendir(path);
-	assert_non_null(dir);
-	for (const struct dirent *entry; (entry = readdir(dir));) {
-		if (!strstr(entry->d_name, ".ldb"))
-			continue;
-		int fd = openat(dirfd(dir), entry->d_name, O_WRONLY);
-		assert_true(fd >= 0);
-		assert_int_equal(pwrite(fd, zeros, sizeof zeros, 100), sizeof zeros);
-		close(fd);
-	}
-	closedir(dir);
-}
-
-/* LevelDB does not check what it merges: it would trip over it, or copy it as sound. */
-static void test_damage_is_not_merged(void **state)
-{
-	struct fixture *f = *state;
-	open_uncompressed(f);
-	put_numbered(f->engine, home, 5000);
-	compact(f->engine, home.kind, UINT64_MAX);
-	blank_tables(f->path);
-	open_uncompressed(f);
-	must_put(f->engine, home, "00000+", "value");
-	compact(f->engine, home.kind, UINT64_MAX);
-	assert_int_equal(get_error(f->engine, NULL, home, "00010"), TL_CORRUPT);
-	must_hold_str(f->engine, NULL, "04999", "value");
-}
-
-/* The tables, by the sum of their numbers, which are never used again. */
-static unsigned long tables_of(const char *path)
-{
-	unsigned long sum = 0;
-	DIR *dir = opendir(path);
-	assert_non_null(dir);
-	for (const struct dirent *entry; (entry = readdir(dir));) {
-		const char *suffix = strrchr(entry->d_name, '.');
-		if (suffix && strcmp(suffix, ".ldb") == 0)
-			sum += strtoul(entry->d_name, NULL, 10);
-	}
-	closedir(dir);
-	return sum;
-}
-
-static void get_often(struct tl_engine *engine, uint64_t key_no, int times)
-{
-	unsigned char key[TL_ORDERED_INT_MAX];
-	struct tl_slice slice = tl_slice(key, tl_ordered_int_put(key, key_no));
-	for (int i = 0; i < times; i++) {
-		char *value;
-		size_t len;
-		assert_int_equal(tl_engine_get(engine, NULL, home, slice, &value, &len), TL_OK);
-		free(value);
-	}
-}
-
-/* A get that looks into two tables is no reason to merge them. What LevelDB has put off for that delays nothing else: writing
- * many memtables, compacting, closing. */
-static void test_reading_merges_nothing(void **state)
-{
-	enum { KEYS = 2000, GETS = 20000 }; /* LevelDB would merge after the first hundred */
-	struct fixture *f = *state;
-	struct tl_why why;
-	put_random(f->engine, home, KEYS);
-	compact(f->engine, home.kind, UINT64_MAX);
-	put_random(f->engine, home, 1);
-	unsigned char key[TL_ORDERED_INT_MAX];
-	assert_int_equal(put(f->engine, home, tl_slice(key, tl_ordered_int_put(key, KEYS)), str("last")), TL_OK);
-	assert_int_equal(tl_engine_reopen(f->engine, &why), TL_OK); /* makes a table that spans the other */
-	get_often(f->engine, KEYS / 2, 1); /* opens both */
-
-	unsigned long before = tables_of(f->path);
-	get_often(f->engine, KEYS / 2, GETS);
-	assert_int_equal(tables_of(f->path), before);
-
-	for (uint64_t no = 100; no < 140; no++)
-		put_random(f->engine, (struct tl_partition){home.kind, no, 0}, KEYS / 4);
-	get_often(f->engine, KEYS / 2, GETS);
-	compact(f->engine, home.kind, UINT64_MAX);
-	get_often(f->engine, KEYS / 2, GETS);
-	assert_int_equal(tl_engine_reopen(f->engine, &why), TL_OK);
-	get_often(f->engine, KEYS / 2, 1);
-}
-
-/* After a merge that met a damaged table LevelDB does not write any more. Opened again it does, for as long as it can do
- * without merging. */
-static void test_writing_goes_on_beside_damage(void **state)
-{
-	enum { MEMTABLE = 5000, TRIES_MAX = 100, MORE = 3 };
-	struct fixture *f = *state;
-	struct tl_why why;
-	for (int i = 0; i < 4; i++) /* all over the same range, so that they are on several levels */
-		put_random(f->engine, home, MEMTABLE);
-	blank_tables(f->path);
-	open_uncompressed(f);
-	for (int i = 0; i < 3; i++)
-		put_random(f->engine, home, MEMTABLE);
-	enum tl_err err = TL_OK;
-	for (int i = 0; i < TRIES_MAX && err == TL_OK; i++) {
-		usleep(10000); /* level 0 is full, and is being merged */
-		err = put(f->engine, home, str("00000"), str("value"));
-	}
-	assert_int_equal(err, TL_IO);
-	assert_int_equal(tl_engine_reopen(f->engine, &why), TL_OK);
-	for (int i = 0; i < MORE; i++) {
-		put_random(f->engine, home, MEMTABLE);
-		usleep(50000);
 	}
 }
 
@@ -1421,42 +843,6 @@ static void test_family(void **state)
 	assert_int_equal(count_items(f->engine, (struct tl_partition){.kind = 'M', .no = 255, .family = FAMILY}), 2);
 }
 
-/* Many small partitions and a large one of a kind, compacted part by part: what was dropped is gone from the disk, what
- * was not is all there, and so is the next kind. */
-static void test_compact_in_parts(void **state)
-{
-	struct fixture *f = *state;
-	const struct tl_partition large = {10, 1000, 0}, next = {11, 1, 0};
-	for (uint64_t no = 0; no < 500; no++)
-		put_random(f->engine, (struct tl_partition){10, no * 7, 0}, 10);
-	put_random(f->engine, large, 20000);
-	put_random(f->engine, next, 5000);
-	compact(f->engine, 10, UINT64_MAX);
-	compact(f->engine, 11, UINT64_MAX);
-	uint64_t whole = tl_engine_family_size(f->engine, 10), next_size = tl_engine_family_size(f->engine, 11);
-	assert_in_range(whole, 6000000, 7500000);
-	assert_in_range(next_size, 1200000, 1500000);
-
-	unsigned parts = compact(f->engine, 10, 500000);
-	assert_in_range(parts, whole / 600000, whole / 400000 + 1);
-	for (uint64_t no = 0; no < 500; no += 2) {
-		struct tl_drop dropped = {.limit = UINT64_MAX};
-		assert_int_equal(tl_engine_drop_range(f->engine, (struct tl_partition){10, no * 7, 0}, str(""), str(""), &dropped),
-		                 TL_OK);
-	}
-	struct tl_drop dropped = {.limit = 15000};
-	assert_int_equal(tl_engine_drop_range(f->engine, large, str(""), str(""), &dropped), TL_OK);
-	assert_in_range(compact(f->engine, 10, 500000), 2, parts + 2);
-	assert_in_range(tl_engine_family_size(f->engine, 10), whole / 5, whole / 3);
-	assert_int_equal(count_items(f->engine, large), 5000);
-	assert_int_equal(count_items(f->engine, (struct tl_partition){10, 7, 0}), 10);
-	assert_int_equal(count_items(f->engine, (struct tl_partition){10, 14, 0}), 0);
-	assert_int_equal(tl_engine_family_size(f->engine, 11), next_size);
-	assert_int_equal(count_items(f->engine, next), 5000);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(int argc, char **argv)
 {
 	if (argc > 1)
@@ -1480,14 +866,6 @@ int main(int argc, char **argv)
 		TEST(test_guards_of_several_writers),
 		TEST(test_failed_write_stops_writing_until_reopen),
 		TEST(test_failed_reopen),
-		TEST(test_damage_is_reported),
-		TEST(test_damaged_index_and_filter),
-		TEST(test_damaged_footer),
-		TEST(test_damage_is_not_merged),
-		TEST(test_unreadable_table_is_an_error),
-		TEST(test_unreadable_log_is_an_error),
-		TEST(test_missing_current_is_an_error),
-		TEST(test_missing_database_is_an_error),
 		TEST(test_reopen_keeps_data),
 		TEST(test_reopen_waits_for_snapshot),
 		TEST(test_reopen_holds_room),
@@ -1495,12 +873,8 @@ int main(int argc, char **argv)
 		TEST(test_reopen_under_load),
 		TEST(test_drop_range),
 		TEST(test_drop_is_stopped),
-		TEST(test_size_and_compact),
 		TEST(test_family),
 		TEST(test_filter),
-		TEST(test_reading_merges_nothing),
-		TEST(test_writing_goes_on_beside_damage),
-		TEST(test_compact_in_parts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
