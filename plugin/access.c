@@ -10,6 +10,7 @@
 #include "id.h"
 
 #include <mosquitto.h>
+#include <stdatomic.h>
 
 static bool is_member(struct tl_plugin *plugin, const struct tl_session *session, struct tl_slice cid)
 {
@@ -98,14 +99,24 @@ static void note_interest(struct tl_plugin *plugin, struct tl_session *session, 
 	}
 }
 
-/* Who administers the broker and its other plugins is never this one's to say. And not with 2.1's MOSQ_ERR_PLUGIN_IGNORE: if
- * this plugin is the last one to be asked, that would grant what those before it have deferred, as the dynamic security plugin
- * does with all that it does not grant. */
-static int outside(const struct tl_plugin *plugin, const char *topic)
+/* Found out at the first need, because plugins may be loaded after this one. On the broker's thread, or on that of 2.1's HTTP
+ * API, which asks about its paths as if they were topics: both find the same. */
+static int defer(struct tl_plugin *plugin)
+{
+	int answer = atomic_load_explicit(&plugin->defer, memory_order_relaxed);
+	if (answer == MOSQ_ERR_SUCCESS) {
+		answer = tl_broker_defer(plugin->generation);
+		atomic_store_explicit(&plugin->defer, answer, memory_order_relaxed);
+	}
+	return answer;
+}
+
+/* Who administers the broker and its other plugins is never this one's to say. */
+static int outside(struct tl_plugin *plugin, const char *topic)
 {
 	static const char control[] = "$CONTROL/";
 	bool open = plugin->options.other_topics == TL_OTHER_ALLOW && strncmp(topic, control, sizeof control - 1) != 0;
-	return open ? MOSQ_ERR_SUCCESS : MOSQ_ERR_PLUGIN_DEFER;
+	return open ? MOSQ_ERR_SUCCESS : defer(plugin);
 }
 
 static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *client, const char *text)

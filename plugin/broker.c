@@ -1,13 +1,80 @@
 #include "broker.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <mqtt_protocol.h>
 #include <mosquitto.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+/* MOSQ_ERR_PLUGIN_IGNORE of 2.1, which 2.0's headers lack. */
+enum { PLUGIN_IGNORE_2_1 = 32 };
 
 enum tl_generation tl_broker_generation(void)
 {
 	return dlsym(RTLD_DEFAULT, "mosquitto_plugin_set_info") ? TL_MOSQUITTO_2_1 : TL_MOSQUITTO_2_0;
+}
+
+static int note_name(struct dl_phdr_info *object, size_t size, void *names)
+{
+	(void)size;
+	fputs(object->dlpi_name, names);
+	fputc('\0', names);
+	return 0;
+}
+
+/* The names of all loaded objects, each terminated: the caller's to free, NULL if memory is short. */
+static char *loaded_objects(size_t *len_out)
+{
+	char *names = NULL;
+	FILE *stream = open_memstream(&names, len_out);
+	if (!stream)
+		return NULL;
+	dl_iterate_phdr(note_name, stream);
+	bool complete = !ferror(stream);
+	if (fclose(stream) == 0 && complete)
+		return names;
+	free(names);
+	return NULL;
+}
+
+/* Where the object begins that the address is in, NULL: in none. */
+static const void *object_of(const void *address)
+{
+	Dl_info info;
+	return address && dladdr(address, &info) ? info.dli_fbase : NULL;
+}
+
+/* Whether the object exports what the broker asks every plugin for. A symbol is also found in what the object depends on: that
+ * is loaded, too. */
+static bool is_other_plugin(const char *name)
+{
+	static const char here[] = "";
+	void *handle = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
+	if (!handle)
+		return false; /* the kernel's, or it is gone */
+	const void *version = dlsym(handle, "mosquitto_plugin_version");
+	if (!version)
+		version = dlsym(handle, "mosquitto_auth_plugin_version");
+	const void *object = object_of(version);
+	dlclose(handle);
+	return object && object != object_of(here);
+}
+
+static bool has_other_plugins(void)
+{
+	size_t len;
+	char *names = loaded_objects(&len);
+	bool found = !names;
+	for (const char *name = names; !found && name < names + len; name += strlen(name) + 1)
+		found = *name && is_other_plugin(name); /* the program itself has no name */
+	free(names);
+	return found;
+}
+
+int tl_broker_defer(enum tl_generation generation)
+{
+	return generation == TL_MOSQUITTO_2_1 && !has_other_plugins() ? PLUGIN_IGNORE_2_1 : MOSQ_ERR_PLUGIN_DEFER;
 }
 
 bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_plugin_id_t *identifier)

@@ -23,6 +23,17 @@ struct tl_evt_connect {
 /* Which generation this process is: found by what it exports. */
 enum tl_generation tl_broker_generation(void);
 
+/* What an ACL callback answers where others shall decide. What all plugins defer is refused. 2.1 also knows the answer of a
+ * plugin that is to count as not loaded (MOSQ_ERR_PLUGIN_IGNORE), with which nothing is refused that would not be without it:
+ * this is the answer there if no other plugin is loaded. Beside another one it is not, because of those that do not decide 2.1
+ * heeds only the one asked last: it would grant what the other one, such as dynamic security, has deferred to have it refused.
+ * Mosquitto's own acl_file always decides.
+ *
+ * Takes a look at every object in the process, some 20 µs in all; so ask once, but not before an access is checked. By then
+ * the broker has loaded all of its plugins, and reloading the configuration loads none. If memory is short, takes it that there
+ * is another plugin. Any thread. */
+int tl_broker_defer(enum tl_generation generation);
+
 /* Whether the plugin was loaded for one listener only (per_listener_settings), as far as the generation tells. */
 bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_plugin_id_t *identifier);
 

@@ -43,6 +43,7 @@ struct tl_plugin {
 	uint64_t figures[TL_FIGURES_MAX]; /* as told last … */
 	uint64_t figures_ms;       /* … at this time */
 	bool figures_told;
+	_Atomic int defer;         /* what leaves an access to others; MOSQ_ERR_SUCCESS: not known yet */
 	bool sleeps_after_tick;    /* what a tick publishes goes out one loop later, so that loop must not sleep */
 };
 

@@ -212,6 +212,11 @@ class Broker:
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
             return f.read()
 
+    def version(self):
+        """Mosquitto's, as (2, 0)."""
+        major, minor = self.wait_log(r"mosquitto version (\d+)\.(\d+)").groups()
+        return int(major), int(minor)
+
     def wait_log(self, pattern, deadline=None):
         return until(lambda: re.search(pattern, self.log()), f"the log to say {pattern!r}", deadline)
 

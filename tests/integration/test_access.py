@@ -1,4 +1,5 @@
 """The wall around the root: who may read and write what (PROTOCOL sections 1 and 2)."""
+import glob
 import os
 import socket
 import struct
@@ -9,6 +10,7 @@ from harness import DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, Brok
 
 SERVER_TOPICS = ("notify/{bob}", "notify/{bob}/json", "res/{device}/x", "res/{device}/sent/m1", "live/{conv}",
                  "live/d:{alice}:{bob}", "notify/{bob}/x", "res/{device}", "unknown/{bob}")
+REFUSED = (NOT_AUTHORISED, NOT_AUTHORISED)  # to subscribe, and to publish
 
 
 class Wall(TimelineTest):
@@ -368,12 +370,45 @@ class OtherTopics(BrokerTest):
         for topic in ("other", "imx/y", "i", "IM/conv/x", "a/im/conv/x"):
             self.assertTrue(self.carries(self.works(f"u-{topic}".replace("/", "-")), topic), topic)
 
+    def answers(self, client):
+        """What the broker says to this client's subscribing and publishing outside the root."""
+        topics = ("other", "$SYS/other", "$CONTROL/other", "$CONTROL/broker/v1", "$CONTROL/timeline/v2", "$other/x")
+        return {topic: (client.subscribe(topic), client.wait_ack(client.publish(topic, "x"))) for topic in topics}
+
+    def answers_without_the_plugin(self):
+        self.broker = Broker(plugin=False)
+        self.addCleanup(self.broker.close)
+        return self.answers(self.client("alice"))
+
     def test_defer_without_rules(self):
-        """As Mosquitto does where plugins check access and none of them grants. The root works."""
-        self.start().start()
-        client = self.works("alice")
-        self.assertEqual(client.subscribe("other"), NOT_AUTHORISED)
-        self.assertEqual(client.wait_ack(client.publish("other", "x")), NOT_AUTHORISED)
+        """As Mosquitto does where no plugin grants: 2.0 refuses, 2.1 does as without the plugin. The root works."""
+        broker = self.start().start()
+        alice = self.works("alice")
+        answers = self.answers(alice)
+        self.works("bob")
+        if broker.version() < (2, 1):
+            self.assertEqual(set(answers.values()), {REFUSED})
+            return
+        self.assertTrue(self.carries(alice, "other"))
+        self.assertEqual(answers, self.answers_without_the_plugin())
+
+    def test_allow_leaves_administration_to_others(self):
+        """As with defer."""
+        broker = self.start({"other_topics": "allow"}).start()
+        answers = self.answers(self.works("alice"))
+        expected = self.answers_without_the_plugin() if broker.version() >= (2, 1) else {}
+        for topic, answer in answers.items():
+            if topic.startswith("$CONTROL/"):
+                self.assertEqual(answer, expected.get(topic, REFUSED), topic)
+
+    def test_defer_beside_another_plugin(self):
+        """Nobody knows what it has deferred: refused, even if it has no opinion, and is loaded after this one."""
+        others = glob.glob("/usr/lib/*/mosquitto_dynamic_security.so")
+        if not others:
+            self.skipTest("no other plugin is installed")
+        self.start(conf=[f"plugin {others[0]}"]).start()
+        self.broker.wait_log("plugin will not be activated")
+        self.assertEqual(set(self.answers(self.works("alice")).values()), {REFUSED})
         self.works("bob")
 
     def test_defer_to_an_acl_file(self):
