@@ -73,11 +73,15 @@ TL_MUST_USE enum tl_err tl_engine_reopen(struct tl_engine *engine, struct tl_why
 
 /* A frozen view, TL_IO while the engine is out of order. Free it soon: it holds back reopen and compaction. */
 TL_MUST_USE enum tl_err tl_snapshot_new(struct tl_engine *engine, struct tl_snapshot **snapshot_out);
+
+/* The same of the present even where the engine is frozen: for a thread that commits what follows from what it reads, and so has
+ * to see what it has committed. */
+TL_MUST_USE enum tl_err tl_snapshot_of_present(struct tl_engine *engine, struct tl_snapshot **snapshot_out);
 void tl_snapshot_free(struct tl_snapshot *snapshot); /* NULL is legal */
 
-/* From now on until the thaw every new snapshot is one of this moment, so that what is committed meanwhile is not seen before
- * it is synced; reads without a snapshot see it. For one thread, which commits several batches and syncs the last one. Thaw
- * before a reopen. Errors as of tl_snapshot_new. */
+/* From now on until the thaw every tl_snapshot_new is one of this moment, so that what is committed meanwhile is shown to nobody
+ * before it is synced; reads without a snapshot see it. For one thread, which commits several batches and syncs the last one.
+ * Thaw before a reopen. Errors as of tl_snapshot_new; TL_IO where the engine cannot be durable (E2), or was not to be. */
 TL_MUST_USE enum tl_err tl_engine_freeze(struct tl_engine *engine);
 void tl_engine_thaw(struct tl_engine *engine); /* without a freeze this does nothing */
 

@@ -271,6 +271,7 @@ static void allow_more_files(int files)
 static void make_options(struct tl_engine *engine, const struct tl_engine_options *options)
 {
 	engine->env = tl_leveldb_env_new(tl_db_must_merge, options->durable);
+	engine->durable = options->durable && tl_leveldb_env_syncs_logs(engine->env);
 	engine->cache = leveldb_cache_create_lru((size_t)options->cache_bytes);
 	if (options->bloom_bits > 0)
 		engine->filter = tl_db_filter_new(options->bloom_bits);
@@ -469,14 +470,10 @@ static struct tl_snapshot *hold_frozen(struct tl_engine *engine)
 	return frozen;
 }
 
-enum tl_err tl_snapshot_new(struct tl_engine *engine, struct tl_snapshot **snapshot_out)
+enum tl_err tl_snapshot_of_present(struct tl_engine *engine, struct tl_snapshot **snapshot_out)
 {
-	struct tl_snapshot *snapshot = hold_frozen(engine);
-	if (snapshot) {
-		*snapshot_out = snapshot;
-		return TL_OK;
-	}
-	if (!(snapshot = malloc(sizeof *snapshot)))
+	struct tl_snapshot *snapshot = malloc(sizeof *snapshot);
+	if (!snapshot)
 		return TL_NO_MEMORY;
 	enum tl_err err = tl_engine_enter(engine);
 	if (err) {
@@ -486,6 +483,23 @@ enum tl_err tl_snapshot_new(struct tl_engine *engine, struct tl_snapshot **snaps
 	*snapshot = (struct tl_snapshot){.engine = engine, .view = leveldb_create_snapshot(engine->db), .holders = 1};
 	snapshot->options = tl_db_read_options_new(engine, snapshot, true);
 	*snapshot_out = snapshot;
+	return TL_OK;
+}
+
+enum tl_err tl_snapshot_new(struct tl_engine *engine, struct tl_snapshot **snapshot_out)
+{
+	struct tl_snapshot *present, *frozen = hold_frozen(engine);
+	if (frozen) {
+		*snapshot_out = frozen;
+		return TL_OK;
+	}
+	enum tl_err err = tl_snapshot_of_present(engine, &present);
+	if (err)
+		return err;
+	/* It may have been frozen before this one was made. */
+	if ((frozen = hold_frozen(engine)))
+		tl_snapshot_free(present);
+	*snapshot_out = frozen ? frozen : present;
 	return TL_OK;
 }
 
@@ -508,7 +522,9 @@ void tl_snapshot_free(struct tl_snapshot *snapshot)
 enum tl_err tl_engine_freeze(struct tl_engine *engine)
 {
 	struct tl_snapshot *snapshot;
-	enum tl_err err = tl_snapshot_new(engine, &snapshot);
+	if (!engine->durable)
+		return TL_IO;
+	enum tl_err err = tl_snapshot_of_present(engine, &snapshot);
 	if (err)
 		return err;
 	pthread_mutex_lock(&engine->mutex);

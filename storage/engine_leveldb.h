@@ -51,6 +51,7 @@ struct tl_engine {
 	int lock_fd; /* the directory, held with flock */
 	leveldb_options_t *options;
 	leveldb_env_t *env;
+	bool durable; /* (E2) */
 	leveldb_cache_t *cache;
 	leveldb_filterpolicy_t *filter; /* NULL: none */
 	leveldb_readoptions_t *read_present; /* no snapshot, filling the cache */

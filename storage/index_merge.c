@@ -57,7 +57,7 @@ static enum tl_err open_input(const struct tl_index_merge *merge, struct inputs 
 static enum tl_err inputs_init(struct inputs *inputs, const struct tl_index_merge *merge)
 {
 	*inputs = (struct inputs){.count = merge->count};
-	enum tl_err err = tl_snapshot_new(merge->output.engine, &inputs->snapshot);
+	enum tl_err err = tl_snapshot_of_present(merge->output.engine, &inputs->snapshot);
 	for (uint32_t i = 0; i < merge->count && err == TL_OK; i++)
 		err = open_input(merge, inputs, i);
 	if (err != TL_OK)

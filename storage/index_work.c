@@ -129,7 +129,7 @@ static enum tl_err fresh_piece(struct tl_index_work *work, bool *did_out, uint64
 	struct tl_engine *engine = work->database->engine;
 	struct tl_iter *marks = NULL, *store = NULL;
 	struct tl_snapshot *snapshot;
-	enum tl_err err = tl_snapshot_new(engine, &snapshot);
+	enum tl_err err = tl_snapshot_of_present(engine, &snapshot);
 	if (err != TL_OK)
 		return err;
 	err = marks_new(work, snapshot, TL_INDEX_QUEUE_FRESH, &marks);
@@ -306,7 +306,7 @@ static enum tl_err upkeep_piece(struct tl_index_work *work, bool *did_out)
 	struct tl_engine *engine = work->database->engine;
 	struct tl_iter *marks = NULL, *store = NULL;
 	struct tl_snapshot *snapshot;
-	enum tl_err err = tl_snapshot_new(engine, &snapshot);
+	enum tl_err err = tl_snapshot_of_present(engine, &snapshot);
 	if (err != TL_OK)
 		return err;
 	err = marks_new(work, snapshot, TL_INDEX_QUEUE_UPKEEP, &marks);

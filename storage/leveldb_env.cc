@@ -47,7 +47,7 @@ public:
 		const bool is_log = ends_with(path, ".log");
 		*file_out = nullptr;
 		leveldb::Status status = failure_.status();
-		if (status.ok() && is_log && log_ && sync_logs_)
+		if (status.ok() && is_log && log_)
 			status = log_->settle();
 		if (status.ok())
 			status = target()->NewWritableFile(path, file_out);
@@ -56,7 +56,7 @@ public:
 		if (ends_with(path, ".ldb"))
 			*file_out = new timeline::NewTableFile(*file_out);
 		if (is_log) {
-			*file_out = new timeline::LogFile(*file_out, &log_);
+			*file_out = new timeline::LogFile(*file_out, &log_, sync_logs_);
 			note_log(1);
 		}
 		return status;
@@ -121,6 +121,8 @@ public:
 	}
 
 	uint64_t unreadable() const { return unreadable_; }
+
+	bool syncs_logs() const { return sync_logs_; }
 
 private:
 	/* LevelDB begins a new log when it is about to write what it has in memory to a table, and removes the old one afterwards. */
@@ -237,6 +239,12 @@ void tl_leveldb_env_free(leveldb_env_t *wrapped)
 bool tl_leveldb_env_checks_blocks(const leveldb_env_t *wrapped)
 {
 	return ours(wrapped) != nullptr;
+}
+
+bool tl_leveldb_env_syncs_logs(const leveldb_env_t *wrapped)
+{
+	const Environment *env = ours(wrapped);
+	return env && env->syncs_logs();
 }
 
 void tl_leveldb_env_begin(leveldb_env_t *wrapped)

@@ -17,7 +17,8 @@
  * the next merge would meet the same table.
  *
  * Where what is committed unsynced has to be as safe as the synced batch after it, a log is synced before the next one is begun.
- * LevelDB does not do that, and after a power loss could have the second without the first.
+ * LevelDB does not do that, and after a power loss could have the second without the first. It holds its lock then, for which
+ * every read waits, so there is never much left to sync.
  *
  * Every function may be called from any thread.
  */
@@ -37,14 +38,16 @@ extern "C" {
 typedef bool tl_leveldb_must_merge(leveldb_t *db, bool reluctant);
 
 /* An environment for leveldb_options_set_env, for one database at a time; each open table keeps a descriptor. `sync_logs`: no log
- * is left unsynced for the next one. Free it with
- * tl_leveldb_env_free when no database uses it any more. */
+ * is left unsynced for the next one. Free it with tl_leveldb_env_free when no database uses it any more. */
 leveldb_env_t *tl_leveldb_env_new(tl_leveldb_must_merge *must_merge, bool sync_logs);
 void tl_leveldb_env_free(leveldb_env_t *env); /* NULL is legal */
 
 /* Whether LevelDB need not check what it reads. False with a LevelDB that cannot be given this environment: then none of the
  * above holds. */
 bool tl_leveldb_env_checks_blocks(const leveldb_env_t *env);
+
+/* Whether no log is left unsynced for the next one. */
+bool tl_leveldb_env_syncs_logs(const leveldb_env_t *env);
 
 /* A database is about to be opened; and is open now. What it wants to merge waits until then. */
 void tl_leveldb_env_begin(leveldb_env_t *env);

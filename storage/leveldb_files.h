@@ -52,7 +52,12 @@ private:
 /* A log that is being written, by one thread at a time. `present` is where the environment finds it. */
 class LogFile final : public leveldb::WritableFile {
 public:
-	LogFile(leveldb::WritableFile *file, LogFile **present) : file_(file), present_(present) { *present_ = this; }
+	/* `settles`: it is synced before the next one, and never has much that is not. */
+	LogFile(leveldb::WritableFile *file, LogFile **present, bool settles)
+		: file_(file), present_(present), settles_(settles)
+	{
+		*present_ = this;
+	}
 	~LogFile() override
 	{
 		if (*present_ == this)
@@ -61,25 +66,29 @@ public:
 
 	leveldb::Status Append(const leveldb::Slice &bytes) override
 	{
-		unsynced_ = true;
-		return file_->Append(bytes);
+		unsynced_ += bytes.size();
+		leveldb::Status status = file_->Append(bytes);
+		return status.ok() && unsynced_ >= UNSYNCED_MAX ? settle() : status;
 	}
 	leveldb::Status Flush() override { return file_->Flush(); }
 	leveldb::Status Sync() override
 	{
 		leveldb::Status status = file_->Sync();
-		unsynced_ = unsynced_ && !status.ok();
+		if (status.ok())
+			unsynced_ = 0;
 		return status;
 	}
 	leveldb::Status Close() override { return file_->Close(); }
 
-	/* Has everything in it survive power loss. */
-	leveldb::Status settle() { return unsynced_ ? Sync() : leveldb::Status::OK(); }
+	leveldb::Status settle() { return settles_ && unsynced_ > 0 ? Sync() : leveldb::Status::OK(); }
 
 private:
+	enum { UNSYNCED_MAX = 1024 * 1024 }; /* bytes */
+
 	const std::unique_ptr<leveldb::WritableFile> file_;
 	LogFile **const present_;
-	bool unsynced_ = false;
+	const bool settles_;
+	size_t unsynced_ = 0;
 };
 
 /* What went wrong first. */

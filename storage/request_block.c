@@ -48,24 +48,36 @@ static void answer_nobody(struct tl_answer *answer)
 	answer->field_count++;
 }
 
-enum tl_err tl_block_list(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
+static enum tl_err list_for(const struct tl_reading *reading, const struct tl_snapshot *snapshot, const struct tl_call *call,
+                            struct tl_answer *answer)
 {
 	const struct tl_arg *limit = &call->args[BLOCK_LIMIT], *cursor = &call->args[BLOCK_CURSOR];
 	struct tl_engine *engine = reading->database->engine;
 	struct tl_iter *iter;
 	uint64_t user_no;
-	enum tl_err err = tl_user_no(engine, NULL, call->user, &user_no);
+	enum tl_err err = tl_user_no(engine, snapshot, call->user, &user_no);
 	if (err == TL_NOT_FOUND) {
 		answer_nobody(answer);
 		return TL_OK;
 	}
 	if (err == TL_OK)
-		err = tl_iter_new(engine, NULL, tl_partition(TL_PART_BLOCKED, user_no), true, &iter);
+		err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_BLOCKED, user_no), true, &iter);
 	if (err != TL_OK)
 		return err;
 	err = list_blocked(iter, cursor->given ? cursor->bytes : tl_slice("", 0),
 	                   limit->given ? limit->uint : TL_PAGE_DEFAULT, answer);
 	tl_iter_free(iter);
+	return err;
+}
+
+enum tl_err tl_block_list(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
+{
+	struct tl_snapshot *snapshot;
+	enum tl_err err = tl_snapshot_new(reading->database->engine, &snapshot);
+	if (err != TL_OK)
+		return err;
+	err = list_for(reading, snapshot, call, answer);
+	tl_snapshot_free(snapshot);
 	return err;
 }
 

@@ -30,7 +30,7 @@ static enum tl_err view_init(struct view *view, struct tl_sweep *sweep)
 {
 	struct tl_engine *engine = sweep->database->engine;
 	*view = (struct view){.sweep = sweep};
-	enum tl_err err = tl_snapshot_new(engine, &view->snapshot);
+	enum tl_err err = tl_snapshot_of_present(engine, &view->snapshot);
 	if (err == TL_OK)
 		err = tl_iter_new(engine, view->snapshot, tl_partition(TL_PART_META, 0), false, &view->iter);
 	if (err != TL_OK)

@@ -66,6 +66,7 @@ void tl_transaction_next(struct tl_transaction *txn)
 	txn->before = tl_transaction_so_far(txn);
 	txn->serial++;
 	txn->changed_count = 0;
+	txn->damaged = tl_slice("", 0);
 }
 
 void tl_transaction_retract(struct tl_transaction *txn, const struct tl_told *then)
@@ -87,7 +88,6 @@ void tl_transaction_clear(struct tl_transaction *txn)
 	tl_due_clear(&txn->due);
 	txn->index_marks = 0;
 	txn->index_upkeep = false;
-	txn->damaged = tl_slice("", 0);
 }
 
 void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool replaying)

@@ -88,8 +88,8 @@ void tl_transaction_clear(struct tl_transaction *txn);
  * is cached must not be trimmed before that. */
 void tl_transaction_next(struct tl_transaction *txn);
 
-/* Begins the batch at hand again, empty, with no more to tell than there was then. What is cached is half-changed: it has to be
- * forgotten once all has been told. */
+/* Begins the batch at hand again, empty, with no more to tell than there was then (but for marks of the search index and of what
+ * is due, of which too many do no harm). What is cached is half-changed: it has to be forgotten once all has been told. */
 void tl_transaction_retract(struct tl_transaction *txn, const struct tl_told *then);
 
 /* Lets go of what reads from the engine, so that it can be reopened. What is to be told stays. */

@@ -178,6 +178,21 @@ static enum tl_err fill(struct tl_writer *writer, uint64_t *end)
 
 /* --- committing --- */
 
+/* Says once of a conversation that nothing can be stored in it. */
+static void note_damaged(struct tl_writer *writer)
+{
+	char text[400];
+	struct tl_slice cid = writer->txn.damaged;
+	uint64_t hash = cid.len > 0 ? XXH3_64bits(cid.ptr, cid.len) : 0, *place = &writer->damaged[hash % DAMAGED];
+	if (cid.len == 0 || *place == hash)
+		return;
+	*place = hash;
+	snprintf(text, sizeof text,
+	         "damaged data: what is sent to conversation '%.*s' cannot be stored and is answered so", (int)cid.len,
+	         (const char *)cid.ptr);
+	say(writer, TL_LOG_ERROR, text);
+}
+
 static void note_batch(struct tl_writer *writer, uint64_t end)
 {
 	writer->group[writer->group_count++] = (struct committed_batch){.end = end,
@@ -214,9 +229,12 @@ static enum tl_err commit_next(struct tl_writer *writer, uint64_t end, struct tl
 	note_batch(writer, end);
 	tl_database_put_uint(batch, TL_META_WATERMARK, end);
 	enum tl_err err = tl_engine_commit(writer->database->engine, batch, false, why);
-	if (err == TL_OK)
-		tl_transaction_next(&writer->txn);
-	return err;
+	if (err != TL_OK)
+		return err;
+	writer->chores_wait = false;
+	note_damaged(writer);
+	tl_transaction_next(&writer->txn);
+	return TL_OK;
 }
 
 static bool has_record(struct tl_writer *writer, uint64_t position)
@@ -226,10 +244,20 @@ static bool has_record(struct tl_writer *writer, uint64_t position)
 	return tl_ingest_queue_read(writer->queue, &position, &record, &after) == TL_OK;
 }
 
+/* Whether so much is cached that it should be trimmed, which it cannot be within a group. */
+static bool is_stuffed(const struct tl_writer *writer)
+{
+	const struct tl_transaction *txn = &writer->txn;
+	const struct tl_writer_options *options = &writer->options;
+	return HASH_CNT(by_no, txn->users.by_no) > options->cached_users + options->cached_users / 4 ||
+	       HASH_CNT(by_cid, txn->conversations.by_cid) > options->cached_conversations + options->cached_conversations / 4 ||
+	       txn->conversations.member_count > options->cached_members + options->cached_members / 4;
+}
+
 /* Whether another batch shall be committed with the one at hand, which ends there. */
 static bool goes_on(struct tl_writer *writer, uint64_t end)
 {
-	bool room = writer->group_count + 1 < BATCHES_MAX &&
+	bool room = writer->group_count + 1 < BATCHES_MAX && !is_stuffed(writer) &&
 	            writer->group_puts + tl_transaction_puts(&writer->txn) < writer->options.batch_keys &&
 	            writer->group_bytes + tl_transaction_bytes(&writer->txn) < writer->options.batch_bytes;
 	if (!writer->cut_short || !room || !has_record(writer, end))
@@ -264,21 +292,6 @@ static enum tl_err store_group(struct tl_writer *writer, bool *half_made, struct
 }
 
 /* --- after a commit --- */
-
-/* Says once of a conversation that nothing can be stored in it. */
-static void note_damaged(struct tl_writer *writer)
-{
-	char text[400];
-	struct tl_slice cid = writer->txn.damaged;
-	uint64_t hash = cid.len > 0 ? XXH3_64bits(cid.ptr, cid.len) : 0, *place = &writer->damaged[hash % DAMAGED];
-	if (cid.len == 0 || *place == hash)
-		return;
-	*place = hash;
-	snprintf(text, sizeof text,
-	         "damaged data: what is sent to conversation '%.*s' cannot be stored and is answered so", (int)cid.len,
-	         (const char *)cid.ptr);
-	say(writer, TL_LOG_ERROR, text);
-}
 
 static void announce_changes(struct tl_writer *writer, const struct tl_commit *commit, uint64_t end, uint64_t done)
 {
@@ -368,6 +381,14 @@ static enum tl_err reopen(struct tl_writer *writer, enum tl_err failure, uint64_
 	return err;
 }
 
+/* What others have seen of memberships in the meantime may not be so: they look again. */
+static void announce_regrouped(struct tl_writer *writer)
+{
+	const struct tl_commit all = tl_transaction_told(&writer->txn);
+	for (size_t i = 0; i < all.regrouped_count; i++)
+		tl_membership_changed(writer->versions, all.regrouped[i]);
+}
+
 /* The batch of the group that ends there; NULL: none. */
 static const struct committed_batch *batch_until(const struct tl_writer *writer, uint64_t watermark)
 {
@@ -401,6 +422,7 @@ static void recover(struct tl_writer *writer, enum tl_err err, const struct tl_w
 		note_success(writer);
 		publish(writer, done);
 	}
+	announce_regrouped(writer);
 	forget_all(writer);
 }
 
@@ -445,7 +467,7 @@ static void flush_checkpoints(struct tl_writer *writer)
 {
 	struct tl_why why;
 	writer->group_count = 0;
-	if (tl_checkpoints_pending(writer->checkpoints))
+	if (tl_checkpoints_pending(writer->checkpoints) && !writer->failing)
 		(void)commit_last(writer, writer->committed, &why);
 }
 

@@ -10,7 +10,8 @@
  *   (W2) Nobody is told anything before the commit has returned, synced unless durability says otherwise.
  *   (W5) Requests that read what others change have a batch to themselves. So that they need no flush to themselves, too, the
  *        batches of a group are committed one after the other and the last one is synced, which covers them all (engine.h E2).
- *        Until then readers see what was before the group.
+ *        Until then requests that read see what was before the group. Who may do what is judged by the present: that is looked
+ *        at again after a commit, and after one that has failed.
  *   (W3) When reading or committing fails, everything cached is forgotten, the database is opened again, and the same
  *        records are applied anew, until it works. What was acked waits in the queue meanwhile.
  *   (W4) Damaged data stays damaged: a message or request that meets it is answered `storage` and done with. Where that

@@ -87,6 +87,7 @@ struct world {
 static void open_world(struct world *world)
 {
 	struct tl_engine_options options = temp_dir_engine(&world->dir);
+	options.durable = true;
 	CHECK(tl_database_open(&options, &world->database, NULL) == TL_OK);
 	CHECK(tl_batch_new(world->database.engine, &world->batch) == TL_OK);
 	CHECK(tl_index_work_init(&world->work, &world->database) == TL_OK);
@@ -314,10 +315,15 @@ static void round_of(struct world *world)
 	for (unsigned j = 0; j < count; j++)
 		append(world, below(1 + below(CONVERSATIONS)));
 	change(world);
-	armed = below(3) > 0;
+	/* Others see what was before, as while the writer commits a group; what is made of it is the same. */
+	bool frozen = below(2) == 0;
+	if (frozen)
+		CHECK(tl_engine_freeze(world->database.engine) == TL_OK);
+	armed = !frozen && below(3) > 0;
 	for (unsigned j = 0; j < steps; j++)
 		step(world);
 	armed = false;
+	tl_engine_thaw(world->database.engine);
 	if (below(2) == 0) {
 		close_world(world);
 		open_world(world);
