@@ -20,8 +20,8 @@ enum { WRITE_BUFFER = 65536, VALUE_BYTES = 1000, PER_LOG = WRITE_BUFFER / VALUE_
 static const struct tl_partition part = {.kind = 's', .no = 1};
 
 /* In place of the C library's, for LevelDB as well: flushes of logs are counted and may fail. */
-static unsigned log_syncs;
-static bool fail_log_sync;
+static _Atomic unsigned log_syncs; /* LevelDB has a thread of its own */
+static _Atomic bool fail_log_sync;
 
 __attribute__((visibility("default"))) int fdatasync(int fd)
 {
@@ -29,7 +29,8 @@ __attribute__((visibility("default"))) int fdatasync(int fd)
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	ssize_t len = readlink(link, path, sizeof path - 1);
 	bool is_log = len > 4 && memcmp(path + len - 4, ".log", 4) == 0;
-	log_syncs += is_log;
+	if (is_log)
+		log_syncs++;
 	if (is_log && fail_log_sync) {
 		errno = EIO;
 		return -1;
