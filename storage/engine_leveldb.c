@@ -29,7 +29,7 @@
 
 enum {
 	DRAIN_PATIENCE_MS = 50, /* (L3) */
-	BLOCK_BYTES = 4096,     /* what is read at once; a table's index, which is in memory, has an entry for each */
+	BLOCK_BYTES = 8192,     /* what is read at once; a table's index, which is in memory, has an entry for each */
 };
 
 /* --- errors --- */
