@@ -310,10 +310,11 @@ static void publish(const struct tl_live *live, const struct packet *packet)
 /* Adds what has become ready to what waits. */
 static void take_ready(struct tl_live *live)
 {
-	struct packet **end = &live->waiting;
-	while (*end)
+	struct packet **end = &live->waiting, *ready = take_all(live);
+	while (ready && *end)
 		end = &(*end)->next;
-	*end = take_all(live);
+	if (ready)
+		*end = ready;
 }
 
 /* More than should wait for yet another tick. */

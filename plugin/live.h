@@ -37,8 +37,8 @@ void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest
 /* The session is gone. */
 void tl_live_ended(struct tl_live *live, struct tl_live_interest *interest);
 
-/* Publishes what is ready, as far as (V1) and (V2) allow. True if anything was. To be called at a tick only: the broker has delivered
- * by then what was published at the one before. */
+/* Publishes what is ready, as far as (V1) and (V2) allow. True if anything was. To be called at a tick only: the broker has
+ * delivered by then what was published at the one before. */
 bool tl_live_flush(struct tl_live *live);
 
 /* Whether what is being delivered of the conversation comes after a member's joining at `since`. */

@@ -3,11 +3,20 @@
 #include <pthread.h>
 #include <string.h>
 
+/* The processor's own instructions, where it and the compiler have them: four times as fast. */
 #if defined(__x86_64__)
 #include <nmmintrin.h>
-#elif defined(__aarch64__) && defined(__linux__) && !defined(__clang__)
+#define PROCESSOR "sse4.2"
+#define EXTEND_BY_8(crc, eight) (uint32_t)_mm_crc32_u64((crc), (eight))
+#define EXTEND_BY_1(crc, one) _mm_crc32_u8((crc), (one))
+#define PROCESSOR_CAN __builtin_cpu_supports("sse4.2")
+#elif defined(__AARCH64EL__) && defined(__linux__) && !defined(__clang__)
 #include <arm_acle.h>
 #include <sys/auxv.h>
+#define PROCESSOR "+crc"
+#define EXTEND_BY_8(crc, eight) __crc32cd((crc), (eight))
+#define EXTEND_BY_1(crc, one) __crc32cb((crc), (one))
+#define PROCESSOR_CAN (getauxval(AT_HWCAP) & HWCAP_CRC32)
 #endif
 
 enum { STRIDE = 8 };
@@ -49,19 +58,6 @@ static uint32_t extend_by_table(uint32_t crc, const unsigned char *next, size_t 
 		crc = crc >> 8 ^ table[0][(crc ^ *next) & 0xff];
 	return crc;
 }
-
-/* The processor's own instructions, where it and the compiler have them: four times as fast. */
-#if defined(__x86_64__)
-#define PROCESSOR "sse4.2"
-#define EXTEND_BY_8(crc, eight) (uint32_t)_mm_crc32_u64((crc), (eight))
-#define EXTEND_BY_1(crc, one) _mm_crc32_u8((crc), (one))
-#define PROCESSOR_CAN __builtin_cpu_supports("sse4.2")
-#elif defined(__aarch64__) && defined(__linux__) && !defined(__clang__)
-#define PROCESSOR "+crc"
-#define EXTEND_BY_8(crc, eight) __crc32cd((crc), (eight))
-#define EXTEND_BY_1(crc, one) __crc32cb((crc), (one))
-#define PROCESSOR_CAN (getauxval(AT_HWCAP) & HWCAP_CRC32)
-#endif
 
 #ifdef PROCESSOR
 __attribute__((target(PROCESSOR))) static uint32_t extend_by_processor(uint32_t crc, const unsigned char *next, size_t len)

@@ -71,7 +71,7 @@ TL_MUST_USE enum tl_err tl_engine_reopen(struct tl_engine *engine, struct tl_why
 
 /* --- reads. `snapshot` NULL reads the present state. --- */
 
-/* A frozen view, TL_IO while the engine is out of order. Free it soon: it holds back reopen and compaction. */
+/* A view that stays as it is, TL_IO while the engine is out of order. Free it soon: it holds back reopen and compaction. */
 TL_MUST_USE enum tl_err tl_snapshot_new(struct tl_engine *engine, struct tl_snapshot **snapshot_out);
 
 /* The same of the present even where the engine is frozen: for a thread that commits what follows from what it reads, and so has
