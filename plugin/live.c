@@ -353,17 +353,10 @@ static bool is_its_turn(struct tl_live *live, const struct packet *packet, bool 
 	return follows || many;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Whether it is others' turn (V2). What was published has been delivered by now. */
 static bool rests(struct tl_live *live)
 {
-	uint64_t now = now_ms();
+	uint64_t now = tl_waker_now_ms();
 	if (live->tired) {
 		uint64_t rest = (now - live->flushed_ms) / 2;
 		live->rest_ms = now + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
@@ -415,7 +408,7 @@ bool tl_live_flush(struct tl_live *live)
 		return false;
 	bool any = publish_waiting(live);
 	if (live->tired)
-		live->flushed_ms = now_ms();
+		live->flushed_ms = tl_waker_now_ms();
 	if (live->tired || live->waiting)
 		tl_waker_wake(live->waker);
 	return any;

@@ -78,13 +78,6 @@ void tl_notify_set_epoch(struct tl_notify *notify, const char *epoch)
 
 /* --- watchers --- */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void put_into(struct tl_notify *notify, struct watcher *watcher, enum queue queue)
 {
 	if (watcher->queue == queue)
@@ -309,7 +302,7 @@ static struct tl_followed *take_heads(struct tl_notify *notify, const struct tl_
 
 static void announce_to_followers(struct tl_notify *notify, struct tl_followed *touched)
 {
-	uint64_t now = touched ? now_ms() : 0;
+	uint64_t now = touched ? tl_waker_now_ms() : 0;
 	while (touched) {
 		struct tl_followed *next = touched->next_touched;
 		struct watcher *watcher;
@@ -446,7 +439,7 @@ static void tell(struct tl_notify *notify, struct watcher *watcher, struct tl_pa
 
 static unsigned flush_queue(struct tl_notify *notify, enum queue queue, unsigned most, struct tl_pack *pack)
 {
-	uint64_t now = queue == IN_TURN && notify->queues[queue] ? now_ms() : 0;
+	uint64_t now = queue == IN_TURN && notify->queues[queue] ? tl_waker_now_ms() : 0;
 	unsigned told = 0;
 	for (; notify->queues[queue] && told < most; told++) {
 		struct watcher *watcher = notify->queues[queue];
@@ -460,7 +453,7 @@ static unsigned flush_queue(struct tl_notify *notify, enum queue queue, unsigned
 
 static void end_waiting(struct tl_notify *notify)
 {
-	uint64_t now = notify->queues[LATER] ? now_ms() : 0;
+	uint64_t now = notify->queues[LATER] ? tl_waker_now_ms() : 0;
 	while (notify->queues[LATER] && notify->queues[LATER]->later_ms <= now)
 		put_into(notify, notify->queues[LATER], IN_TURN);
 }
