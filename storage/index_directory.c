@@ -13,7 +13,7 @@ static const struct tl_slice directory_key = {"", 0};
 
 void tl_directory_pack(struct tl_pack *pack, const struct tl_directory *directory)
 {
-	tl_pack_array(pack, 5);
+	tl_pack_array(pack, 6);
 	tl_pack_uint(pack, TL_INDEX_VERSION);
 	tl_pack_uint(pack, directory->indexed_to);
 	tl_pack_uint(pack, directory->next_id);
@@ -27,6 +27,7 @@ void tl_directory_pack(struct tl_pack *pack, const struct tl_directory *director
 	tl_pack_array(pack, directory->garbage_count);
 	for (uint32_t i = 0; i < directory->garbage_count; i++)
 		tl_pack_uint(pack, directory->garbage[i]);
+	tl_pack_bool(pack, directory->off);
 }
 
 static bool read_segment(struct tl_reader *reader, struct tl_segment *segment)
@@ -65,10 +66,10 @@ bool tl_directory_unpack(struct tl_slice bytes, struct tl_directory *directory_o
 	struct tl_reader reader = tl_reader(bytes);
 	uint32_t count;
 	uint64_t version;
-	return tl_reader_array(&reader, &count) && count >= 5 && tl_reader_uint(&reader, &version) &&
+	return tl_reader_array(&reader, &count) && count >= 6 && tl_reader_uint(&reader, &version) &&
 	       version == TL_INDEX_VERSION && tl_reader_uint(&reader, &directory_out->indexed_to) &&
 	       tl_reader_uint(&reader, &directory_out->next_id) && read_segments(&reader, directory_out) &&
-	       read_garbage(&reader, directory_out);
+	       read_garbage(&reader, directory_out) && tl_reader_bool(&reader, &directory_out->off);
 }
 
 enum tl_err tl_directory_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no,
@@ -82,6 +83,7 @@ enum tl_err tl_directory_read(struct tl_engine *engine, const struct tl_snapshot
 		directory_out->indexed_to = 0;
 		directory_out->next_id = 1;
 		directory_out->segment_count = directory_out->garbage_count = 0;
+		directory_out->off = false;
 		return TL_OK;
 	}
 	if (err != TL_OK)

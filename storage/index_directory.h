@@ -9,6 +9,8 @@
  *        as garbage first.
  *   (D3) Ids of segments are never used again.
  *   (D4) The directory of another version counts as none: nothing is indexed.
+ *   (D5) Upkeep, which a change of a conversation's record is marked for, switches off the directory of one that is to have no
+ *        index, and on again; so sealing, which reads the directory anyway, need not read the record.
  */
 #ifndef TL_INDEX_DIRECTORY_H
 #define TL_INDEX_DIRECTORY_H
@@ -16,7 +18,7 @@
 #include "records.h"
 
 enum {
-	TL_INDEX_VERSION = 1,   /* of the format and of how text is cut into terms; a new one has everything indexed anew */
+	TL_INDEX_VERSION = 2,   /* of the format and of how text is cut into terms; a new one has everything indexed anew */
 	TL_INDEX_SEGMENTS_MAX = 64,
 	TL_INDEX_GARBAGE_MAX = 2 * TL_INDEX_SEGMENTS_MAX,
 	TL_INDEX_FANOUT = 4,    /* a segment of one level is so many times as large as one of the level below */
@@ -34,6 +36,7 @@ struct tl_segment {
 struct tl_directory {
 	uint64_t indexed_to; /* cseq, 0: nothing is */
 	uint64_t next_id;    /* for the next segment, from 1 */
+	bool off;            /* the conversation is to have no index (D5) */
 	uint32_t segment_count, garbage_count;
 	struct tl_segment segments[TL_INDEX_SEGMENTS_MAX];
 	uint64_t garbage[TL_INDEX_GARBAGE_MAX]; /* ids of segments whose chunks may be there and are to be dropped */

@@ -1,6 +1,5 @@
 #include "index_seal.h"
 
-#include "conversations.h"
 #include "index_builder.h"
 #include "timeline.h"
 
@@ -10,11 +9,6 @@ enum {
 	ENTRIES_MAX = 1024,       /* of one segment … */
 	BODIES_MAX = 512 * 1024,  /* … and bytes of their bodies, if there is more than one */
 };
-
-bool tl_index_wanted(const struct tl_conversation_record *record)
-{
-	return !record->dissolved && !record->no_index;
-}
 
 struct seal {
 	struct tl_index_work *work;
@@ -26,19 +20,6 @@ struct seal {
 	uint64_t count; /* of entries */
 	struct tl_directory directory;
 };
-
-static enum tl_err wanted(const struct seal *seal, bool *wanted_out)
-{
-	struct tl_conversation_record record;
-	char *bytes;
-	enum tl_err err = tl_conversation_read(seal->work->database->engine, seal->snapshot, seal->no, &record, &bytes);
-	*wanted_out = false;
-	if (err != TL_OK) /* of one whose record is damaged nothing can be shown either */
-		return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;
-	*wanted_out = tl_index_wanted(&record);
-	free(bytes);
-	return TL_OK;
-}
 
 /* An edited message that is indexed already is indexed once more, as it is now (index_segment.h, S4). */
 static enum tl_err add_edited(struct seal *seal, uint64_t cseq)
@@ -162,16 +143,13 @@ enum tl_err tl_index_seal(struct tl_index_work *work, const struct tl_snapshot *
                           uint64_t conversation_no, uint64_t cseq, uint64_t *to_out)
 {
 	struct seal seal = {.work = work, .snapshot = snapshot, .store = store, .no = conversation_no};
-	bool is_wanted;
 	enum tl_err err = tl_directory_read(work->database->engine, snapshot, conversation_no, &seal.directory);
 	*to_out = UINT64_MAX;
 	if (err == TL_CORRUPT || (err == TL_OK && seal.directory.segment_count == TL_INDEX_SEGMENTS_MAX)) {
 		tl_index_mark_upkeep(work->batch, conversation_no, 0); /* which mends it, and seals then */
 		return TL_OK;
 	}
-	if (err == TL_OK)
-		err = wanted(&seal, &is_wanted);
-	if (err != TL_OK || !is_wanted)
+	if (err != TL_OK || seal.directory.off)
 		return err;
 	if (seal.directory.indexed_to < cseq) {
 		err = seal_tail(&seal, cseq);

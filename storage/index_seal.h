@@ -4,9 +4,6 @@
 
 #include "index_work.h"
 
-/* Whether a conversation is to have an index. */
-bool tl_index_wanted(const struct tl_conversation_record *record);
-
 /* Unless everything up to `cseq` is indexed: puts a segment of what follows indexed_to into the work's batch, as much as is
  * seemly for one segment, and the directory; an upkeep mark too where something is left to do then. *to_out: the cseq up to
  * which a fresh mark is done with; nothing in the batch and UINT64_MAX where there is nothing to seal, because the conversation

@@ -217,7 +217,7 @@ static enum tl_err load(struct tl_index_work *work, struct upkeep *upkeep)
 		return TL_OK;
 	if (err != TL_OK)
 		return err;
-	upkeep->wanted = tl_index_wanted(&record);
+	upkeep->wanted = !record.dissolved && !record.no_index;
 	free(bytes);
 	err = tl_timeline_bounds(engine, upkeep->snapshot, upkeep->store, tl_partition(TL_PART_STORE, upkeep->no),
 	                         &upkeep->bounds, NULL, NULL);
@@ -227,12 +227,14 @@ static enum tl_err load(struct tl_index_work *work, struct upkeep *upkeep)
 /* Changes the directory itself, if that is due. */
 static bool put_straight(struct upkeep *upkeep)
 {
+	struct tl_directory *directory = &upkeep->directory;
+	bool switched = directory->off == upkeep->wanted;
+	directory->off = !upkeep->wanted;
 	if (upkeep->wanted)
-		return tl_directory_expire(&upkeep->directory, upkeep->bounds.floor);
-	if (upkeep->directory.indexed_to == 0)
-		return false;
-	forget_segments(&upkeep->directory);
-	return true;
+		return tl_directory_expire(directory, upkeep->bounds.floor) || switched;
+	if (directory->indexed_to > 0)
+		forget_segments(directory);
+	return switched;
 }
 
 /* Where the number of a cseq in the tail made it due (tl_index_is_due): its fresh mark may have been followed already, before

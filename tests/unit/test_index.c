@@ -154,6 +154,7 @@ static void test_directory_round_trip(void **unused)
 	struct tl_pack pack;
 	(void)unused;
 	tl_directory_add_garbage(&directory, 77);
+	directory.off = true;
 	tl_pack_init(&pack);
 	tl_directory_pack(&pack, &directory);
 	assert_true(tl_directory_unpack(tl_pack_bytes(&pack), &read));
@@ -163,6 +164,7 @@ static void test_directory_round_trip(void **unused)
 	assert_memory_equal(read.segments, directory.segments, 5 * sizeof read.segments[0]);
 	assert_int_equal(read.garbage_count, 1);
 	assert_int_equal(read.garbage[0], 77);
+	assert_true(read.off);
 	for (size_t len = 0; len < tl_pack_bytes(&pack).len; len++)
 		assert_false(tl_directory_unpack(tl_slice(tl_pack_bytes(&pack).ptr, len), &read));
 	tl_pack_fini(&pack);
