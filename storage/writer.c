@@ -254,16 +254,30 @@ static bool is_stuffed(const struct tl_writer *writer)
 	       txn->conversations.member_count > options->cached_members + options->cached_members / 4;
 }
 
-/* Whether another batch shall be committed with the one at hand, which ends there. */
-static bool goes_on(struct tl_writer *writer, uint64_t end)
+/* Whether another batch, from `end` on, shall be committed with the one at hand. */
+static bool has_next(struct tl_writer *writer, uint64_t end)
 {
 	bool room = writer->group_count + 1 < BATCHES_MAX && !is_stuffed(writer) &&
 	            writer->group_puts + tl_transaction_puts(&writer->txn) < writer->options.batch_keys &&
 	            writer->group_bytes + tl_transaction_bytes(&writer->txn) < writer->options.batch_bytes;
-	if (!writer->cut_short || !room || !has_record(writer, end))
-		return false;
-	bool seen_at_once = !writer->options.sync;
-	return writer->group_count > 0 || seen_at_once || tl_engine_freeze(writer->database->engine) == TL_OK;
+	return writer->cut_short && room && has_record(writer, end);
+}
+
+/* From before the first commit of several on, readers are shown what was before, unless that commit is all there is to wait
+ * for. False: it cannot be done. */
+static bool hide_group(struct tl_writer *writer)
+{
+	return writer->group_count > 0 || !writer->options.sync || tl_engine_freeze(writer->database->engine) == TL_OK;
+}
+
+/* Forgets the batch at hand, which could not be made, behind others of its group. */
+static void retract_batch(struct tl_writer *writer, uint64_t damaged_at)
+{
+	const struct committed_batch *last = &writer->group[writer->group_count - 1];
+	tl_transaction_retract(&writer->txn, &last->told);
+	writer->damaged_at = damaged_at;
+	writer->changes = last->changes;
+	writer->records_applied = last->records;
 }
 
 /* Applies and commits a group of batches, mostly one. Where something other than committing fails behind the first of them,
@@ -274,21 +288,17 @@ static enum tl_err store_group(struct tl_writer *writer, bool *half_made, struct
 	writer->group_count = 0;
 	writer->group_puts = writer->group_bytes = writer->changes = writer->records_applied = 0;
 	enum tl_err err = fill(writer, &end);
-	while (err == TL_OK && goes_on(writer, end)) {
+	while (err == TL_OK && has_next(writer, end) && hide_group(writer)) {
 		if ((err = commit_next(writer, end, why)) != TL_OK)
 			return err;
 		err = fill(writer, &end);
 	}
 	*half_made = err != TL_OK && writer->group_count > 0;
-	if (*half_made) {
-		const struct committed_batch last = writer->group[writer->group_count - 1];
-		tl_transaction_retract(&writer->txn, &last.told);
-		writer->damaged_at = damaged_at;
-		writer->changes = last.changes;
-		writer->records_applied = last.records;
-		err = TL_OK;
-	}
-	return err == TL_OK ? commit_last(writer, end, why) : err;
+	if (err != TL_OK && !*half_made)
+		return err;
+	if (*half_made)
+		retract_batch(writer, damaged_at);
+	return commit_last(writer, end, why);
 }
 
 /* --- after a commit --- */
