@@ -21,12 +21,14 @@ cmake --build --preset release -j"$(nproc)" --target mosquitto_timeline >/dev/nu
 
 mkdir -p "$data"
 data=$(cd "$data" && pwd)
+# For the right side of sed's s|…|…|.
+as_is() { printf %s "$1" | sed 's/[&|\\]/\\&/g'; }
 conf=$(mktemp)
 trap 'rm -f "$conf"' EXIT
 # The broker gives root's rights up for those of this user unless told otherwise.
 sed -e "s|^listener .*|listener $port 127.0.0.1|" \
-    -e "s|^plugin .*|plugin $here/build/release/plugin/mosquitto_timeline.so|" \
-    -e "s|^plugin_opt_data_dir .*|plugin_opt_data_dir $data|" config/mosquitto.conf >"$conf"
+    -e "s|^plugin .*|plugin $(as_is "$here")/build/release/plugin/mosquitto_timeline.so|" \
+    -e "s|^plugin_opt_data_dir .*|plugin_opt_data_dir $(as_is "$data")|" config/mosquitto.conf >"$conf"
 echo "user $(id -un)" >>"$conf"
 
 broker=${MOSQUITTO:-$(command -v mosquitto || echo /usr/sbin/mosquitto)}
