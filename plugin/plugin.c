@@ -171,7 +171,7 @@ static int on_tick(int event, void *event_data, void *userdata)
 		return MOSQ_ERR_SUCCESS;
 	tl_log_flush(&plugin->log);
 	if (tl_answer_publish(plugin) && plugin->sleeps_after_tick)
-		tl_waker_wake(plugin->waker);
+		tl_waker_cut_sleep(plugin->waker);
 	return MOSQ_ERR_SUCCESS;
 }
 

@@ -10,7 +10,15 @@
 #include <string.h>
 #include <time.h>
 
-enum { REPEAT_FIRST_US = 200, REPEAT_LONGEST_US = 1600 };
+#ifndef sigev_notify_thread_id /* glibc has no name for it */
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+enum {
+	REPEAT_FIRST_US = 200,
+	REPEAT_LONGEST_US = 1600,
+	FALL_ASLEEP_US = 20, /* from the tick until the broker sleeps, about */
+};
 
 struct tl_waker {
 	pthread_t broker;
@@ -18,6 +26,9 @@ struct tl_waker {
 	struct sigaction before;
 	_Atomic bool due;   /* a tick is wanted and has not come */
 	_Atomic bool awake; /* a tick will come before the broker sleeps */
+	timer_t timer;      /* cuts sleeps short */
+	bool has_timer;
+	bool timing;        /* it runs; the broker thread's own */
 	pthread_mutex_t lock;
 	pthread_cond_t wanted;
 	bool stop; /* guarded by lock */
@@ -70,6 +81,16 @@ static void *repeat(void *arg)
 	return NULL;
 }
 
+static void waker_free(struct tl_waker *waker)
+{
+	if (waker->has_timer)
+		timer_delete(waker->timer);
+	sigaction(SIGURG, &waker->before, NULL);
+	pthread_cond_destroy(&waker->wanted);
+	pthread_mutex_destroy(&waker->lock);
+	free(waker);
+}
+
 enum tl_err tl_waker_open(struct tl_waker **waker_out)
 {
 	struct tl_waker *waker = calloc(1, sizeof *waker);
@@ -82,9 +103,11 @@ enum tl_err tl_waker_open(struct tl_waker **waker_out)
 	memset(&action, 0, sizeof action);
 	action.sa_handler = do_nothing;
 	sigaction(SIGURG, &action, &waker->before);
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGURG};
+	event.sigev_notify_thread_id = gettid();
+	waker->has_timer = timer_create(CLOCK_MONOTONIC, &event, &waker->timer) == 0;
 	if (tl_thread_start(&waker->thread, "timeline wake", repeat, waker) != TL_OK) {
-		sigaction(SIGURG, &waker->before, NULL);
-		free(waker);
+		waker_free(waker);
 		return TL_NO_MEMORY;
 	}
 	*waker_out = waker;
@@ -100,10 +123,7 @@ void tl_waker_close(struct tl_waker *waker)
 	pthread_cond_signal(&waker->wanted);
 	pthread_mutex_unlock(&waker->lock);
 	pthread_join(waker->thread, NULL);
-	sigaction(SIGURG, &waker->before, NULL);
-	pthread_cond_destroy(&waker->wanted);
-	pthread_mutex_destroy(&waker->lock);
-	free(waker);
+	waker_free(waker);
 }
 
 void tl_waker_wake(struct tl_waker *waker)
@@ -133,6 +153,21 @@ void tl_waker_wake_in(struct tl_waker *waker, unsigned ms)
 	pthread_mutex_unlock(&waker->lock);
 }
 
+/* `first_us` 0: never. The repetition is for a signal that comes before the sleep has begun. */
+static void set_timer(struct tl_waker *waker, long first_us)
+{
+	const struct itimerspec times = {.it_value.tv_nsec = first_us * 1000, .it_interval.tv_nsec = REPEAT_FIRST_US * 1000};
+	waker->timing = timer_settime(waker->timer, 0, &times, NULL) == 0 && first_us > 0;
+}
+
+void tl_waker_cut_sleep(struct tl_waker *waker)
+{
+	if (waker->has_timer)
+		set_timer(waker, FALL_ASLEEP_US);
+	else
+		tl_waker_wake(waker);
+}
+
 void tl_waker_is_awake(struct tl_waker *waker)
 {
 	if (!atomic_load_explicit(&waker->awake, memory_order_relaxed))
@@ -143,6 +178,8 @@ void tl_waker_is_awake(struct tl_waker *waker)
  * all sequentially consistent. Whoever still finds the broker awake has been found due here. */
 bool tl_waker_ticked(struct tl_waker *waker)
 {
+	if (waker->timing)
+		set_timer(waker, 0);
 	if (atomic_load_explicit(&waker->awake, memory_order_relaxed))
 		atomic_store(&waker->awake, false);
 	return atomic_load(&waker->due) && atomic_exchange(&waker->due, false);

@@ -7,6 +7,9 @@
  *               └── waker thread repeats the signal until then
  *
  * While the broker is at work on what clients sent, no signal is needed: a tick comes before it sleeps again.
+ *
+ * Mosquitto 2.1 calls the tick before the sleep and sends what that published after it. So the tick has a timer send the
+ * signal, once the sleep has begun.
  */
 #ifndef TL_WAKER_H
 #define TL_WAKER_H
@@ -31,6 +34,10 @@ void tl_waker_wake(struct tl_waker *waker);
 
 /* Makes a tick come in about so many ms, unless one comes earlier anyway. Any thread. */
 void tl_waker_wake_in(struct tl_waker *waker, unsigned ms);
+
+/* Ends the sleep that follows this tick as soon as it has begun. Costs a system call, and another one at the next tick. From the
+ * broker's tick only. */
+void tl_waker_cut_sleep(struct tl_waker *waker);
 
 /* Says that the broker is awake, and that a tick will come before it sleeps. Broker thread, from the event of a message
  * only: others come while it publishes, too, after which it may sleep without a tick. */

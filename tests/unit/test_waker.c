@@ -81,6 +81,22 @@ static void test_own_thread(void **state)
 	tl_waker_close(waker);
 }
 
+/* The sleep behind a tick ends without another tick being due; the one behind the next tick is a whole one. */
+static void test_a_sleep_cut_short(void **state)
+{
+	enum { WHOLE_MS = 3 };
+	struct tl_waker *waker;
+	(void)state;
+	assert_int_equal(tl_waker_open(&waker), TL_OK);
+	for (unsigned i = 0; i < 100; i++) {
+		tl_waker_cut_sleep(waker);
+		assert_int_equal(poll(NULL, 0, ASLEEP_MS), -1);
+		assert_false(tl_waker_ticked(waker));
+		assert_int_equal(poll(NULL, 0, WHOLE_MS), 0);
+	}
+	tl_waker_close(waker);
+}
+
 /* Of two times the sooner one counts, whichever is named first; one that has passed does not come again. */
 static void test_the_sooner_of_two_times(void **state)
 {
@@ -119,6 +135,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_wake_is_lost),
 		cmocka_unit_test(test_own_thread),
+		cmocka_unit_test(test_a_sleep_cut_short),
 		cmocka_unit_test(test_the_sooner_of_two_times),
 		cmocka_unit_test(test_the_handler_before_comes_back),
 	};
