@@ -156,6 +156,13 @@ static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, 
 	return session && may_receive(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 }
 
+/* 2.1's HTTP API asks about its paths on a thread of its own, and one that does not begin with a slash can look like one of our
+ * topics. There is nothing to be had there, and who is connected is the broker's thread's alone to know. */
+static bool is_brokers_thread(const struct tl_plugin *plugin)
+{
+	return pthread_equal(pthread_self(), plugin->log.broker);
+}
+
 int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic,
                     bool retained)
 {
@@ -169,6 +176,8 @@ int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, in
 	struct tl_topic parsed = tl_topic_parse(plugin->root, topic);
 	if (parsed.kind == TL_TOPIC_OUTSIDE)
 		return outside(plugin, topic);
+	if (!is_brokers_thread(plugin))
+		return MOSQ_ERR_ACL_DENIED;
 	if (access != MOSQ_ACL_WRITE)
 		return check_read(plugin, client, &parsed, retained);
 	struct tl_session *session = tl_plugin_session(plugin, client);

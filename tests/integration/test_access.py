@@ -1,12 +1,15 @@
 """The wall around the root: who may read and write what (PROTOCOL sections 1 and 2)."""
+import base64
 import glob
 import os
+import re
 import socket
 import struct
 import subprocess
 import unittest
 
-from harness import DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, BrokerTest, Client, TimelineTest, program, until
+from harness import (DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, BrokerTest, Client, TimelineTest, free_port,
+                     program, until)
 
 SERVER_TOPICS = ("notify/{bob}", "notify/{bob}/json", "res/{device}/x", "res/{device}/sent/m1", "live/{conv}",
                  "live/d:{alice}:{bob}", "notify/{bob}/x", "res/{device}", "unknown/{bob}")
@@ -301,6 +304,15 @@ def raw_publish(topic, payload, packet_id=1):
     return raw_packet(0x32, raw_text(topic) + struct.pack("!H", packet_id) + payload)
 
 
+def http_get(port, path, credentials):
+    """The first line of the answer."""
+    with socket.create_connection((HOST, port), timeout=DEADLINE) as sock:
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n".encode() +
+                     b"Authorization: Basic " + base64.b64encode(credentials) + b"\r\nConnection: close\r\n\r\n")
+        with sock.makefile("rb") as answer:
+            return answer.readline()
+
+
 def raw_connect(broker, user, device, clean=True):
     """A bare MQTT 3.1.1 connection that acks nothing."""
     sock = socket.create_connection((HOST, broker.port), timeout=DEADLINE)
@@ -410,6 +422,22 @@ class OtherTopics(BrokerTest):
         self.broker.wait_log("plugin will not be activated")
         self.assertEqual(set(self.answers(self.works("alice")).values()), {REFUSED})
         self.works("bob")
+
+    def test_paths_of_the_http_api(self):
+        """2.1 asks about them as if they were topics, on a thread of its own: what is under the root is refused there."""
+        port = free_port()
+        broker = self.start({"other_topics": "allow"}, conf=[f"listener {port} {HOST}", "protocol http_api"])
+        try:
+            broker.start()
+        except AssertionError:
+            if not re.search("HTTP API support|'?protocol'? value", broker.log()):
+                raise
+            self.skipTest("this Mosquitto has no HTTP API")
+        broker.wait_log("Opening http api listen socket")
+        for path in ("im/notify/alice", "im/notify/alice/json", "im/res/http-api/x", "im/conv/x", "im"):
+            self.assertIn(b" 401 ", http_get(port, path, b"alice:"), path)
+        self.assertIn(b" 200 ", http_get(port, "/api/v1/version", b"alice:"))
+        self.works("alice")
 
     def test_defer_to_an_acl_file(self):
         acl = "user alice\ntopic readwrite open/#\n"
