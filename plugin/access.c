@@ -132,6 +132,18 @@ static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *cli
 	return filter.reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin, filter.plain);
 }
 
+/* Asking begins no session: the broker asks about a will, too, whose connection has ended. */
+static int check_write(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic)
+{
+	struct tl_session nobody = {.client = client};
+	const struct tl_session *session = &nobody;
+	if (tl_sessions_find(&plugin->sessions, client))
+		session = tl_plugin_session(plugin, client);
+	else if (!tl_sessions_identify(&plugin->sessions, client, &nobody.user, &nobody.device))
+		return MOSQ_ERR_ACL_DENIED;
+	return session && may_write(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+}
+
 /* A connection that resumes a session has done nothing yet when the broker asks about what waits for it. Responses among
  * that are its own only if the same user held the client id before; and asking begins no session, or the next question
  * would not be met by this one. */
@@ -178,10 +190,8 @@ int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, in
 		return outside(plugin, topic);
 	if (!is_brokers_thread(plugin))
 		return MOSQ_ERR_ACL_DENIED;
-	if (access != MOSQ_ACL_WRITE)
-		return check_read(plugin, client, &parsed, retained);
-	struct tl_session *session = tl_plugin_session(plugin, client);
-	return session && may_write(plugin, session, &parsed) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+	return access == MOSQ_ACL_WRITE ? check_write(plugin, client, &parsed)
+	                                : check_read(plugin, client, &parsed, retained);
 }
 
 int tl_access_check_out(struct tl_plugin *plugin, const struct mosquitto *client, const char *topic)

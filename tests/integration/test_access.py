@@ -8,6 +8,7 @@ import struct
 import subprocess
 import unittest
 
+from fault import ShimBroker
 from harness import (DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, BrokerTest, Client, TimelineTest, free_port,
                      program, until)
 
@@ -320,6 +321,30 @@ def raw_connect(broker, user, device, clean=True):
     sock.sendall(raw_packet(0x10, raw_text("MQTT") + bytes([4, flags, 0, 60]) + raw_text(device) + raw_text(user)))
     assert sock.recv(4)[0] == 0x20
     return sock
+
+
+class AfterAWill(BrokerTest):
+    def test_receipts_are_not_the_next_users(self):
+        """A will is sent when its connection has ended already, and brings nothing of it back."""
+        for version in (MQTT311, MQTT5):
+            with self.subTest(version=version):
+                self.broker = broker = ShimBroker()
+                self.addCleanup(broker.close)
+                a = self.client("alice")
+                a.ok("create", {"conv": "team", "members": ["bob"]})
+                b = self.client("bob")
+                b.subscribe("im/signal/team")
+                old = self.client("alice", "shared", will=("im/signal/team", "gone", 1, False), version=version)
+                old.ok("hello")
+                broker.fail("db", "sync", "stall")
+                old.wait_ack(old.publish("im/conv/team/m1", "secret"))
+                old.drop()
+                b.wait_topic("im/signal/team")
+                new = self.client("eve", "shared", version=version)
+                broker.heal()
+                a.send_ok("conv/team", "later")
+                new.ok("hello", tag="own")
+                self.assertEqual([m for m in new.inbox if not m.topic.endswith("/own")], [])
 
 
 class Anonymous(TimelineTest):
