@@ -144,17 +144,14 @@ static int check_write(struct tl_plugin *plugin, const struct mosquitto *client,
 	return session && may_write(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 }
 
-/* A connection that resumes a session has done nothing yet when the broker asks about what waits for it. Responses among
- * that are its own only if the same user held the client id before; and asking begins no session, or the next question
- * would not be met by this one. */
+/* A connection that resumes a session has done nothing yet when the broker asks about what waits for it. That is its own only if
+ * the same user held the client id before: what another one could read may be from before this one's joining. And asking
+ * begins no session, or the next question would not be met by this one. */
 static bool may_inherit(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic)
 {
 	struct tl_session nobody = {.client = client};
-	if (!tl_sessions_identify(&plugin->sessions, client, &nobody.user, &nobody.device))
-		return false;
-	if (topic->kind == TL_TOPIC_RES && !tl_sessions_was_held(&plugin->sessions, client))
-		return false;
-	return may_receive(plugin, &nobody, topic);
+	return tl_sessions_identify(&plugin->sessions, client, &nobody.user, &nobody.device) &&
+	       tl_sessions_was_held(&plugin->sessions, client) && may_receive(plugin, &nobody, topic);
 }
 
 static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic,

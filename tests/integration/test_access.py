@@ -291,6 +291,37 @@ class Wall(TimelineTest):
         self.assertEqual(responses, [])
 
 
+    def test_takeover_of_a_session_in_which_messages_wait(self):
+        """What waits of a conversation is from before the new user's joining."""
+        device = self.uid("shared")
+        group = self.group(self.b, self.alice, history="joined")
+        topics = [f"im/live/{group}", f"im/signal/{group}"]
+        old = self.client(self.alice, device, version=MQTT311, clean=False)
+        for topic in topics:
+            old.subscribe(topic, qos=1)
+            self.b.subscribe(topic, qos=1)
+        old.drop()
+        self.b.send_ok(f"conv/{group}", "secret")
+        self.b.wait_topic(topics[0])
+        self.b.wait_ack(self.b.publish(topics[1], "secret"))
+        self.b.ok("add", {"conv": group, "users": [self.eve]})
+        new = self.client(self.eve, device, version=MQTT311, clean=False)
+        new.ok("hello", tag="own")
+        self.b.send_ok(f"conv/{group}", "for everyone")
+        new.wait_for(lambda m: m.payload == b"for everyone")
+        self.assertEqual([m for m in new.inbox if m.payload == b"secret"], [])
+
+    def test_what_waits_in_ones_own_session_is_delivered(self):
+        device = self.uid("phone")
+        signal = f"im/signal/{self.conv}"
+        first = self.client(self.alice, device, version=MQTT311, clean=False)
+        first.subscribe(signal, qos=1)
+        first.drop()
+        self.b.wait_ack(self.b.publish(signal, "meanwhile"))
+        again = self.client(self.alice, device, version=MQTT311, clean=False)
+        again.wait_for(lambda m: m.payload == b"meanwhile")
+
+
 def raw_text(text):
     return struct.pack("!H", len(text.encode())) + text.encode()
 
