@@ -132,7 +132,8 @@ static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *cli
 	return filter.reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin, filter.plain);
 }
 
-/* Asking begins no session: the broker asks about a will, too, whose connection has ended. */
+/* Asking begins no session: the broker asks about a will, too, whose connection has ended, and 2.1 about what was half sent in a
+ * session that is being resumed, before it asks about what waits there (may_inherit). */
 static int check_write(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic)
 {
 	struct tl_session nobody = {.client = client};

@@ -291,6 +291,20 @@ class Wall(TimelineTest):
         self.assertEqual(responses, [])
 
 
+    def test_takeover_with_a_message_that_is_half_sent(self):
+        """The broker asks whether the new user may send it before it asks about the responses."""
+        device = self.uid("shared")
+        sock = raw_connect(self.broker, self.alice, device, clean=False)
+        sock.settimeout(DEADLINE)
+        data = b""
+        sock.sendall(raw_publish("im/req/sync", b'{"after":0}') + raw_publish("im/req/hello", b"", 2, qos=2))
+        while b'"messages"' not in data or b"/hello" not in data or b"\x50\x02\x00\x02" not in data:
+            data += sock.recv(65536)
+        sock.close()
+        new = self.client(self.eve, device, version=MQTT311, clean=False)
+        new.ok("hello", tag="own")
+        self.assertEqual([m for m in new.inbox if not m.topic.endswith("/own")], [])
+
     def test_takeover_of_a_session_in_which_messages_wait(self):
         """What waits of a conversation is from before the new user's joining."""
         device = self.uid("shared")
@@ -332,8 +346,8 @@ def raw_packet(head, body):
     return bytes([head]) + length + body
 
 
-def raw_publish(topic, payload, packet_id=1):
-    return raw_packet(0x32, raw_text(topic) + struct.pack("!H", packet_id) + payload)
+def raw_publish(topic, payload, packet_id=1, qos=1):
+    return raw_packet(0x30 | qos << 1, raw_text(topic) + struct.pack("!H", packet_id) + payload)
 
 
 def http_get(port, path, credentials):
