@@ -26,6 +26,7 @@ struct fixture {
 	_Atomic unsigned complaints; /* about damage … */
 	_Atomic unsigned failures;   /* … and of what then does not work */
 	struct tl_pack page;         /* the last answer, as a map */
+	bool search_is_off;          /* when it is opened the next time */
 };
 
 static _Atomic uint64_t clock_ms = 1000;
@@ -61,7 +62,7 @@ static void open_store(struct fixture *f)
 		.dir = f->dir.path, .durability = TL_DURABILITY_OS, .queue_max_bytes = 1 << 26, .block_cache_bytes = 1 << 20,
 		.write_buffer_bytes = 1 << 20, .cached_users = 100, .cached_conversations = 100,
 		.limits = {.server = "test 1", .max_members = 4, .max_conversations = 1000, .inbox_ttl_ms = 1000000,
-		           .search = true},
+		           .search = !f->search_is_off},
 		.now = fake_now, .events = {f, on_committed, on_log},
 	};
 	struct tl_why why;
@@ -369,19 +370,40 @@ static void test_index(void **state)
 	index_all(f);
 }
 
+/* Makes conversations whose names fill several blocks, and damages the last one made of those that begin with a letter. */
+static void damage_name(struct fixture *f, char first)
+{
+	char cid[NAME + 1], found[NAME + 1] = "";
+	for (unsigned i = 1; i <= NAMES; i++) {
+		make_name((const char[]){(char)(unsigned char)i}, cid);
+		if (i == NAMES)
+			cid[0] = 'A'; /* before all others */
+		create(f, cid, "server");
+		if (cid[0] == first)
+			strcpy(found, cid);
+	}
+	damage_bytes(f, tl_slice(found + NAME / 4, NAME / 2));
+}
+
 /* So it does where the names of some cannot be read. */
 static void test_index_names(void **state)
 {
 	struct fixture *f = *state;
-	char cid[NAME + 1], middle[NAME + 1] = "";
-	for (unsigned i = 1; i <= NAMES; i++) {
-		make_name((const char[]){(char)(unsigned char)i}, cid);
-		create(f, cid, "server");
-		if (cid[0] == 'm')
-			strcpy(middle, cid);
-	}
-	damage_bytes(f, tl_slice(middle + NAME / 4, NAME / 2));
+	damage_name(f, 'm');
 	index_all(f);
+}
+
+/* Whether there is anything to be indexed is known even if the first name cannot be read. */
+static void test_index_switched_off_and_on(void **state)
+{
+	struct fixture *f = *state;
+	damage_name(f, 'A');
+	for (int i = 0; i < 2; i++) {
+		close_store(f);
+		f->search_is_off = !f->search_is_off;
+		open_store(f);
+	}
+	assert_int_equal(atomic_load(&f->failures), 0);
 }
 
 /* --- what else he asks for --- */
@@ -716,8 +738,9 @@ static void test_other_requests(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_one_message),   TEST(test_last_message),   TEST(test_index),         TEST(test_index_names), TEST(test_history),
-		TEST(test_history_end),   TEST(test_custom_order),   TEST(test_convs_last),    TEST(test_convs_records),
+		TEST(test_one_message),   TEST(test_last_message),   TEST(test_index),         TEST(test_index_names),
+		TEST(test_index_switched_off_and_on), TEST(test_history), TEST(test_history_end), TEST(test_custom_order),
+		TEST(test_convs_last),    TEST(test_convs_records),
 		TEST(test_search_entries), TEST(test_search_records), TEST(test_search_index), TEST(test_storing),
 		TEST(test_other_requests),
 	};
