@@ -132,17 +132,27 @@ static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *cli
 	return filter.reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin, filter.plain);
 }
 
-/* A connection that resumes a session has done nothing yet when the broker asks about what waits for it. Responses among
- * that are its own only if the same user held the client id before; and asking begins no session, or the next question
- * would not be met by this one. */
+/* Asking begins no session: the broker asks about a will, too, whose connection has ended, and 2.1 about what was half sent in a
+ * session that is being resumed, before it asks about what waits there (may_inherit). */
+static int check_write(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic)
+{
+	struct tl_session nobody = {.client = client};
+	const struct tl_session *session = &nobody;
+	if (tl_sessions_find(&plugin->sessions, client))
+		session = tl_plugin_session(plugin, client);
+	else if (!tl_sessions_identify(&plugin->sessions, client, &nobody.user, &nobody.device))
+		return MOSQ_ERR_ACL_DENIED;
+	return session && may_write(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+}
+
+/* A connection that resumes a session has done nothing yet when the broker asks about what waits for it. That is its own only if
+ * the same user held the client id before: what another one could read may be from before this one's joining. And asking
+ * begins no session, or the next question would not be met by this one. */
 static bool may_inherit(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic)
 {
 	struct tl_session nobody = {.client = client};
-	if (!tl_sessions_identify(&plugin->sessions, client, &nobody.user, &nobody.device))
-		return false;
-	if (topic->kind == TL_TOPIC_RES && !tl_sessions_was_held(&plugin->sessions, client))
-		return false;
-	return may_receive(plugin, &nobody, topic);
+	return tl_sessions_identify(&plugin->sessions, client, &nobody.user, &nobody.device) &&
+	       tl_sessions_was_held(&plugin->sessions, client) && may_receive(plugin, &nobody, topic);
 }
 
 static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic,
@@ -154,6 +164,13 @@ static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, 
 		return may_inherit(plugin, client, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 	struct tl_session *session = tl_plugin_session(plugin, client);
 	return session && may_receive(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+}
+
+/* 2.1's HTTP API asks about its paths on a thread of its own, and one that does not begin with a slash can look like one of our
+ * topics. There is nothing to be had there, and who is connected is the broker's thread's alone to know. */
+static bool is_brokers_thread(const struct tl_plugin *plugin)
+{
+	return pthread_equal(pthread_self(), plugin->log.broker);
 }
 
 int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic,
@@ -169,10 +186,10 @@ int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, in
 	struct tl_topic parsed = tl_topic_parse(plugin->root, topic);
 	if (parsed.kind == TL_TOPIC_OUTSIDE)
 		return outside(plugin, topic);
-	if (access != MOSQ_ACL_WRITE)
-		return check_read(plugin, client, &parsed, retained);
-	struct tl_session *session = tl_plugin_session(plugin, client);
-	return session && may_write(plugin, session, &parsed) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+	if (!is_brokers_thread(plugin))
+		return MOSQ_ERR_ACL_DENIED;
+	return access == MOSQ_ACL_WRITE ? check_write(plugin, client, &parsed)
+	                                : check_read(plugin, client, &parsed, retained);
 }
 
 int tl_access_check_out(struct tl_plugin *plugin, const struct mosquitto *client, const char *topic)

@@ -90,21 +90,21 @@ static bool answer_reading(struct reading *reading)
 	struct tl_asked asked = {0};
 	struct tl_answer answer;
 	struct tl_pack map;
-	struct tl_route *route = &reading->route;
+	struct tl_route route = reading->route; /* its rid is to lie in this time's `map` */
 	bool unheard = tl_presence_has_ended(reading->presence);
 
 	tl_answer_init(&answer);
 	tl_pack_init(&map);
-	enum tl_err err = tl_codec_decode(route->codec, reading->payload, TL_REQUEST_MAX_BYTES, &map, &answer.why);
+	enum tl_err err = tl_codec_decode(route.codec, reading->payload, TL_REQUEST_MAX_BYTES, &map, &answer.why);
 	if (err == TL_OK)
 		asked = asked_by(reading, &map);
 	if (err == TL_OK)
-		err = take_rid(tl_pack_bytes(&map), &route->rid, &answer.why);
+		err = take_rid(tl_pack_bytes(&map), &route.rid, &answer.why);
 	if (err == TL_OK) {
 		const struct tl_call call = {.user = reading->user,
 		                             .device = reading->device,
 		                             .raw = tl_pack_bytes(&map),
-		                             .weigh = route->codec == TL_CODEC_JSON ? tl_codec_weigh_json : NULL,
+		                             .weigh = route.codec == TL_CODEC_JSON ? tl_codec_weigh_json : NULL,
 		                             .unheard = unheard,
 		                             .now = tl_now_ms()};
 		err = tl_store_try_read(plugin->store, reading->request, call, &answer, &reading->pull);
@@ -113,13 +113,13 @@ static bool answer_reading(struct reading *reading)
 		goto done;
 	const struct tl_response response = {
 		.op = reading->request->name,
-		.rid = route->rid,
+		.rid = route.rid,
 		.err = err,
 		.why = answer.why.text,
 		.fields = tl_pack_bytes(&answer.fields),
 		.field_count = answer.field_count,
 	};
-	tl_answer_send(plugin, route, reading->user, reading->device, &response, &asked);
+	tl_answer_send(plugin, &route, reading->user, reading->device, &response, &asked);
 done:
 	tl_pack_fini(&map);
 	tl_answer_fini(&answer);

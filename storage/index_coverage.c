@@ -2,17 +2,18 @@
 
 #include "index_directory.h"
 
-/* Whether there is no conversation yet. */
+/* Whether there is no conversation yet; there is one where the first of them cannot be read. */
 static enum tl_err is_new(struct tl_engine *engine, bool *new_out)
 {
 	struct tl_iter *names;
 	enum tl_err err = tl_iter_new(engine, NULL, tl_partition(TL_PART_CONVERSATION_NAMES, 0), true, &names);
 	if (err != TL_OK)
 		return err;
-	*new_out = !tl_iter_seek(names, tl_slice("", 0));
+	bool there = tl_iter_seek(names, tl_slice("", 0));
 	err = tl_iter_error(names);
 	tl_iter_free(names);
-	return err;
+	*new_out = !there && err == TL_OK;
+	return err == TL_CORRUPT ? TL_OK : err;
 }
 
 /* Puts that the index covers everything, or nothing, or that everything is to be indexed anew. */

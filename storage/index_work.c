@@ -64,9 +64,10 @@ static enum tl_err marks_new(const struct tl_index_work *work, const struct tl_s
 	return err;
 }
 
-static enum tl_err marks_error(const struct tl_iter *marks)
+/* Of a list that is passed through in spite of damage. */
+static enum tl_err list_error(const struct tl_iter *list)
 {
-	enum tl_err err = tl_iter_error(marks);
+	enum tl_err err = tl_iter_error(list);
 	return err == TL_CORRUPT ? TL_OK : err;
 }
 
@@ -117,7 +118,7 @@ static enum tl_err follow_marks(struct tl_index_work *work, const struct tl_snap
 		done++;
 	}
 	if (err == TL_OK)
-		err = marks_error(marks);
+		err = list_error(marks);
 	if (done == 0 && !there)
 		atomic_store_explicit(&work->oldest_ts, 0, memory_order_relaxed);
 	*done_out = done;
@@ -300,7 +301,7 @@ static bool find_upkeep(const struct tl_index_work *work, struct tl_iter *marks)
 {
 	unsigned char key[TL_ORDERED_INT_MAX];
 	return tl_iter_seek(marks, tl_slice(key, tl_ordered_int_put(key, work->upkeep_no))) ||
-	       (marks_error(marks) == TL_OK && tl_iter_seek(marks, tl_slice("", 0)));
+	       (list_error(marks) == TL_OK && tl_iter_seek(marks, tl_slice("", 0)));
 }
 
 static enum tl_err upkeep_piece(struct tl_index_work *work, bool *did_out)
@@ -316,7 +317,7 @@ static enum tl_err upkeep_piece(struct tl_index_work *work, bool *did_out)
 		err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_META, 0), false, &store);
 	if (err == TL_OK) {
 		*did_out = find_upkeep(work, marks);
-		err = *did_out ? follow_upkeep(work, snapshot, marks, store) : marks_error(marks);
+		err = *did_out ? follow_upkeep(work, snapshot, marks, store) : list_error(marks);
 	}
 	tl_iter_free(marks);
 	tl_iter_free(store);
@@ -357,7 +358,7 @@ static enum tl_err anew_piece(struct tl_index_work *work, bool *did_out)
 		return err;
 	*did_out = tl_iter_seek(marks, tl_slice("", 0));
 	if (!*did_out)
-		err = marks_error(marks);
+		err = list_error(marks);
 	else
 		err = tl_index_upkeep_read(marks, &no) ? begin_anew(work, no) : TL_CORRUPT;
 	tl_iter_free(marks);
@@ -381,7 +382,7 @@ static enum tl_err mark_some(struct tl_index_work *work, struct tl_iter *names, 
 	}
 	tl_batch_delete(work->batch, tl_partition(TL_PART_META, 0), meta_key);
 	tl_database_put_uint(work->batch, TL_META_INDEX, TL_INDEX_VERSION);
-	return tl_iter_error(names);
+	return list_error(names);
 }
 
 static enum tl_err marking_piece(struct tl_index_work *work, bool *did_out)
@@ -396,6 +397,7 @@ static enum tl_err marking_piece(struct tl_index_work *work, bool *did_out)
 		return err == TL_NOT_FOUND ? TL_OK : err;
 	err = tl_iter_new(engine, NULL, tl_partition(TL_PART_CONVERSATION_NAMES, 0), false, &names);
 	if (err == TL_OK) {
+		tl_iter_pass_damage(names); /* what is not marked is searched as far as it is indexed, and else without an index */
 		err = mark_some(work, names, tl_slice(from, len));
 		tl_iter_free(names);
 	}
@@ -446,7 +448,7 @@ enum tl_err tl_index_work_count(struct tl_index_work *work, uint64_t *marks_out)
 		return err;
 	for (bool there = tl_iter_seek(marks, tl_slice("", 0)); there; there = tl_iter_next(marks))
 		count++;
-	err = marks_error(marks);
+	err = list_error(marks);
 	tl_iter_free(marks);
 	if (err == TL_OK)
 		*marks_out = count;

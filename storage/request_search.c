@@ -64,26 +64,41 @@ static void pack_highlights(struct tl_pack *pack, const struct tl_search_hit *hi
 	}
 }
 
-/* Shows a hit. TL_TOO_LARGE: the page has no room for it. */
-static enum tl_err show(const struct tl_call *call, struct tl_answer *answer, const struct tl_search_hit *hit,
-                        bool with_highlights, uint32_t count, size_t *bytes)
+/* Packs a hit of a text, which is never an event, with what of its body matched. */
+static enum tl_err show_highlighted(const struct tl_search_hit *hit, struct tl_pack *out)
 {
-	size_t before = answer->fields.buffer.size;
 	struct tl_pack more;
 	tl_pack_init(&more);
-	if (with_highlights)
-		pack_highlights(&more, hit);
-	bool ok = tl_message_show_more(&answer->fields, 0, hit->cid, hit->place.cseq, hit->message, tl_pack_bytes(&more),
-	                               with_highlights);
+	pack_highlights(&more, hit);
+	bool ok = tl_message_show_more(out, 0, hit->visibility->conversation.cid, hit->place.cseq, hit->message,
+	                               tl_pack_bytes(&more), 1);
 	bool failed = more.failed;
 	tl_pack_fini(&more);
-	if (!ok || failed)
-		return failed ? TL_NO_MEMORY : TL_CORRUPT;
-	*bytes += tl_answer_weight(call, answer, before);
-	if (count == 0 || *bytes <= TL_PAGE_BYTES)
-		return TL_OK;
+	return failed ? TL_NO_MEMORY : ok ? TL_OK : TL_CORRUPT;
+}
+
+static enum tl_err pack_hit(const struct tl_search_hit *hit, bool with_highlights, struct tl_pack *out)
+{
+	return with_highlights ? show_highlighted(hit, out)
+	                       : tl_visibility_show(hit->visibility, 0, hit->place.cseq, hit->message, out);
+}
+
+/* Shows a hit, unless it cannot be told how the user sees it (search.h, H4). TL_TOO_LARGE: the page has no room for it. */
+static enum tl_err show(const struct tl_call *call, struct tl_answer *answer, const struct tl_search_hit *hit,
+                        bool with_highlights, uint32_t *count, size_t *bytes)
+{
+	size_t before = answer->fields.buffer.size;
+	enum tl_err err = pack_hit(hit, with_highlights, &answer->fields);
+	if (err == TL_OK) {
+		*bytes += tl_answer_weight(call, answer, before);
+		if (*count == 0 || *bytes <= TL_PAGE_BYTES) {
+			++*count;
+			return TL_OK;
+		}
+		err = TL_TOO_LARGE;
+	}
 	answer->fields.buffer.size = before;
-	return TL_TOO_LARGE;
+	return err == TL_CORRUPT ? TL_OK : err;
 }
 
 /* Puts the page's messages; *more_out and *place: where the next page begins, if there is one. */
@@ -100,10 +115,9 @@ static enum tl_err fill(struct tl_search *search, const struct tl_call *call, st
 	answer->field_count++;
 	struct tl_pack_open messages = tl_pack_array_begin(&answer->fields);
 	while ((err = tl_search_next(search, &hit, &reached)) == TL_OK && count < limit) {
-		if ((err = show(call, answer, &hit, highlights, count, &bytes)) != TL_OK)
+		if ((err = show(call, answer, &hit, highlights, &count, &bytes)) != TL_OK)
 			break;
 		*place = hit.place;
-		count++;
 	}
 	tl_pack_array_end(&answer->fields, messages, count);
 	*more_out = err != TL_END;

@@ -412,7 +412,7 @@ static enum tl_err give(struct tl_search *search, struct target *target, bool *g
 	if (err != TL_OK || !*given_out)
 		return err;
 	hit_out->place = target->place;
-	hit_out->cid = target->visibility->conversation.cid;
+	hit_out->visibility = target->visibility;
 	err = read_entry(search, &target->place, &hit_out->message, &message);
 	if (err == TL_OK)
 		err = match(search, &message, &matches);

@@ -45,7 +45,7 @@ struct tl_search_options {
 /* What is found, valid until the next call. */
 struct tl_search_hit {
 	struct tl_search_place place;
-	struct tl_slice cid;
+	const struct tl_visibility *visibility; /* of its conversation: how the user sees it */
 	struct tl_slice message; /* as kept */
 	const struct tl_range *ranges; /* of the body: what the text matched */
 	size_t range_count;

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { BODY = 10000, MESSAGES = 80, NAME = 100, TABLE_MAX = 2 << 20, PATIENCE_MS = 30000 };
+enum { BODY = 10000, MESSAGES = 80, NAME = 100, NAMES = 240, TABLE_MAX = 2 << 20, PATIENCE_MS = 30000 };
 
 struct fixture {
 	struct temp_dir dir;
@@ -26,6 +26,7 @@ struct fixture {
 	_Atomic unsigned complaints; /* about damage … */
 	_Atomic unsigned failures;   /* … and of what then does not work */
 	struct tl_pack page;         /* the last answer, as a map */
+	bool search_is_off;          /* when it is opened the next time */
 };
 
 static _Atomic uint64_t clock_ms = 1000;
@@ -60,8 +61,8 @@ static void open_store(struct fixture *f)
 	const struct tl_store_options options = {
 		.dir = f->dir.path, .durability = TL_DURABILITY_OS, .queue_max_bytes = 1 << 26, .block_cache_bytes = 1 << 20,
 		.write_buffer_bytes = 1 << 20, .cached_users = 100, .cached_conversations = 100,
-		.limits = {.server = "test 1", .max_members = 4, .max_conversations = 100, .inbox_ttl_ms = 1000000,
-		           .search = true},
+		.limits = {.server = "test 1", .max_members = 4, .max_conversations = 1000, .inbox_ttl_ms = 1000000,
+		           .search = !f->search_is_off},
 		.now = fake_now, .events = {f, on_committed, on_log},
 	};
 	struct tl_why why;
@@ -158,20 +159,20 @@ static void post(struct fixture *f, const char *cid, unsigned i)
 	send_body(f, cid, tl_slice(body, sizeof body), 0);
 }
 
-/* Changes a byte where the needle is in this file. */
+/* Changes a byte wherever the needle is in this file. False: it is not. */
 static bool damage_file(const char *path, struct tl_slice needle)
 {
 	static char bytes[TABLE_MAX];
 	FILE *file = fopen(path, "r+b");
 	assert_non_null(file);
 	size_t len = fread(bytes, 1, sizeof bytes, file);
-	const char *place = memmem(bytes, len, needle.ptr, needle.len);
-	if (place) {
+	const char *first = memmem(bytes, len, needle.ptr, needle.len), *end = bytes + len;
+	for (const char *place = first; place; place = memmem(place + 1, (size_t)(end - place - 1), needle.ptr, needle.len)) {
 		fseek(file, (long)(place - bytes), SEEK_SET);
 		fputc(~place[0], file);
 	}
 	assert_int_equal(fclose(file), 0);
-	return place != NULL;
+	return first != NULL;
 }
 
 /* In every table file that has it. */
@@ -349,16 +350,59 @@ static void test_last_message(void **state)
 	assert_int_equal(atomic_load(&f->complaints), 1);
 }
 
-/* The index is made of what can be read, and goes on with other conversations. */
-static void test_index(void **state)
+/* Has everything indexed anew, and waits until what `a` and `b` have is. */
+static void index_all(struct fixture *f)
 {
-	struct fixture *f = *state;
 	const uint64_t wanted = 2 * (MESSAGES / 2 / TL_INDEX_TAIL * TL_INDEX_TAIL);
-	damage(f, "a", 2);
 	assert_int_equal(tl_store_reindex(f->store, tl_slice("", 0)), TL_OK);
 	for (unsigned ms = 0; ms < PATIENCE_MS && tl_store_stats(f->store).index.entries < wanted; ms++)
 		usleep(1000);
 	assert_true(tl_store_stats(f->store).index.entries >= wanted);
+	assert_int_equal(tl_store_stats(f->store).index.failures, 0);
+	assert_int_equal(atomic_load(&f->failures), 0);
+}
+
+/* The index is made of what can be read, and goes on with other conversations. */
+static void test_index(void **state)
+{
+	struct fixture *f = *state;
+	damage(f, "a", 2);
+	index_all(f);
+}
+
+/* Makes conversations whose names fill several blocks, and damages the last one made of those that begin with a letter. */
+static void damage_name(struct fixture *f, char first)
+{
+	char cid[NAME + 1], found[NAME + 1] = "";
+	for (unsigned i = 1; i <= NAMES; i++) {
+		make_name((const char[]){(char)(unsigned char)i}, cid);
+		if (i == NAMES)
+			cid[0] = 'A'; /* before all others */
+		create(f, cid, "server");
+		if (cid[0] == first)
+			strcpy(found, cid);
+	}
+	damage_bytes(f, tl_slice(found + NAME / 4, NAME / 2));
+}
+
+/* So it does where the names of some cannot be read. */
+static void test_index_names(void **state)
+{
+	struct fixture *f = *state;
+	damage_name(f, 'm');
+	index_all(f);
+}
+
+/* Whether there is anything to be indexed is known even if the first name cannot be read. */
+static void test_index_switched_off_and_on(void **state)
+{
+	struct fixture *f = *state;
+	damage_name(f, 'A');
+	for (int i = 0; i < 2; i++) {
+		close_store(f);
+		f->search_is_off = !f->search_is_off;
+		open_store(f);
+	}
 	assert_int_equal(atomic_load(&f->failures), 0);
 }
 
@@ -694,8 +738,9 @@ static void test_other_requests(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_one_message),   TEST(test_last_message),   TEST(test_index),         TEST(test_history),
-		TEST(test_history_end),   TEST(test_custom_order),   TEST(test_convs_last),    TEST(test_convs_records),
+		TEST(test_one_message),   TEST(test_last_message),   TEST(test_index),         TEST(test_index_names),
+		TEST(test_index_switched_off_and_on), TEST(test_history), TEST(test_history_end), TEST(test_custom_order),
+		TEST(test_convs_last),    TEST(test_convs_records),
 		TEST(test_search_entries), TEST(test_search_records), TEST(test_search_index), TEST(test_storing),
 		TEST(test_other_requests),
 	};

@@ -1,12 +1,16 @@
 """The wall around the root: who may read and write what (PROTOCOL sections 1 and 2)."""
+import base64
 import glob
 import os
+import re
 import socket
 import struct
 import subprocess
 import unittest
 
-from harness import DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, BrokerTest, Client, TimelineTest, program, until
+from fault import ShimBroker
+from harness import (DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, BrokerTest, Client, TimelineTest, free_port,
+                     program, until)
 
 SERVER_TOPICS = ("notify/{bob}", "notify/{bob}/json", "res/{device}/x", "res/{device}/sent/m1", "live/{conv}",
                  "live/d:{alice}:{bob}", "notify/{bob}/x", "res/{device}", "unknown/{bob}")
@@ -287,6 +291,51 @@ class Wall(TimelineTest):
         self.assertEqual(responses, [])
 
 
+    def test_takeover_with_a_message_that_is_half_sent(self):
+        """The broker asks whether the new user may send it before it asks about the responses."""
+        device = self.uid("shared")
+        sock = raw_connect(self.broker, self.alice, device, clean=False)
+        sock.settimeout(DEADLINE)
+        data = b""
+        sock.sendall(raw_publish("im/req/sync", b'{"after":0}') + raw_publish("im/req/hello", b"", 2, qos=2))
+        while b'"messages"' not in data or b"/hello" not in data or b"\x50\x02\x00\x02" not in data:
+            data += sock.recv(65536)
+        sock.close()
+        new = self.client(self.eve, device, version=MQTT311, clean=False)
+        new.ok("hello", tag="own")
+        self.assertEqual([m for m in new.inbox if not m.topic.endswith("/own")], [])
+
+    def test_takeover_of_a_session_in_which_messages_wait(self):
+        """What waits of a conversation is from before the new user's joining."""
+        device = self.uid("shared")
+        group = self.group(self.b, self.alice, history="joined")
+        topics = [f"im/live/{group}", f"im/signal/{group}"]
+        old = self.client(self.alice, device, version=MQTT311, clean=False)
+        for topic in topics:
+            old.subscribe(topic, qos=1)
+            self.b.subscribe(topic, qos=1)
+        old.drop()
+        self.b.send_ok(f"conv/{group}", "secret")
+        self.b.wait_topic(topics[0])
+        self.b.wait_ack(self.b.publish(topics[1], "secret"))
+        self.b.ok("add", {"conv": group, "users": [self.eve]})
+        new = self.client(self.eve, device, version=MQTT311, clean=False)
+        new.ok("hello", tag="own")
+        self.b.send_ok(f"conv/{group}", "for everyone")
+        new.wait_for(lambda m: m.payload == b"for everyone")
+        self.assertEqual([m for m in new.inbox if m.payload == b"secret"], [])
+
+    def test_what_waits_in_ones_own_session_is_delivered(self):
+        device = self.uid("phone")
+        signal = f"im/signal/{self.conv}"
+        first = self.client(self.alice, device, version=MQTT311, clean=False)
+        first.subscribe(signal, qos=1)
+        first.drop()
+        self.b.wait_ack(self.b.publish(signal, "meanwhile"))
+        again = self.client(self.alice, device, version=MQTT311, clean=False)
+        again.wait_for(lambda m: m.payload == b"meanwhile")
+
+
 def raw_text(text):
     return struct.pack("!H", len(text.encode())) + text.encode()
 
@@ -297,8 +346,17 @@ def raw_packet(head, body):
     return bytes([head]) + length + body
 
 
-def raw_publish(topic, payload, packet_id=1):
-    return raw_packet(0x32, raw_text(topic) + struct.pack("!H", packet_id) + payload)
+def raw_publish(topic, payload, packet_id=1, qos=1):
+    return raw_packet(0x30 | qos << 1, raw_text(topic) + struct.pack("!H", packet_id) + payload)
+
+
+def http_get(port, path, credentials):
+    """The first line of the answer."""
+    with socket.create_connection((HOST, port), timeout=DEADLINE) as sock:
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n".encode() +
+                     b"Authorization: Basic " + base64.b64encode(credentials) + b"\r\nConnection: close\r\n\r\n")
+        with sock.makefile("rb") as answer:
+            return answer.readline()
 
 
 def raw_connect(broker, user, device, clean=True):
@@ -308,6 +366,30 @@ def raw_connect(broker, user, device, clean=True):
     sock.sendall(raw_packet(0x10, raw_text("MQTT") + bytes([4, flags, 0, 60]) + raw_text(device) + raw_text(user)))
     assert sock.recv(4)[0] == 0x20
     return sock
+
+
+class AfterAWill(BrokerTest):
+    def test_receipts_are_not_the_next_users(self):
+        """A will is sent when its connection has ended already, and brings nothing of it back."""
+        for version in (MQTT311, MQTT5):
+            with self.subTest(version=version):
+                self.broker = broker = ShimBroker()
+                self.addCleanup(broker.close)
+                a = self.client("alice")
+                a.ok("create", {"conv": "team", "members": ["bob"]})
+                b = self.client("bob")
+                b.subscribe("im/signal/team")
+                old = self.client("alice", "shared", will=("im/signal/team", "gone", 1, False), version=version)
+                old.ok("hello")
+                broker.fail("db", "sync", "stall")
+                old.wait_ack(old.publish("im/conv/team/m1", "secret"))
+                old.drop()
+                b.wait_topic("im/signal/team")
+                new = self.client("eve", "shared", version=version)
+                broker.heal()
+                a.send_ok("conv/team", "later")
+                new.ok("hello", tag="own")
+                self.assertEqual([m for m in new.inbox if not m.topic.endswith("/own")], [])
 
 
 class Anonymous(TimelineTest):
@@ -410,6 +492,22 @@ class OtherTopics(BrokerTest):
         self.broker.wait_log("plugin will not be activated")
         self.assertEqual(set(self.answers(self.works("alice")).values()), {REFUSED})
         self.works("bob")
+
+    def test_paths_of_the_http_api(self):
+        """2.1 asks about them as if they were topics, on a thread of its own: what is under the root is refused there."""
+        port = free_port()
+        broker = self.start({"other_topics": "allow"}, conf=[f"listener {port} {HOST}", "protocol http_api"])
+        try:
+            broker.start()
+        except AssertionError:
+            if not re.search("HTTP API support|'?protocol'? value", broker.log()):
+                raise
+            self.skipTest("this Mosquitto has no HTTP API")
+        broker.wait_log("Opening http api listen socket")
+        for path in ("im/notify/alice", "im/notify/alice/json", "im/res/http-api/x", "im/conv/x", "im"):
+            self.assertIn(b" 401 ", http_get(port, path, b"alice:"), path)
+        self.assertIn(b" 200 ", http_get(port, "/api/v1/version", b"alice:"))
+        self.works("alice")
 
     def test_defer_to_an_acl_file(self):
         acl = "user alice\ntopic readwrite open/#\n"

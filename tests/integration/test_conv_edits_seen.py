@@ -34,7 +34,10 @@ class EditsSeen(TimelineTest):
     def check(self, client, event, target, body):
         """The event is there for the client, with this body, None: without."""
         for codec, shown in (("json", body), ("msgpack", body.encode() if body is not None else None)):
-            for entry in self.ways(client, event, codec=codec):
+            searched = client.ok("search", {"conv": self.conv, "type": "event"}, codec=codec)["messages"]
+            found = [m for m in searched if m["cseq"] == event]
+            self.assertEqual(len(found), 1)
+            for entry in self.ways(client, event, codec=codec) + found:
                 self.assertEqual((entry["event"]["kind"], entry["event"]["cseq"], entry["event"].get("body")),
                                  ("edit", target, shown))
                 self.assertNotIn("body64", entry["event"])
@@ -47,7 +50,8 @@ class EditsSeen(TimelineTest):
         self.check(self.b, event, target, "secret 2")
         self.check(self.a, event, target, "secret 2")
         self.check(self.c, event, target, None)
-        everything = [self.c.sync_all(), self.c.ok("history", {"conv": self.conv}), self.c.ok("convs")]
+        everything = [self.c.sync_all(), self.c.ok("history", {"conv": self.conv}), self.c.ok("convs"),
+                      self.c.ok("search", {"from": self.alice})]
         self.assertNotIn("secret", str(everything))
         seen = self.say("from now on")
         event = self.edit(seen, "from now on!")
