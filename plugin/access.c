@@ -81,7 +81,7 @@ static void note_live(struct tl_plugin *plugin, struct tl_session *session, cons
 {
 	bool named = filter->kind == TL_TOPIC_LIVE && !tl_level_is_wildcard(filter->name);
 	if (filter->kind == TL_TOPIC_LIVE || filter->kind == TL_TOPIC_UNKNOWN)
-		tl_live_subscribed(plugin->live, &session->live, named ? filter->name : tl_slice("", 0));
+		tl_live_subscribed(plugin->live, &session->live, session->user, named ? filter->name : tl_slice("", 0));
 }
 
 static void note_interest(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)

@@ -52,7 +52,7 @@ static void begin_watching(struct tl_plugin *plugin, struct tl_session *session)
 	if (session->watching && !mosquitto_client_clean_session(session->client)) {
 		session->codecs = TL_CODEC_MSGPACK | TL_CODEC_JSON;
 		tl_notify_want(plugin->notify, session->user, session->codecs);
-		tl_live_subscribed(plugin->live, &session->live, tl_slice("", 0));
+		tl_live_subscribed(plugin->live, &session->live, session->user, tl_slice("", 0));
 	}
 }
 
