@@ -156,6 +156,19 @@ static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, 
 	return session && may_receive(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 }
 
+/* A session begins when what is written arrives. A will never does, and 2.0 asks about it after its connection's end: then
+ * asking must begin none, because nothing would end it. */
+static int check_write(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic)
+{
+	struct tl_session nobody = {.client = client};
+	const struct tl_session *session = tl_sessions_find(&plugin->sessions, client);
+	if (!session || !tl_session_is_current(&plugin->sessions, session))
+		session = &nobody;
+	if (session == &nobody && !tl_sessions_identify(&plugin->sessions, client, &nobody.user, &nobody.device))
+		return MOSQ_ERR_ACL_DENIED;
+	return may_write(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+}
+
 int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic,
                     bool retained)
 {
@@ -169,10 +182,7 @@ int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, in
 	struct tl_topic parsed = tl_topic_parse(plugin->root, topic);
 	if (parsed.kind == TL_TOPIC_OUTSIDE)
 		return outside(plugin, topic);
-	if (access != MOSQ_ACL_WRITE)
-		return check_read(plugin, client, &parsed, retained);
-	struct tl_session *session = tl_plugin_session(plugin, client);
-	return session && may_write(plugin, session, &parsed) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+	return access == MOSQ_ACL_WRITE ? check_write(plugin, client, &parsed) : check_read(plugin, client, &parsed, retained);
 }
 
 int tl_access_check_out(struct tl_plugin *plugin, const struct mosquitto *client, const char *topic)

@@ -69,10 +69,6 @@ struct tl_session *tl_sessions_find(struct tl_sessions *sessions, const struct m
 	struct tl_session *session = sessions->last;
 	if (!session || session->client != client)
 		HASH_FIND(by_client, sessions->by_client, &client, sizeof client, session);
-	/* A will that 2.0 sends after its connection's end leaves a session behind, and the user's next connection may have that
-	 * one's address. Whoever held the client id in between has gone. */
-	if (session && !session->holds_device && !holder_of(sessions, session->device))
-		hold_device(sessions, session);
 	sessions->last = session;
 	return session;
 }
