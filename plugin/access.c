@@ -93,8 +93,7 @@ static void note_interest(struct tl_plugin *plugin, struct tl_session *session, 
 		tl_notify_topic(plugin->notify, (enum tl_codec)codec, session->user, topic, sizeof topic);
 		if (mosquitto_topic_matches_sub(filter->plain, topic, &matches) != MOSQ_ERR_SUCCESS || !matches)
 			continue;
-		session->codecs |= codec;
-		tl_notify_want(plugin->notify, session->user, codec);
+		tl_watch(plugin, session, codec);
 		tl_tell_latest(plugin, session, (enum tl_codec)codec);
 	}
 }
