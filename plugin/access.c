@@ -81,7 +81,7 @@ static void note_live(struct tl_plugin *plugin, struct tl_session *session, cons
 {
 	bool named = filter->kind == TL_TOPIC_LIVE && !tl_level_is_wildcard(filter->name);
 	if (filter->kind == TL_TOPIC_LIVE || filter->kind == TL_TOPIC_UNKNOWN)
-		tl_live_subscribed(plugin->live, &session->live, named ? filter->name : tl_slice("", 0));
+		tl_live_subscribed(plugin->live, &session->live, session->user, named ? filter->name : tl_slice("", 0));
 }
 
 static void note_interest(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
@@ -93,8 +93,7 @@ static void note_interest(struct tl_plugin *plugin, struct tl_session *session, 
 		tl_notify_topic(plugin->notify, (enum tl_codec)codec, session->user, topic, sizeof topic);
 		if (mosquitto_topic_matches_sub(filter->plain, topic, &matches) != MOSQ_ERR_SUCCESS || !matches)
 			continue;
-		session->codecs |= codec;
-		tl_notify_want(plugin->notify, session->user, codec);
+		tl_watch(plugin, session, codec);
 		tl_tell_latest(plugin, session, (enum tl_codec)codec);
 	}
 }
@@ -132,19 +131,6 @@ static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *cli
 	return filter.reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin, filter.plain);
 }
 
-/* Asking begins no session: the broker asks about a will, too, whose connection has ended, and 2.1 about what was half sent in a
- * session that is being resumed, before it asks about what waits there (may_inherit). */
-static int check_write(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic)
-{
-	struct tl_session nobody = {.client = client};
-	const struct tl_session *session = &nobody;
-	if (tl_sessions_find(&plugin->sessions, client))
-		session = tl_plugin_session(plugin, client);
-	else if (!tl_sessions_identify(&plugin->sessions, client, &nobody.user, &nobody.device))
-		return MOSQ_ERR_ACL_DENIED;
-	return session && may_write(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
-}
-
 /* A connection that resumes a session has done nothing yet when the broker asks about what waits for it. That is its own only if
  * the same user held the client id before: what another one could read may be from before this one's joining. And asking
  * begins no session, or the next question would not be met by this one. */
@@ -173,6 +159,20 @@ static bool is_brokers_thread(const struct tl_plugin *plugin)
 	return pthread_equal(pthread_self(), plugin->log.broker);
 }
 
+/* A session begins when what is written arrives; asking begins none. 2.0 asks about a will after its connection's end, and nothing
+ * would end the session; 2.1 about what was half sent in a session that is being resumed, before it asks about what waits there
+ * (may_inherit). */
+static int check_write(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic)
+{
+	struct tl_session nobody = {.client = client};
+	const struct tl_session *session = tl_sessions_find(&plugin->sessions, client);
+	if (!session || !tl_session_is_current(&plugin->sessions, session))
+		session = &nobody;
+	if (session == &nobody && !tl_sessions_identify(&plugin->sessions, client, &nobody.user, &nobody.device))
+		return MOSQ_ERR_ACL_DENIED;
+	return may_write(plugin, session, topic) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
+}
+
 int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, int access, const char *topic,
                     bool retained)
 {
@@ -188,8 +188,7 @@ int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, in
 		return outside(plugin, topic);
 	if (!is_brokers_thread(plugin))
 		return MOSQ_ERR_ACL_DENIED;
-	return access == MOSQ_ACL_WRITE ? check_write(plugin, client, &parsed)
-	                                : check_read(plugin, client, &parsed, retained);
+	return access == MOSQ_ACL_WRITE ? check_write(plugin, client, &parsed) : check_read(plugin, client, &parsed, retained);
 }
 
 int tl_access_check_out(struct tl_plugin *plugin, const struct mosquitto *client, const char *topic)

@@ -11,17 +11,18 @@
 #include <time.h>
 #include <uthash.h>
 
-/* A conversation that some sessions may listen to. */
-struct topic {
+/* A conversation that some sessions may listen to, or a user some of whose sessions may listen to any. */
+struct listened {
 	unsigned sessions;
 	UT_hash_handle hh;
-	size_t cid_len;
-	char cid[];
+	size_t id_len;
+	char id[];
 };
 
 struct tl_live_interest {
 	struct tl_live_interest *next;
-	struct topic *topic; /* NULL: any conversation */
+	struct listened *topic; /* NULL: any conversation … */
+	struct listened *user;  /* … by whom; NULL: memory was short */
 };
 
 struct packet {
@@ -57,8 +58,10 @@ struct tl_live {
 	uint64_t flushed_ms;    /* … and ended then; broker thread */
 	uint64_t rest_ms;       /* until then nothing more is published; broker thread */
 	pthread_mutex_t lock;   /* guards the rest */
-	struct topic *topics;
+	struct listened *topics;
+	struct listened *users; /* who may listen to any conversation */
 	unsigned listen_to_all; /* sessions */
+	unsigned unknown;       /* of these, the ones whose users are not in `users` */
 	struct packet *first, **last;
 	struct backlog ready; /* from `first` on */
 };
@@ -143,19 +146,25 @@ static void free_packets(struct packet *packet)
 	}
 }
 
+static void free_all(struct listened **table)
+{
+	struct listened *listened, *next;
+	HASH_ITER(hh, *table, listened, next)
+	{
+		HASH_DEL(*table, listened);
+		free(listened);
+	}
+}
+
 void tl_live_free(struct tl_live *live)
 {
-	struct topic *topic, *next;
 	if (!live)
 		return;
 	free_packets(take_all(live));
 	free_packets(live->waiting);
 	forget_rounds(live);
-	HASH_ITER(hh, live->topics, topic, next)
-	{
-		HASH_DEL(live->topics, topic);
-		free(topic);
-	}
+	free_all(&live->topics);
+	free_all(&live->users);
 	pthread_mutex_destroy(&live->lock);
 	free(live);
 }
@@ -165,7 +174,7 @@ void tl_live_free(struct tl_live *live)
 static bool has(const struct tl_live_interest *interest, struct tl_slice cid)
 {
 	for (; interest; interest = interest->next)
-		if (interest->topic ? tl_slice_equal(tl_slice(interest->topic->cid, interest->topic->cid_len), cid)
+		if (interest->topic ? tl_slice_equal(tl_slice(interest->topic->id, interest->topic->id_len), cid)
 		                    : cid.len == 0)
 			return true;
 	return false;
@@ -179,22 +188,56 @@ static unsigned count(const struct tl_live_interest *interest)
 	return n;
 }
 
-static struct topic *find_or_make(struct tl_live *live, struct tl_slice cid)
+static struct listened *find(struct listened *table, struct tl_slice id)
 {
-	struct topic *topic;
-	HASH_FIND(hh, live->topics, cid.ptr, cid.len, topic);
-	if (topic)
-		return topic;
-	topic = calloc(1, sizeof *topic + cid.len);
-	if (!topic)
-		return NULL;
-	topic->cid_len = cid.len;
-	memcpy(topic->cid, cid.ptr, cid.len);
-	HASH_ADD_KEYPTR(hh, live->topics, topic->cid, topic->cid_len, topic);
-	return topic;
+	struct listened *listened;
+	HASH_FIND(hh, table, id.ptr, id.len, listened);
+	return listened;
 }
 
-void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest, struct tl_slice cid)
+/* One session more; NULL if memory is short. */
+static struct listened *enter(struct listened **table, struct tl_slice id)
+{
+	struct listened *listened = find(*table, id);
+	if (!listened) {
+		listened = calloc(1, sizeof *listened + id.len);
+		if (!listened)
+			return NULL;
+		listened->id_len = id.len;
+		memcpy(listened->id, id.ptr, id.len);
+		HASH_ADD_KEYPTR(hh, *table, listened->id, listened->id_len, listened);
+	}
+	listened->sessions++;
+	return listened;
+}
+
+/* One session less. */
+static void leave(struct listened **table, struct listened *listened)
+{
+	if (--listened->sessions > 0)
+		return;
+	HASH_DEL(*table, listened);
+	free(listened);
+}
+
+static void enter_all(struct tl_live *live, struct tl_live_interest *interest, struct tl_slice user)
+{
+	interest->user = enter(&live->users, user);
+	live->unknown += !interest->user;
+	live->listen_to_all++;
+}
+
+static void leave_all(struct tl_live *live, const struct tl_live_interest *interest)
+{
+	live->listen_to_all--;
+	if (interest->user)
+		leave(&live->users, interest->user);
+	else
+		live->unknown--;
+}
+
+void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest, struct tl_slice user,
+                        struct tl_slice cid)
 {
 	if (has(*interest, cid) || has(*interest, tl_slice("", 0)))
 		return;
@@ -205,11 +248,9 @@ void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest
 		return;
 	pthread_mutex_lock(&live->lock);
 	if (cid.len > 0)
-		more->topic = find_or_make(live, cid);
-	if (more->topic)
-		more->topic->sessions++;
-	else
-		live->listen_to_all++; /* also where memory is short: too much is better than too little */
+		more->topic = enter(&live->topics, cid);
+	if (!more->topic)
+		enter_all(live, more, user); /* also where memory is short: too much is better than too little */
 	pthread_mutex_unlock(&live->lock);
 	more->next = *interest;
 	*interest = more;
@@ -220,13 +261,10 @@ void tl_live_ended(struct tl_live *live, struct tl_live_interest *interest)
 	pthread_mutex_lock(&live->lock);
 	while (interest) {
 		struct tl_live_interest *next = interest->next;
-		struct topic *topic = interest->topic;
-		if (!topic) {
-			live->listen_to_all--;
-		} else if (--topic->sessions == 0) {
-			HASH_DEL(live->topics, topic);
-			free(topic);
-		}
+		if (interest->topic)
+			leave(&live->topics, interest->topic);
+		else
+			leave_all(live, interest);
 		free(interest);
 		interest = next;
 	}
@@ -235,13 +273,15 @@ void tl_live_ended(struct tl_live *live, struct tl_live_interest *interest)
 
 /* --- committing --- */
 
+/* Who is in a direct chat its id says, so those who listen to any conversation, and are not in it, need nothing made ready. */
 static bool is_listened_to(const struct tl_live *live, struct tl_slice cid)
 {
-	struct topic *topic;
-	if (live->listen_to_all > 0)
+	struct tl_slice first, second;
+	if (find(live->topics, cid))
 		return true;
-	HASH_FIND(hh, live->topics, cid.ptr, cid.len, topic);
-	return topic != NULL;
+	if (live->listen_to_all == 0 || live->unknown > 0 || !tl_direct_id_parse(cid, &first, &second))
+		return live->listen_to_all > 0;
+	return find(live->users, first) || find(live->users, second);
 }
 
 static void add_packet(struct tl_live *live, const struct tl_delivery *delivery)
@@ -326,9 +366,8 @@ static bool is_much(const struct tl_live *live)
 /* Sessions that the broker asks about when it delivers the packet. */
 static size_t listeners(struct tl_live *live, const struct packet *packet)
 {
-	struct topic *topic;
 	pthread_mutex_lock(&live->lock);
-	HASH_FIND(hh, live->topics, packet->data, packet->cid_len, topic);
+	const struct listened *topic = find(live->topics, tl_slice(packet->data, packet->cid_len));
 	size_t count = live->listen_to_all + (topic ? topic->sessions : 0);
 	pthread_mutex_unlock(&live->lock);
 	return count;

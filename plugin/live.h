@@ -30,9 +30,10 @@ void tl_live_free(struct tl_live *live);
 
 /* --- broker thread --- */
 
-/* The session may listen to the conversation from now on, or to any (`cid` empty). *interest is the session's, NULL at
+/* The user's session may listen to the conversation from now on, or to any (`cid` empty). *interest is the session's, NULL at
  * first. */
-void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest, struct tl_slice cid);
+void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest, struct tl_slice user,
+                        struct tl_slice cid);
 
 /* The session is gone. */
 void tl_live_ended(struct tl_live *live, struct tl_live_interest *interest);

@@ -15,7 +15,8 @@
 
 enum {
 	TOPIC_MAX = 128 + 8 + TL_ID_MAX + 5 + 1,
-	FLUSHED_USERS = 1000,  /* notified in one tick; the others in the next ones */
+	FLUSHED_USERS = 1000,  /* notified in one tick; the others in the next ones … */
+	FLUSHED_BYTES = 4 * 1024 * 1024, /* … as also where it came to so much */
 	FLUSHED_IN_TURN = 100, /* of those who wait their turn, at least */
 	LOCKED_USERS = 256,    /* gone through, or backlogs, before the lock is let go for a moment */
 	TURN_MS = 200,         /* how long a user is left alone by conversations with fan-out on read */
@@ -409,8 +410,9 @@ static bool json_fits(const struct tl_notify *notify, const struct watcher *watc
 	return bytes <= notify->options.inline_max;
 }
 
-static void publish(const struct tl_notify *notify, const struct watcher *watcher, enum tl_codec codec, uint64_t seq,
-                    struct tl_pack *pack)
+/* How many bytes. */
+static size_t publish(const struct tl_notify *notify, const struct watcher *watcher, enum tl_codec codec, uint64_t seq,
+                      struct tl_pack *pack)
 {
 	char topic[TOPIC_MAX];
 	size_t count = codec == TL_CODEC_JSON && !json_fits(notify, watcher) ? 0 : watcher->due_count;
@@ -418,13 +420,16 @@ static void publish(const struct tl_notify *notify, const struct watcher *watche
 	tl_notification_write(codec, notify->epoch, watcher->due, count, seq, pack);
 	tl_notify_topic(notify, codec, tl_slice(watcher->uid, watcher->uid_len), topic, sizeof topic);
 	const struct tl_packet_address address = {.topic = topic};
-	if (!pack->failed)
-		tl_broker_publish(&address, tl_pack_bytes(pack), tl_slice("", 0));
+	if (pack->failed || !tl_broker_publish(&address, tl_pack_bytes(pack), tl_slice("", 0)))
+		return 0;
+	return tl_pack_bytes(pack).len;
 }
 
-/* As long as something has yet to enter the inbox, nothing is inlined: whoever took it would not learn of the rest. */
-static void tell(struct tl_notify *notify, struct watcher *watcher, struct tl_pack *pack)
+/* As long as something has yet to enter the inbox, nothing is inlined: whoever took it would not learn of the rest. How many
+ * bytes were published. */
+static size_t tell(struct tl_notify *notify, struct watcher *watcher, struct tl_pack *pack)
 {
+	size_t bytes = 0;
 	uint64_t pending = tl_following_pending(watcher->follows), seq = watcher->last;
 	if (pending > 0 || seq == 0) {
 		drop_due(watcher);
@@ -432,21 +437,23 @@ static void tell(struct tl_notify *notify, struct watcher *watcher, struct tl_pa
 	}
 	for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1)
 		if (watcher->codecs & codec)
-			publish(notify, watcher, (enum tl_codec)codec, seq, pack);
+			bytes += publish(notify, watcher, (enum tl_codec)codec, seq, pack);
 	drop_due(watcher);
 	watcher->last = 0;
+	return bytes;
 }
 
 static unsigned flush_queue(struct tl_notify *notify, enum queue queue, unsigned most, struct tl_pack *pack)
 {
 	uint64_t now = queue == IN_TURN && notify->queues[queue] ? tl_waker_now_ms() : 0;
 	unsigned told = 0;
-	for (; notify->queues[queue] && told < most; told++) {
+	size_t bytes = 0;
+	for (; notify->queues[queue] && told < most && bytes < FLUSHED_BYTES; told++) {
 		struct watcher *watcher = notify->queues[queue];
 		put_into(notify, watcher, NONE);
 		if (queue == IN_TURN)
 			watcher->told_ms = now;
-		tell(notify, watcher, pack);
+		bytes += tell(notify, watcher, pack);
 	}
 	return told;
 }

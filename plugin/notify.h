@@ -9,6 +9,7 @@
  *   (N3) Users without a device online cost one hash lookup, those of a conversation with fan-out on read nothing.
  *   (N4) What has yet to enter an inbox counts: the seq announced is the one that the inbox will reach.
  *   (N5) Conversations with fan-out on read come in turn: after all others, and to one user at most a few times a second.
+ *   (N6) A tick publishes to so many users, and so many bytes, that others' turn comes soon; the rest is for the next ticks.
  */
 #ifndef TL_NOTIFY_H
 #define TL_NOTIFY_H

@@ -46,14 +46,12 @@ static void log_event(void *ctx, enum tl_log level, const char *text)
 }
 
 /* A connection that resumes a session may have subscribed to anything in an earlier life, unseen by us. */
-static void begin_watching(struct tl_plugin *plugin, struct tl_session *session)
+static void resume(struct tl_plugin *plugin, struct tl_session *session)
 {
-	session->watching = tl_begin_watching(plugin, session->user);
-	if (session->watching && !mosquitto_client_clean_session(session->client)) {
-		session->codecs = TL_CODEC_MSGPACK | TL_CODEC_JSON;
-		tl_notify_want(plugin->notify, session->user, session->codecs);
-		tl_live_subscribed(plugin->live, &session->live, tl_slice("", 0));
-	}
+	if (mosquitto_client_clean_session(session->client))
+		return;
+	tl_watch(plugin, session, TL_CODEC_MSGPACK | TL_CODEC_JSON);
+	tl_live_subscribed(plugin->live, &session->live, session->user, tl_slice("", 0));
 }
 
 static void end_session(struct tl_plugin *plugin, struct tl_session *session)
@@ -77,7 +75,7 @@ struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosq
 		return NULL;
 	session->since_tick = plugin->ticks;
 	session->allowance = tl_rates_enter(plugin->rates, session->user);
-	begin_watching(plugin, session);
+	resume(plugin, session);
 	return session;
 }
 

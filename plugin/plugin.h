@@ -50,11 +50,12 @@ struct tl_plugin {
 /* ms since the epoch. Any thread. */
 uint64_t tl_now_ms(void);
 
-/* The session of the connection, begun and watched if need be; NULL where it has none (see session.h). */
+/* The session of the connection, begun if need be; NULL where it has none (see session.h). */
 struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosquitto *client);
 
-/* watching.c: notifies one more device of the user; false if memory is short. */
-bool tl_begin_watching(struct tl_plugin *plugin, struct tl_slice user);
+/* watching.c: the session may have subscribed to notifications in these codecs (bits of enum tl_codec): from now on its user
+ * is notified. Those who never subscribe cost neither a look into their inbox nor one at each message to them. */
+void tl_watch(struct tl_plugin *plugin, struct tl_session *session, unsigned codecs);
 
 /* Whether the session's user may send or ask once more now: if not, TL_RATE_LIMITED, and `why` (may be NULL) says how much
  * one may. */

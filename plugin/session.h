@@ -18,7 +18,6 @@ struct tl_session {
 	struct tl_slice device;  /* in `ids`, NUL-terminated */
 	bool holds_device;       /* its client id leads to it: it is in by_device */
 	bool watching;           /* counts among those who are notified */
-	unsigned codecs;         /* enum tl_codec bits: which notifications it may have subscribed to */
 	uint32_t requests;       /* that read, being worked on */
 	uint32_t changes;        /* requests that change something, being worked on */
 	uint64_t unread_bytes;   /* of answers, that the device has not been seen to read; see answers.c */

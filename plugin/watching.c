@@ -1,4 +1,4 @@
-/* Reading the inbox of a user who has come online, for the notifications: on a reader thread. */
+/* Reading the inbox of a user who is to be notified: on a reader thread. */
 #include "plugin.h"
 
 #include <stdlib.h>
@@ -52,11 +52,20 @@ static void begin_loading(struct tl_plugin *plugin, struct tl_slice user)
 	}
 }
 
-bool tl_begin_watching(struct tl_plugin *plugin, struct tl_slice user)
+static bool begin_watching(struct tl_plugin *plugin, struct tl_slice user)
 {
 	bool first;
 	bool watching = tl_notify_watch(plugin->notify, user, &first);
 	if (watching && first)
 		begin_loading(plugin, user);
 	return watching;
+}
+
+/* Where memory is short, the next subscription tries again. */
+void tl_watch(struct tl_plugin *plugin, struct tl_session *session, unsigned codecs)
+{
+	if (!session->watching)
+		session->watching = begin_watching(plugin, session->user);
+	if (session->watching)
+		tl_notify_want(plugin->notify, session->user, codecs);
 }

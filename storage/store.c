@@ -1,5 +1,6 @@
 #include "store.h"
 
+#include "back_pressure.h"
 #include "disk_space.h"
 #include "index_coverage.h"
 #include "queue_segment.h"
@@ -26,7 +27,6 @@ enum {
 	BLOOM_BITS = 10,
 	REST_MS = 5000,                  /* of upkeep, between looks where nothing is due … */
 	REST_OTHER_CLOCK_MS = 2000,      /* … with a clock that was handed in, which may be set */
-	SLOW_DOWN_US = 1000,             /* how long a send waits where the queue is nearly full */
 	DAMAGED = 64,                    /* damaged conversations of which it is known that they have been complained of */
 	MEMBERS_PER_CONVERSATION = 8,    /* cached members for each cached conversation, on average */
 };
@@ -44,6 +44,7 @@ struct tl_store {
 	struct tl_writer *writer;
 	struct tl_upkeep *upkeep;
 	struct tl_disk_space disk;   /* front thread's */
+	struct tl_back_pressure pressure; /* front thread's */
 	_Atomic uint64_t damaged[DAMAGED]; /* numbers of conversations that were said to be damaged: the last one in each place */
 	bool refusing;               /* front thread's: the last submission was refused */
 	struct tl_pack pack;         /* front thread's scratch */
@@ -263,13 +264,22 @@ void tl_store_close(struct tl_store *store)
 
 /* --- submitting --- */
 
-/* A queue that is three quarters full holds each sender for a moment, so that the writer gets ahead; unless the writer
- * cannot store at all, when waiting would only slow down everybody else. */
+static uint64_t monotonic_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Not where the writer cannot store at all: then waiting would only slow down everybody else. */
 static void slow_down(struct tl_store *store)
 {
 	uint64_t backlog = tl_ingest_queue_backlog_bytes(store->queue);
-	if (backlog > store->options.queue_max_bytes / 4 * 3 && !tl_writer_stats(store->writer).failing)
-		usleep(SLOW_DOWN_US);
+	if (!tl_back_pressure_wanted(&store->pressure, backlog, store->options.queue_max_bytes, monotonic_us()) ||
+	    tl_writer_stats(store->writer).failing)
+		return;
+	usleep(TL_BACK_PRESSURE_US);
+	tl_back_pressure_waited(&store->pressure, monotonic_us());
 }
 
 /* Says once when messages begin to be refused, and once when they are taken again. */

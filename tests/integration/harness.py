@@ -212,6 +212,11 @@ class Broker:
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
             return f.read()
 
+    def memory(self):
+        """Bytes that the process has allocated, without what is mapped from files."""
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as f:
+            return 1024 * int(re.search(r"RssAnon:\s*(\d+) kB", f.read()).group(1))
+
     def version(self):
         """Mosquitto's, as (2, 0)."""
         major, minor = self.wait_log(r"mosquitto version (\d+)\.(\d+)").groups()

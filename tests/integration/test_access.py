@@ -8,6 +8,7 @@ import struct
 import subprocess
 import unittest
 
+import wire
 from fault import ShimBroker
 from harness import (DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, BrokerTest, Client, TimelineTest, free_port,
                      program, until)
@@ -223,6 +224,21 @@ class Wall(TimelineTest):
             self.assertEqual(again.ok("hello")["user"], self.eve)
             again.close()
         self.assertTrue(self.a.ok("hello")["ok"])
+
+    @unittest.skipIf(os.environ.get("TL_PRELOAD"), "sanitizers keep what has been freed")
+    def test_wills_leave_nothing_behind(self):
+        """However many connections end with a will under the root, the broker's memory stays as it was."""
+
+        def die(times):
+            for _ in range(times):
+                with socket.create_connection((HOST, self.broker.port), timeout=DEADLINE) as sock:
+                    sock.sendall(wire.connect("d" * 128, "u" * 128, will=(f"im/conv/{self.conv}", "gone")))
+                    self.assertEqual(sock.recv(4), b"\x20\x02\x00\x00")
+
+        die(2000)
+        before = self.broker.memory()
+        die(5000)
+        self.assertLess(self.broker.memory() - before, 1024 * 1024)
 
     def test_retained_messages_stay_out(self):
         for topic in (f"im/notify/{self.bob}", f"im/conv/{self.conv}", f"im/live/{self.conv}", f"im/signal/{self.conv}"):

@@ -1,7 +1,10 @@
 """Notifications: when, to whom, and what a device can rebuild from them (PROTOCOL section 6)."""
+import glob
+import os
+import re
 import unittest
 
-from harness import MQTT311, MQTT5, TimelineTest, burst
+from harness import MQTT311, MQTT5, TimelineTest, burst, until
 
 
 def topics(user):
@@ -57,6 +60,31 @@ class Notify(TimelineTest):
 
     def next(self, client, topic, since):
         return client.wait_topic(topic, since).value
+
+    def reader_wakes(self):
+        """How often the threads that answer requests have gone to sleep so far; 0: some of them are awake."""
+        total = 0
+        for task in glob.glob(f"/proc/{self.broker.process.pid}/task/*"):
+            with open(os.path.join(task, "status"), encoding="utf-8") as f:
+                status = f.read()
+            if "Name:\ttimeline read\n" in status:
+                if "\nState:\tS" not in status:
+                    return 0
+                total += int(re.search(r"\nvoluntary_ctxt_switches:\t(\d+)", status).group(1))
+        return total
+
+    def test_who_does_not_subscribe_is_not_looked_up(self):
+        """Nobody's inbox is read for connections that do no more than publish, or have nothing to do with timelines."""
+        self.b.ok("hello")
+        before = until(self.reader_wakes, "the readers to have nothing to do")
+        for number in range(20):
+            with self.subTest(number=number):
+                client = self.client(self.uid(), version=(MQTT311, MQTT5)[number % 2])
+                client.subscribe("other/topic")
+                client.send_ok(f"user/{self.bob}", "x")
+                client.close()
+        self.assertEqual(until(self.reader_wakes, "the readers to have nothing to do"), before)
+
 
     def test_at_once_on_subscribing(self):
         for count in (0, 3):

@@ -40,12 +40,14 @@ def packet(head, body=b""):
     return bytes([head]) + varint(len(body)) + body
 
 
-def connect(device, user=None, version=V311, keepalive=0, clean=True):
-    flags = (0x02 if clean else 0) | (0x80 if user is not None else 0)
+def connect(device, user=None, version=V311, keepalive=0, clean=True, will=None):
+    """`will`: topic and payload, MQTT 3.1.1 only."""
+    flags = (0x02 if clean else 0) | (0x80 if user is not None else 0) | (0x04 if will else 0)
     body = text("MQTT") + bytes([version, flags]) + struct.pack("!H", keepalive)
     if version == V5:
         body += b"\x00"
-    return packet(CONNECT, body + text(device) + (text(user) if user is not None else b""))
+    testament = b"".join(map(text, will or ()))
+    return packet(CONNECT, body + text(device) + testament + (text(user) if user is not None else b""))
 
 
 def publish(topic, payload=b"", number=0, version=V311, properties=b"", dup=False):

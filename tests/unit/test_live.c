@@ -22,7 +22,7 @@ struct fixture {
 	uint64_t cseq; /* of the last message */
 };
 
-static const struct tl_slice big = {"big", 3}, small = {"small", 5};
+static const struct tl_slice big = {"big", 3}, small = {"small", 5}, listener = {"logger", 6};
 
 static unsigned published; /* packets, since it was set to 0 */
 static uint64_t last_cseq; /* of the last one of the big conversation; they come in order */
@@ -89,7 +89,7 @@ static int tear_down(void **state)
 static void subscribe(struct fixture *f, struct tl_slice cid, size_t sessions)
 {
 	while (sessions-- > 0)
-		tl_live_subscribed(f->live, &f->interests[f->interest_count++], cid);
+		tl_live_subscribed(f->live, &f->interests[f->interest_count++], listener, cid);
 }
 
 /* Messages are committed, one after the other. */
@@ -206,6 +206,28 @@ static void test_listeners_to_all(void **state)
 	assert_int_equal(flush(f), 1);
 }
 
+/* … but for direct chats that are others'. */
+static void test_direct_chats(void **state)
+{
+	struct fixture *f = *state;
+	const struct tl_slice others = {"d:alice:bob", 11}, own[] = {{"d:alice:logger", 14}, {"d:logger:zoe", 12}};
+	subscribe(f, tl_slice("", 0), 2);
+	commit(f, others, 3, 10);
+	assert_false(wanted);
+	assert_int_equal(flush(f), 0);
+	for (size_t i = 0; i < 2; i++) {
+		commit(f, own[i], 1, 10);
+		assert_int_equal(flush(f), 1);
+	}
+	subscribe(f, others, 1);
+	commit(f, others, 2, 10);
+	assert_int_equal(flush(f), 2);
+	for (; f->interest_count > 0; f->interest_count--)
+		tl_live_ended(f->live, f->interests[f->interest_count - 1]);
+	commit(f, own[0], 1, 10);
+	assert_int_equal(flush(f), 0);
+}
+
 /* What waits is bounded, in number and in bytes, and what is too much does not wait for others. */
 static void test_what_waits_is_bounded(void **state)
 {
@@ -228,6 +250,6 @@ static void test_what_waits_is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(test_a_crowd), TEST(test_one_by_one), TEST(test_a_long_delivery), TEST(test_few),
-	                                   TEST(test_listeners_to_all), TEST(test_what_waits_is_bounded)};
+	                                   TEST(test_listeners_to_all), TEST(test_direct_chats), TEST(test_what_waits_is_bounded)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

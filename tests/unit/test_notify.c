@@ -2,6 +2,7 @@
 #include "notify.h"
 
 #include "broker.h"
+#include "message.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,12 +11,15 @@
 
 #include <cmocka.h>
 
+enum { INLINE_MAX = 256 * 1024 };
+
 struct fixture {
 	struct tl_notify *notify;
 };
 
 static char published[256]; /* the last payload */
 static unsigned published_count;
+static bool wanted; /* another tick is */
 
 bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice first, struct tl_slice second)
 {
@@ -29,6 +33,7 @@ bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice 
 void tl_waker_wake(struct tl_waker *waker)
 {
 	(void)waker;
+	wanted = true;
 }
 
 void tl_waker_wake_in(struct tl_waker *waker, unsigned ms)
@@ -40,7 +45,7 @@ void tl_waker_wake_in(struct tl_waker *waker, unsigned ms)
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	const struct tl_notify_options options = {.root = "im", .inline_max = 4096};
+	const struct tl_notify_options options = {.root = "im", .inline_max = INLINE_MAX};
 	if (!f || tl_notify_new(&options, &f->notify) != TL_OK)
 		return -1;
 	tl_notify_set_epoch(f->notify, "e");
@@ -125,6 +130,60 @@ static void test_backlog_before_anything_is_known(void **state)
 	expect_told(f, "{\"seq\":1,\"epoch\":\"e\"}");
 }
 
+/* A large message is committed to the inboxes of so many users who are watched. */
+static void commit_large(struct fixture *f, unsigned users, size_t body_len)
+{
+	char uids[100][8], *body = calloc(1, body_len);
+	struct tl_inbox_append appends[100];
+	const struct tl_inbox empty = {0};
+	struct tl_pack pack;
+	bool first;
+	assert_non_null(body);
+	tl_pack_init(&pack);
+	const struct tl_message message = {.ts = 1,
+	                                   .from = tl_slice("a", 1),
+	                                   .device = tl_slice("d", 1),
+	                                   .id = tl_slice("i", 1),
+	                                   .type = tl_slice("text", 4),
+	                                   .body_len = body_len};
+	tl_message_pack(&pack, &message);
+	tl_pack_raw(&pack, tl_slice(body, body_len));
+	for (unsigned i = 0; i < users; i++) {
+		snprintf(uids[i], sizeof uids[i], "u%u", i);
+		appends[i] = (struct tl_inbox_append){.uid = tl_slice_str(uids[i]), .seq = 1};
+		assert_true(tl_notify_watch(f->notify, appends[i].uid, &first));
+		tl_notify_want(f->notify, appends[i].uid, TL_CODEC_MSGPACK);
+		tl_notify_loaded(f->notify, appends[i].uid, &empty, true);
+	}
+	const struct tl_delivery delivery = {.cid = {"c", 1}, .conversation_no = 7, .cseq = 1, .message = tl_pack_bytes(&pack)};
+	const struct tl_commit commit = {
+		.deliveries = &delivery, .delivery_count = 1, .appends = appends, .append_count = users};
+	tl_notify_committed(f->notify, &commit);
+	tl_pack_fini(&pack);
+	free(body);
+}
+
+/* What one tick publishes is bounded in bytes, too; everybody is told in the end. */
+static void test_large_ones_in_turn(void **state)
+{
+	enum { USERS = 100,
+	       BODY = 200 * 1024 };
+	struct fixture *f = *state;
+	commit_large(f, USERS, BODY);
+	unsigned told = 0, ticks = 0;
+	do {
+		published_count = 0;
+		wanted = false;
+		assert_true(tl_notify_flush(f->notify));
+		assert_in_range(published_count, 1, 4 * 1024 / 200 + 1);
+		told += published_count;
+		ticks++;
+	} while (wanted);
+	assert_int_equal(told, USERS);
+	assert_true(ticks > 1);
+	assert_false(tl_notify_flush(f->notify));
+}
+
 /* A user in very many big groups: what the notifications know of each is found at once, whatever their number. */
 static void test_many_backlogs(void **state)
 {
@@ -160,6 +219,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_backlog), TEST(test_backlog_while_loading), TEST(test_backlog_before_anything_is_known),
-		TEST(test_many_backlogs)};
+		TEST(test_large_ones_in_turn), TEST(test_many_backlogs)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
