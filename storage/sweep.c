@@ -240,6 +240,7 @@ static enum tl_err put_expired(struct tl_transaction *txn, const struct tl_sweep
 	uint64_t order = tl_message_order(record.message);
 	tl_pack_init(&message);
 	bool ok = tl_message_expire(&message, record.message);
+	enum tl_err err = ok ? TL_OK : tl_message_wrong(&message);
 	record.message = tl_pack_bytes(&message);
 	record.edit = 0;
 	tl_pack_clear(&txn->pack);
@@ -251,7 +252,7 @@ static enum tl_err put_expired(struct tl_transaction *txn, const struct tl_sweep
 		tl_batch_delete(txn->batch, tl_partition(TL_PART_CUSTOM_ORDER, item->no),
 		                tl_pair_key(&key, order, item->floor));
 	tl_pack_fini(&message);
-	return ok ? TL_OK : TL_CORRUPT;
+	return err;
 }
 
 static enum tl_err empty_head(struct tl_transaction *txn, const struct tl_sweep_item *item)
