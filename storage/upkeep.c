@@ -437,7 +437,7 @@ static enum tl_err note_option(struct tl_upkeep *upkeep, struct tl_batch *batch,
 static enum tl_err note_options(struct tl_upkeep *upkeep)
 {
 	const struct tl_limits *limits = upkeep->options.limits;
-	struct tl_batch *batch;
+	struct tl_batch *batch = NULL;
 	enum tl_err err = tl_batch_new(upkeep->database->engine, &batch);
 	for (int walk = 0; walk < WALKS && err == TL_OK; walk++)
 		err = tl_database_read_uint(upkeep->database, walks[walk].key, &upkeep->walk_next[walk]);

@@ -1,4 +1,4 @@
-/* Memory that runs out while the writer is at work: what is applied again afterwards comes out as if nothing had been,
+/* Memory that runs out while the writer and upkeep are at work: what is applied again afterwards comes out as if nothing had been,
  * (X1) of storage/transaction.h and (W3) of storage/writer.h. Allocations are wrapped by the linker (--wrap):
  *
  *     for each act, for n = 1, 2, … until the act needs fewer than n:
@@ -11,7 +11,9 @@
 #include "pull.h"
 #include "requests.h"
 #include "send.h"
+#include "sweep.h"
 #include "temp_dir.h"
+#include "upkeep.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -23,7 +25,7 @@
 
 #include <cmocka.h>
 
-enum { TTL = 10000, NOW = 5000, SHOWN_MAX = 256 * 1024 };
+enum { TTL = 10000, NOW = 5000, LATER = 20000, SHOWN_MAX = 256 * 1024 };
 
 static unsigned countdown; /* the allocation that takes it to 0 fails; 0: none does */
 
@@ -63,6 +65,7 @@ struct world {
 	struct tl_checkpoints checkpoints;
 	struct tl_transaction txn;
 	struct tl_due_board board;
+	struct tl_sweep sweep;
 	uint64_t position;
 	bool replaying;
 };
@@ -246,6 +249,35 @@ static enum tl_err perform_pull(struct world *w, const struct act *act)
 	return pull(w, act->step.user);
 }
 
+/* All that has expired goes: as upkeep does it, but on one thread. */
+static enum tl_err perform_sweep(struct world *w, const struct act *act)
+{
+	enum tl_err err;
+	(void)act;
+	w->sweep = (struct tl_sweep){.database = &w->db, .limits = &w->limits, .now = LATER, .count = 3};
+	for (uint64_t no = 1; no <= 2; no++)
+		w->sweep.items[no - 1] = (struct tl_sweep_item){.kind = TL_DUE_INBOX, .no = no, .due = 1};
+	w->sweep.items[2] = (struct tl_sweep_item){.kind = TL_DUE_STORE, .no = 1, .due = 1};
+	tl_transaction_chores(&w->txn, w->position + 1);
+	if ((err = tl_sweep_assess(&w->sweep)) != TL_OK || (err = tl_sweep_raise(&w->sweep, &w->txn)) != TL_OK ||
+	    (err = commit(w)) != TL_OK || (err = tl_sweep_drop(&w->sweep)) != TL_OK)
+		return err;
+	tl_transaction_chores(&w->txn, w->position + 1);
+	err = tl_sweep_settle(&w->sweep, &w->txn);
+	return err == TL_OK ? commit(w) : err;
+}
+
+static enum tl_err perform_upkeep(struct world *w, const struct act *act)
+{
+	const struct tl_upkeep_options options = {.dir = w->dir.path, .limits = &w->limits};
+	struct tl_upkeep *upkeep;
+	(void)act;
+	enum tl_err err = tl_upkeep_new(&w->db, NULL, NULL, &w->board, &options, &upkeep);
+	if (err == TL_OK)
+		tl_upkeep_free(upkeep);
+	return err;
+}
+
 static const struct step preparation[] = {
 	STEP("ann", "create",
          "\x84" TEAM "\xa7" "members" "\x93\xa3" "bob" "\xa3" "cat" "\xa3" "dan" "\xa4" "join" "\xa4" "open" "\xa5" "order" "\xa6" "custom"),
@@ -276,6 +308,8 @@ static const struct act acts[] = {
 	{"send, on read from now on", perform_step, STEP("bob", "send", "turn")},
 	{"dissolve, on read", perform_step, STEP("dan", "dissolve", "\x81" WIDE)},
 	{"pull", perform_pull, STEP("bob", "pull", "")},
+	{"sweep", perform_sweep, {NULL, NULL, NULL, 0}},
+	{"upkeep", perform_upkeep, {NULL, NULL, NULL, 0}},
 };
 
 enum { ACTS = sizeof acts / sizeof acts[0], NOT_REACHED = 0, REACHED = 1, ENDED = 255 };
