@@ -123,6 +123,7 @@ static enum tl_err pass_over(struct tl_sweep_item *item, enum tl_err err)
 	if (err != TL_NOT_FOUND && err != TL_CORRUPT)
 		return err;
 	item->floor = item->from;
+	item->damaged = true;
 	return TL_OK;
 }
 
@@ -360,7 +361,7 @@ static enum tl_err has_moved_on(struct tl_transaction *txn, const struct tl_swee
 	struct tl_user *user;
 	struct tl_iter *iter;
 	*moved_out = false;
-	if (item->kind != TL_DUE_INBOX)
+	if (item->kind != TL_DUE_INBOX || item->damaged)
 		return TL_OK;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 	if (err == TL_OK)
