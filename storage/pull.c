@@ -119,7 +119,8 @@ static enum tl_err put_progress(struct intake *intake, struct tl_backlog *backlo
 {
 	if (tl_backlog_pending(backlog) == 0 && backlog->record.until == 0) {
 		enum tl_err err = can_end(intake, backlog);
-		if (err != TL_OK && err != TL_CORRUPT && err != TL_STORAGE) /* one that cannot end goes on */
+		bool goes_on = err == TL_CORRUPT || err == TL_STORAGE || err == TL_NOT_FOUND; /* one that cannot end */
+		if (err != TL_OK && !goes_on)
 			return err;
 	}
 	const struct tl_backlog_change change = {

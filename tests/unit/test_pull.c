@@ -251,6 +251,22 @@ static void test_damaged_member(void **state)
 	}
 }
 
+/* A conversation whose name is lost keeps nobody from what is in the inbox, nor the writer from storing. */
+static void test_lost_name(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_conversation_record record = conversation(f)->record;
+	post(f, 100);
+	record.fanout = TL_FANOUT_WRITE;
+	record.on_read = false;
+	assert_int_equal(tl_conversation_change(conversation(f), f->txn.batch, &record), TL_OK);
+	tl_batch_delete(f->txn.batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), f->cid);
+	commit(f);
+	forget(f);
+	assert_int_equal(pull(f, "bob", 1, 100), TL_OK);
+	check_inbox(f, "bob", 1, 1);
+}
+
 /* What an inbox moves on from is on record to be dropped, also the entry at its head that stays when all has expired. */
 static void test_skip_drops_the_head(void **state)
 {
@@ -356,7 +372,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(test_pages), TEST(test_small_pages_of_many_groups),
 	                                   TEST(test_from_far_away),
-	                                   TEST(test_damaged_member), TEST(test_skip_drops_the_head),
+	                                   TEST(test_damaged_member), TEST(test_lost_name), TEST(test_skip_drops_the_head),
 	                                   TEST(test_sync_keeps_up), TEST(test_hello_keeps_up)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
