@@ -45,6 +45,14 @@ void tl_event_bool(struct tl_event *event, const char *key, bool value)
 	event->pairs++;
 }
 
+void tl_event_user(struct tl_event *event, struct tl_slice uid)
+{
+	tl_pack_cstr(&event->pack, "users");
+	tl_pack_array(&event->pack, 1);
+	tl_pack_str(&event->pack, uid);
+	event->pairs++;
+}
+
 void tl_event_array(struct tl_event *event, const char *key, uint32_t count, struct tl_slice packed_items)
 {
 	tl_pack_cstr(&event->pack, key);

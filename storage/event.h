@@ -24,6 +24,7 @@ void tl_event_str(struct tl_event *event, const char *key, struct tl_slice value
 void tl_event_bin(struct tl_event *event, const char *key, struct tl_slice value);
 void tl_event_uint(struct tl_event *event, const char *key, uint64_t value);
 void tl_event_bool(struct tl_event *event, const char *key, bool value);
+void tl_event_user(struct tl_event *event, struct tl_slice uid); /* `users`, of this one */
 void tl_event_array(struct tl_event *event, const char *key, uint32_t count, struct tl_slice packed_items);
 
 /* Appends it to the conversation and to every member's inbox. */

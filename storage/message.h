@@ -11,6 +11,7 @@
 #ifndef TL_MESSAGE_H
 #define TL_MESSAGE_H
 
+#include "error.h"
 #include "msgpack_writer.h"
 #include "slice.h"
 
@@ -75,6 +76,12 @@ bool tl_message_strip_event(struct tl_pack *pack, struct tl_slice message);
 
 /* Packs what is left of a kept message that has expired: its time, and `gone`. False if it is damaged. */
 bool tl_message_expire(struct tl_pack *pack, struct tl_slice message);
+
+/* Why one of those that pack anew has answered false. */
+static inline enum tl_err tl_message_wrong(const struct tl_pack *pack)
+{
+	return pack->failed ? TL_NO_MEMORY : TL_CORRUPT;
+}
 
 /* Whether a kept message is an event, which is not counted as a message. */
 bool tl_message_is_event(struct tl_slice message);

@@ -3,7 +3,7 @@
 #include "backlog.h"
 #include "store_reader.h"
 
-enum { AT_ONCE_MAX = 4096 }; /* entries taken in for a smaller page */
+enum { AT_ONCE_MAX = 4096 }; /* entries taken in for a smaller page, or for one that begins farther away */
 
 /* A user's backlogs being taken in. */
 struct intake {
@@ -119,7 +119,8 @@ static enum tl_err put_progress(struct intake *intake, struct tl_backlog *backlo
 {
 	if (tl_backlog_pending(backlog) == 0 && backlog->record.until == 0) {
 		enum tl_err err = can_end(intake, backlog);
-		if (err != TL_OK && err != TL_CORRUPT && err != TL_STORAGE) /* one that cannot end goes on */
+		bool goes_on = err == TL_CORRUPT || err == TL_STORAGE || err == TL_NOT_FOUND; /* one that cannot end */
+		if (err != TL_OK && !goes_on)
 			return err;
 	}
 	const struct tl_backlog_change change = {
@@ -178,13 +179,13 @@ static enum tl_err begin(struct intake *intake, uint64_t now)
 }
 
 /* Where what is asked for ends, as the inbox is now, or what is taken in with it: to begin has cost something for each of the
- * user's backlogs, and small pages shall not cost that each. */
+ * user's backlogs, and small pages shall not cost that each (L4). What begins far behind the inbox's end takes several (L5). */
 static uint64_t end_of_intake(const struct tl_pull *pull, const struct tl_inbox *inbox)
 {
-	uint64_t begin = pull->after > pull->floor ? pull->after : pull->floor;
+	uint64_t begin = pull->after > pull->floor ? pull->after : pull->floor, most = inbox->head + AT_ONCE_MAX;
 	uint64_t least = inbox->count < AT_ONCE_MAX ? inbox->count : AT_ONCE_MAX;
 	uint64_t count = pull->limit > 0 && pull->limit < least ? least : pull->limit;
-	return count < UINT64_MAX - begin ? begin + count : UINT64_MAX;
+	return begin < most ? begin + count : most;
 }
 
 static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, struct tl_pull *pull)

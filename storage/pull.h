@@ -11,7 +11,9 @@
  *   (L3) Whoever reads again is shown the inbox from where it began at the pull, however much has come meanwhile, so one
  *        pull is enough even where a conversation fills the inbox faster than a device can ask.
  *   (L4) A pull looks at all of the user's backlogs and takes in as many entries at least, if there are as many, whatever
- *        the page: so what an entry costs does not go with the size of pages. */
+ *        the page: so what an entry costs does not go with the size of pages.
+ *   (L5) But it takes in no more than some thousands, so that what others have sent does not wait for long: whoever reads again
+ *        far behind the inbox's end finds that more is missing, and asks for that. */
 #ifndef TL_PULL_H
 #define TL_PULL_H
 
@@ -22,7 +24,7 @@ struct tl_pull {
 	struct tl_chore chore;
 	struct tl_slice user; /* uid; stays valid until `ready` */
 	uint64_t after;       /* seq behind which, or behind the floor … */
-	uint64_t limit;       /* … so many entries shall be in the inbox, if there are as many */
+	uint64_t limit;       /* … so many entries shall be in the inbox, if there are as many and that is not far away (L5) */
 	uint64_t now;         /* ms: as of when */
 	bool taken;           /* it has been done, and not left to another one (L2) … */
 	uint64_t floor;       /* … when the inbox began here */

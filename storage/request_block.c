@@ -95,15 +95,11 @@ static enum tl_err set_block(struct tl_transaction *txn, const struct tl_call *c
 {
 	struct tl_slice other = call->args[BLOCK_USER].bytes;
 	struct tl_event event;
-	struct tl_pack users;
 	tl_blocks_put(txn->batch, user, other, on);
 	tl_users_blocked_changed(&txn->users, other);
-	tl_pack_init(&users);
-	tl_pack_str(&users, other);
 	tl_event_begin(&event, call, "block");
-	tl_event_array(&event, "users", 1, tl_pack_bytes(&users));
+	tl_event_user(&event, other);
 	tl_event_bool(&event, "on", on);
-	tl_pack_fini(&users);
 	return tl_event_append_private(&event, txn, user, NULL);
 }
 

@@ -107,7 +107,7 @@ static enum tl_err group_of_caller(struct tl_transaction *txn, const struct tl_c
 		return err;
 	group->users[group->count++] = user;
 	tl_pack_str(&group->uids, call->user);
-	return TL_OK;
+	return group->uids.failed ? TL_NO_MEMORY : TL_OK;
 }
 
 /* --- add, remove --- */

@@ -94,9 +94,8 @@ static enum tl_err strip_last_edit(struct tl_transaction *txn, const struct targ
 	if (err != TL_OK)
 		return err == TL_NOT_FOUND ? TL_OK : err;
 	tl_pack_init(&message);
-	err = TL_CORRUPT;
-	if (tl_store_record_unpack(tl_slice(bytes, len), &record) && tl_message_strip_event(&message, record.message))
-		err = put_changed(txn, no, cseq, record, &message);
+	bool ok = tl_store_record_unpack(tl_slice(bytes, len), &record) && tl_message_strip_event(&message, record.message);
+	err = ok ? put_changed(txn, no, cseq, record, &message) : tl_message_wrong(&message);
 	tl_pack_fini(&message);
 	free(bytes);
 	return err;
@@ -131,7 +130,7 @@ static enum tl_err recall(struct tl_transaction *txn, const struct tl_call *call
 	struct tl_event event;
 	struct tl_pack message;
 	tl_pack_init(&message);
-	enum tl_err err = tl_message_recall(&message, target->record.message) ? TL_OK : TL_CORRUPT;
+	enum tl_err err = tl_message_recall(&message, target->record.message) ? TL_OK : tl_message_wrong(&message);
 	if (err == TL_OK)
 		err = strip_last_edit(txn, target);
 	struct tl_store_record record = target->record;
@@ -207,7 +206,7 @@ static enum tl_err edit(struct tl_transaction *txn, const struct tl_call *call, 
 	struct tl_pack message;
 	struct tl_slice body = call->args[EDIT_BODY].bytes;
 	tl_pack_init(&message);
-	enum tl_err err = tl_message_edit(&message, target->record.message, body) ? TL_OK : TL_CORRUPT;
+	enum tl_err err = tl_message_edit(&message, target->record.message, body) ? TL_OK : tl_message_wrong(&message);
 	if (err == TL_OK)
 		err = strip_last_edit(txn, target);
 	struct tl_store_record record = target->record;

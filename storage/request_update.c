@@ -92,11 +92,7 @@ static enum tl_err set_role(struct tl_transaction *txn, const struct tl_call *ca
 
 	tl_event_begin(&event, call, "role");
 	tl_event_str(&event, "role", role->bytes);
-	struct tl_pack users;
-	tl_pack_init(&users);
-	tl_pack_str(&users, user->bytes);
-	tl_event_array(&event, "users", 1, tl_pack_bytes(&users));
-	tl_pack_fini(&users);
+	tl_event_user(&event, user->bytes);
 	enum tl_err err = tl_event_append(&event, txn, conversation);
 	if (err == TL_OK)
 		err = tl_transaction_regrouped(txn, conversation->record.cid);

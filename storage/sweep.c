@@ -123,6 +123,7 @@ static enum tl_err pass_over(struct tl_sweep_item *item, enum tl_err err)
 	if (err != TL_NOT_FOUND && err != TL_CORRUPT)
 		return err;
 	item->floor = item->from;
+	item->damaged = true;
 	return TL_OK;
 }
 
@@ -240,6 +241,7 @@ static enum tl_err put_expired(struct tl_transaction *txn, const struct tl_sweep
 	uint64_t order = tl_message_order(record.message);
 	tl_pack_init(&message);
 	bool ok = tl_message_expire(&message, record.message);
+	enum tl_err err = ok ? TL_OK : tl_message_wrong(&message);
 	record.message = tl_pack_bytes(&message);
 	record.edit = 0;
 	tl_pack_clear(&txn->pack);
@@ -251,7 +253,7 @@ static enum tl_err put_expired(struct tl_transaction *txn, const struct tl_sweep
 		tl_batch_delete(txn->batch, tl_partition(TL_PART_CUSTOM_ORDER, item->no),
 		                tl_pair_key(&key, order, item->floor));
 	tl_pack_fini(&message);
-	return ok ? TL_OK : TL_CORRUPT;
+	return err;
 }
 
 static enum tl_err empty_head(struct tl_transaction *txn, const struct tl_sweep_item *item)
@@ -359,7 +361,7 @@ static enum tl_err has_moved_on(struct tl_transaction *txn, const struct tl_swee
 	struct tl_user *user;
 	struct tl_iter *iter;
 	*moved_out = false;
-	if (item->kind != TL_DUE_INBOX)
+	if (item->kind != TL_DUE_INBOX || item->damaged)
 		return TL_OK;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 	if (err == TL_OK)

@@ -30,6 +30,7 @@ struct tl_sweep_item {
 	bool custom;    /* the conversation has order keys */
 	bool repeated;  /* another marker of a timeline that is in the sweep already */
 	bool on_record; /* the database says that it is being dropped */
+	bool damaged;   /* it cannot be read, or is not there, and is left as it is (S4) */
 };
 
 struct tl_sweep {

@@ -53,7 +53,7 @@ static enum tl_err drop_order_keys(struct tl_sweep *sweep, const struct tl_sweep
 {
 	struct tl_engine *engine = sweep->database->engine;
 	struct tl_cursor cursor = {.seq = first_dropped(item)};
-	struct tl_batch *batch;
+	struct tl_batch *batch = NULL;
 	struct tl_iter *iter;
 	bool there = true;
 	enum tl_err err = tl_batch_new(engine, &batch);

@@ -434,10 +434,21 @@ static enum tl_err note_option(struct tl_upkeep *upkeep, struct tl_batch *batch,
 	return TL_OK;
 }
 
+/* Where ids are deduplicated no more, no other one ends the bucket of the last ones. Before the writer's thread, whose matter it is. */
+static enum tl_err end_ids(struct tl_upkeep *upkeep, struct tl_batch *batch)
+{
+	struct tl_dedup ids;
+	if (upkeep->options.limits->dedup_window_ms > 0)
+		return TL_OK;
+	tl_dedup_init(&ids, upkeep->database);
+	enum tl_err err = tl_dedup_prepare(&ids, batch, upkeep->options.now(), 0);
+	return err == TL_CORRUPT ? TL_OK : err;
+}
+
 static enum tl_err note_options(struct tl_upkeep *upkeep)
 {
 	const struct tl_limits *limits = upkeep->options.limits;
-	struct tl_batch *batch;
+	struct tl_batch *batch = NULL;
 	enum tl_err err = tl_batch_new(upkeep->database->engine, &batch);
 	for (int walk = 0; walk < WALKS && err == TL_OK; walk++)
 		err = tl_database_read_uint(upkeep->database, walks[walk].key, &upkeep->walk_next[walk]);
@@ -449,6 +460,8 @@ static enum tl_err note_options(struct tl_upkeep *upkeep)
 		err = note_option(upkeep, batch, TL_META_DEVICE_TTL, limits->device_ttl_ms, 0);
 	if (err == TL_OK)
 		err = note_option(upkeep, batch, TL_META_RETENTION, limits->retention_ms, 1);
+	if (err == TL_OK)
+		err = end_ids(upkeep, batch);
 	if (err == TL_OK && tl_batch_count(batch) > 0)
 		err = tl_engine_commit(upkeep->database->engine, batch, true, NULL);
 	tl_batch_free(batch);

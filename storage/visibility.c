@@ -173,8 +173,9 @@ static enum tl_err show_kept(const struct tl_visibility *v, uint64_t seq, uint64
 	tl_pack_init(&stripped);
 	bool ok = tl_message_strip_event(&stripped, message) &&
 	          tl_message_show(out, seq, v->conversation.cid, cseq, tl_pack_bytes(&stripped));
+	err = ok ? TL_OK : tl_message_wrong(&stripped);
 	tl_pack_fini(&stripped);
-	return ok ? TL_OK : TL_CORRUPT;
+	return err;
 }
 
 enum tl_err tl_visibility_show(const struct tl_visibility *v, uint64_t seq, uint64_t cseq, struct tl_slice message,

@@ -316,6 +316,39 @@ static void check_disk(struct fixture *f)
 	open_store(f);
 }
 
+/* How many ids are on disk; with the store closed. */
+static unsigned count_ids(struct fixture *f)
+{
+	const struct tl_engine_options options = temp_dir_engine(&f->dir);
+	struct tl_dedup_list list;
+	struct tl_database db;
+	struct tl_why why;
+	unsigned count = 0;
+	assert_int_equal(tl_database_open(&options, &db, &why), TL_OK);
+	assert_int_equal(tl_dedup_read_list(&db, &list), TL_OK);
+	assert_true(list.count > 0);
+	for (uint64_t no = 1; no <= list.buckets[list.count - 1].no; no++)
+		count += count_keys(db.engine, TL_PART_DEDUP, no);
+	tl_database_close(&db);
+	return count;
+}
+
+/* Where ids are deduplicated no more, those that were remembered go. */
+static void test_no_window(void **state)
+{
+	struct fixture *f = *state;
+	send_all(f, MESSAGES);
+	close_store(f);
+	assert_int_equal(count_ids(f), MESSAGES);
+	f->limits.dedup_window_ms = 0;
+	atomic_fetch_add(&clock_ms, 60000);
+	open_store(f);
+	atomic_fetch_add(&clock_ms, 1000);
+	wait_until_done(f);
+	close_store(f);
+	assert_int_equal(count_ids(f), 0);
+}
+
 static void test_expiry(void **state)
 {
 	struct fixture *f = *state;
@@ -491,7 +524,7 @@ static void test_rest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_expiry), TEST(test_faults), TEST(test_closed_meanwhile), TEST(test_other_options),
+		TEST(test_no_window), TEST(test_expiry), TEST(test_faults), TEST(test_closed_meanwhile), TEST(test_other_options),
 		TEST(test_walk_is_resumed), TEST(test_space_comes_back),
 		TEST(test_rest),
 	};

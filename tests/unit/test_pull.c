@@ -101,7 +101,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void post(struct fixture *f, uint64_t ts)
+static void append(struct fixture *f, uint64_t ts)
 {
 	const struct tl_message message = {.ts = ts, .id = {"x", 1}, .from = {"alice", 5}, .type = {"text", 4}};
 	struct tl_pack pack;
@@ -113,6 +113,11 @@ static void post(struct fixture *f, uint64_t ts)
 	tl_pack_fini(&pack);
 	tl_transaction_record(&f->txn, ++f->position, false);
 	assert_int_equal(tl_transaction_append(&f->txn, conversation(f), &append, &cseq, &stored), TL_OK);
+}
+
+static void post(struct fixture *f, uint64_t ts)
+{
+	append(f, ts);
 	commit(f);
 }
 
@@ -200,6 +205,30 @@ static void test_small_pages_of_many_groups(void **state)
 	check_inbox(f, "bob", GROUPS * MESSAGES, GROUPS * MESSAGES + 1);
 }
 
+/* A device that begins with what comes next, at the end of a long backlog: no pull takes in much of it (L5), and the page is whole
+ * in the end. */
+static void test_from_far_away(void **state)
+{
+	enum { MESSAGES = 20000, AFTER = MESSAGES - 150, AT_ONCE = 8192 };
+	struct fixture *f = *state;
+	struct tl_inbox inbox = {0};
+	uint64_t head = 0;
+	for (int i = 0; i < MESSAGES; i++)
+		append(f, 100);
+	commit(f);
+	for (unsigned pulls = 0; head < AFTER + 100; pulls++) {
+		struct tl_pull pull = {.user = tl_slice_str("bob"), .after = AFTER, .limit = 100, .now = 100, .ready = ignore};
+		assert_true(pulls < MESSAGES / 1000);
+		do_pull(f, &pull);
+		assert_int_equal(pull.err, TL_OK);
+		inbox = read_inbox(f, "bob", 100);
+		assert_true(inbox.bounds.head > head && inbox.bounds.head - head <= AT_ONCE);
+		head = inbox.bounds.head;
+		tl_inbox_free(&inbox);
+	}
+	assert_int_equal(inbox.latest, MESSAGES);
+}
+
 /* Whatever of the members cannot be read, nothing enters the inbox twice. */
 static void test_damaged_member(void **state)
 {
@@ -220,6 +249,22 @@ static void test_damaged_member(void **state)
 		forget(f);
 		check_inbox(f, "bob", 3, 3);
 	}
+}
+
+/* A conversation whose name is lost keeps nobody from what is in the inbox, nor the writer from storing. */
+static void test_lost_name(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_conversation_record record = conversation(f)->record;
+	post(f, 100);
+	record.fanout = TL_FANOUT_WRITE;
+	record.on_read = false;
+	assert_int_equal(tl_conversation_change(conversation(f), f->txn.batch, &record), TL_OK);
+	tl_batch_delete(f->txn.batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), f->cid);
+	commit(f);
+	forget(f);
+	assert_int_equal(pull(f, "bob", 1, 100), TL_OK);
+	check_inbox(f, "bob", 1, 1);
 }
 
 /* What an inbox moves on from is on record to be dropped, also the entry at its head that stays when all has expired. */
@@ -326,7 +371,8 @@ static void test_hello_keeps_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(test_pages), TEST(test_small_pages_of_many_groups),
-	                                   TEST(test_damaged_member), TEST(test_skip_drops_the_head),
+	                                   TEST(test_from_far_away),
+	                                   TEST(test_damaged_member), TEST(test_lost_name), TEST(test_skip_drops_the_head),
 	                                   TEST(test_sync_keeps_up), TEST(test_hello_keeps_up)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

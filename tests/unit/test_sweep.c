@@ -504,6 +504,22 @@ static void test_damage(void **state)
 	assert_int_equal(f->sweep.count, 0);
 }
 
+/* An inbox that cannot be read any more while it is being dropped, though the writer has it at hand: the record of that goes, or upkeep
+ * would find it again and again. */
+static void test_damaged_while_dropped(void **state)
+{
+	struct fixture *f = *state;
+	fill(f);
+	f->sweep.now = 13000;
+	step(f, 0);
+	step(f, 1);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_DROP), 3);
+	tl_batch_put(f->txn.batch, tl_partition(TL_PART_INBOX, f->alice), tl_slice("\xff", 1), tl_slice("\xc1", 1));
+	commit(f);
+	finish_earlier(f);
+	assert_timeline(f, TL_PART_INBOX, f->bob, 3, MESSAGES);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -511,7 +527,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_some), TEST(test_runs), TEST(test_all),      TEST(test_crash),   TEST(test_floor_comes_first),
 		TEST(test_clock_set_back), TEST(test_appended_meanwhile), TEST(test_inbox_max), TEST(test_skipped_meanwhile),
-		TEST(test_devices),        TEST(test_damage),
+		TEST(test_devices),        TEST(test_damage), TEST(test_damaged_while_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
