@@ -193,6 +193,9 @@ int tl_access_check(struct tl_plugin *plugin, const struct mosquitto *client, in
 
 int tl_access_check_out(struct tl_plugin *plugin, const struct mosquitto *client, const char *topic)
 {
+	int answer;
+	if (tl_control_access(plugin, client, MOSQ_ACL_READ, topic, &answer))
+		return answer;
 	struct tl_topic parsed = tl_topic_parse(plugin->root, topic);
 	if (parsed.kind != TL_TOPIC_RES)
 		return MOSQ_ERR_SUCCESS;

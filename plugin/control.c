@@ -167,13 +167,28 @@ static void answer_bad_request(struct tl_pack *out)
 
 /* --- the callback --- */
 
-static void respond(const struct mosquitto *client, struct tl_pack *out)
+/* By way of the outbox, which knows who holds the client id when it is published: another user may take it over before. An
+ * administrator whose names are no valid ids has no session to be known by. */
+static void hand_over(struct tl_plugin *plugin, const struct mosquitto *client, struct tl_slice payload)
+{
+	const struct tl_packet_address address = {.client_id = mosquitto_client_id(client), .topic = RESPONSE_TOPIC};
+	const struct tl_session *session = tl_plugin_session(plugin, client);
+	if (!session) {
+		tl_broker_publish(&address, payload, tl_slice("", 0));
+		return;
+	}
+	struct tl_packet *packet = tl_packet_new(NULL, session->user, session->device, tl_slice_str(RESPONSE_TOPIC),
+	                                         tl_slice(NULL, 0), payload);
+	if (packet)
+		tl_outbox_put_take(&plugin->outbox, packet);
+}
+
+static void respond(struct tl_plugin *plugin, const struct mosquitto *client, struct tl_pack *out)
 {
 	msgpack_sbuffer json;
 	msgpack_sbuffer_init(&json);
-	const struct tl_packet_address address = {.client_id = mosquitto_client_id(client), .topic = RESPONSE_TOPIC};
 	if (!out->failed && tl_json_from_msgpack(tl_pack_bytes(out), &json) == TL_OK)
-		tl_broker_publish(&address, tl_slice(json.data, json.size), tl_slice("", 0));
+		hand_over(plugin, client, tl_slice(json.data, json.size));
 	msgpack_sbuffer_destroy(&json);
 }
 
@@ -195,7 +210,7 @@ static int on_control(int event, void *event_data, void *userdata)
 		tl_pack_clear(&out);
 		answer_bad_request(&out);
 	}
-	respond(control->client, &out);
+	respond(plugin, control->client, &out);
 	tl_pack_fini(&request);
 	tl_pack_fini(&out);
 	return MOSQ_ERR_SUCCESS;

@@ -3,6 +3,7 @@ import base64
 import glob
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -10,8 +11,8 @@ import unittest
 
 import wire
 from fault import ShimBroker
-from harness import (DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, BrokerTest, Client, TimelineTest, free_port,
-                     program, until)
+from harness import (CONTROL, DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, BrokerTest, Client, TimelineTest,
+                     free_port, program, until)
 
 SERVER_TOPICS = ("notify/{bob}", "notify/{bob}/json", "res/{device}/x", "res/{device}/sent/m1", "live/{conv}",
                  "live/d:{alice}:{bob}", "notify/{bob}/x", "res/{device}", "unknown/{bob}")
@@ -375,13 +376,38 @@ def http_get(port, path, credentials):
             return answer.readline()
 
 
+def raw_connection(user, device, clean=True):
+    flags = 0x82 if clean else 0x80
+    return raw_packet(0x10, raw_text("MQTT") + bytes([4, flags, 0, 60]) + raw_text(device) + raw_text(user))
+
+
 def raw_connect(broker, user, device, clean=True):
     """A bare MQTT 3.1.1 connection that acks nothing."""
     sock = socket.create_connection((HOST, broker.port), timeout=DEADLINE)
-    flags = 0x82 if clean else 0x80
-    sock.sendall(raw_packet(0x10, raw_text("MQTT") + bytes([4, flags, 0, 60]) + raw_text(device) + raw_text(user)))
+    sock.sendall(raw_connection(user, device, clean))
     assert sock.recv(4)[0] == 0x20
     return sock
+
+
+class TakenOverByAnotherAtOnce(BrokerTest):
+    def test_an_administrators_response(self):
+        """The broker finds the command and the connection that takes the client id over when it looks the next time."""
+        self.broker = broker = Broker({"admins": "boss"})
+        self.addCleanup(broker.close)
+        for i in range(8):
+            device = f"shared{i}"
+            boss = raw_connect(broker, "boss", device)
+            with socket.create_connection((HOST, broker.port), timeout=DEADLINE) as eve:
+                broker.wait_log(f"New connection from {HOST}:{eve.getsockname()[1]} ")
+                broker.process.send_signal(signal.SIGSTOP)
+                boss.sendall(raw_publish(CONTROL, b'{"commands":[{"command":"stats"}]}'))
+                eve.sendall(raw_connection("eve", device))
+                broker.process.send_signal(signal.SIGCONT)
+                self.assertEqual(eve.recv(4)[0], 0x20)
+                eve.sendall(b"\xc0\x00")
+                self.assertEqual(eve.recv(2), b"\xd0\x00")  # and nothing before it
+            boss.close()
+        self.assertIn("data", self.client("boss").control({"command": "stats"}))
 
 
 class AfterAWill(BrokerTest):
