@@ -41,9 +41,9 @@ uint64_t tl_due_device_time(uint64_t seen, uint64_t ttl_ms)
 	return round_up(seen, ttl_ms, grain_ms < SECOND_MS ? SECOND_MS : grain_ms);
 }
 
-uint64_t tl_due_now(uint64_t ts)
+uint64_t tl_due_now(uint64_t now)
 {
-	return ts < SECOND_MS ? 1 : ts / SECOND_MS * SECOND_MS;
+	return now < SECOND_MS ? 1 : now / SECOND_MS * SECOND_MS;
 }
 
 void tl_due_clear(struct tl_due *due)

@@ -48,8 +48,8 @@ struct tl_due {
 uint64_t tl_due_time(uint64_t ts, uint64_t ttl_ms);
 uint64_t tl_due_device_time(uint64_t seen, uint64_t ttl_ms);
 
-/* A time that has come, for what is to be looked at soon. */
-uint64_t tl_due_now(uint64_t ts);
+/* A time that has come, for what is to be looked at soon. `now`: by the clock, because the time of an entry may be ahead of it. */
+uint64_t tl_due_now(uint64_t now);
 
 /* Forgets the batch's markers. */
 void tl_due_clear(struct tl_due *due);

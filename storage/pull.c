@@ -192,6 +192,7 @@ static enum tl_err pull_for(struct tl_transaction *txn, struct tl_user *user, st
 {
 	struct intake intake = {.txn = txn, .user = user};
 	enum tl_err err = begin(&intake, pull->now);
+	txn->now = pull->now;
 	if (err == TL_OK) {
 		user->pulled_in = txn->serial;
 		pull->floor = intake.inbox.floor;

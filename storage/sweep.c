@@ -328,7 +328,7 @@ static enum tl_err mark_new_inbox_entries(struct tl_transaction *txn, const stru
 		tl_due_put(&txn->due, txn->batch, TL_DUE_INBOX, tl_due_time(user->inbox_ts, limits->inbox_ttl_ms), item->no);
 	uint64_t length = user->inbox_head - user->inbox_floor;
 	if (limits->inbox_max > 0 && length > limits->inbox_max + limits->inbox_max / TL_INBOX_SLACK)
-		tl_due_put(&txn->due, txn->batch, TL_DUE_INBOX, tl_due_now(user->inbox_ts), item->no);
+		tl_due_put(&txn->due, txn->batch, TL_DUE_INBOX, tl_due_now(txn->now), item->no);
 	return TL_OK;
 }
 
@@ -396,6 +396,7 @@ static enum tl_err settle(struct tl_transaction *txn, const struct tl_sweep_item
 enum tl_err tl_sweep_settle(const struct tl_sweep *sweep, struct tl_transaction *txn)
 {
 	enum tl_err err = TL_OK;
+	txn->now = sweep->now;
 	for (size_t i = 0; i < sweep->count && err == TL_OK; i++)
 		err = settle(txn, &sweep->items[i]);
 	if (err == TL_OK && sweep->walk_key)

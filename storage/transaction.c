@@ -450,7 +450,7 @@ static void mark_store(struct tl_transaction *txn, struct tl_conversation *conve
 
 void tl_transaction_retention_changed(struct tl_transaction *txn, struct tl_conversation *conversation)
 {
-	tl_due_put(&txn->due, txn->batch, TL_DUE_STORE, tl_due_now(conversation->ts), conversation->no);
+	tl_due_put(&txn->due, txn->batch, TL_DUE_STORE, tl_due_now(txn->now), conversation->no);
 }
 
 /* The same reference goes to every member; on read, to none. */
@@ -490,6 +490,7 @@ enum tl_err tl_transaction_append(struct tl_transaction *txn, struct tl_conversa
 	uint64_t ts = tl_message_ts(tl_slice(append->message, append->len)), applied, applied_ts;
 	struct tl_user **users = NULL;
 	struct tl_slice cid;
+	txn->now = ts;
 	enum tl_err err = pending ? gather(txn, conversation, &users) : TL_NO_MEMORY;
 	if (err == TL_OK)
 		err = copy_cid(txn, conversation, &cid);
@@ -534,13 +535,14 @@ enum tl_err tl_transaction_append_private(struct tl_transaction *txn, struct tl_
                                           const struct tl_conversation *conversation, char *message, size_t len)
 {
 	struct tl_slice kept = tl_slice(message, len), cid;
+	txn->now = tl_message_ts(kept);
 	enum tl_err err = tl_transaction_room_to_tell(txn, 1);
 	if (err == TL_OK)
 		err = copy_cid(txn, conversation, &cid);
 	if (err != TL_OK)
 		return err;
 	struct tl_inbox_entry entry = {.conversation_no = conversation ? conversation->no : 0,
-	                               .ts = tl_message_ts(kept) > user->inbox_ts ? tl_message_ts(kept) : user->inbox_ts,
+	                               .ts = txn->now > user->inbox_ts ? txn->now : user->inbox_ts,
 	                               .position = txn->position,
 	                               .message = kept};
 	const struct tl_delivery delivery = {.cid = cid, .message = kept};

@@ -73,6 +73,7 @@ struct tl_transaction {
 
 	/* the record at hand */
 	uint64_t position; /* in the queue, never 0 */
+	uint64_t now;      /* ms: of what is appended, when it was accepted; of a chore, when it was made */
 	bool replaying;
 
 	uint64_t serial; /* of the batch */
@@ -171,7 +172,7 @@ TL_MUST_USE enum tl_err tl_transaction_tell_sound(struct tl_transaction *txn, co
                                                   const struct tl_conversation *conversation,
                                                   const struct tl_member *member);
 
-/* Has upkeep look at a conversation soon: how long its messages live has changed. */
+/* Has upkeep look at a conversation soon: how long its messages live has changed, of which an event has been appended. */
 void tl_transaction_retention_changed(struct tl_transaction *txn, struct tl_conversation *conversation);
 
 /* Puts an inbox's floor if that raises it. */

@@ -44,7 +44,7 @@ static void mark_inbox(struct tl_transaction *txn, struct tl_user *user, uint64_
 {
 	tl_due_mark(&txn->due, txn->batch, TL_DUE_INBOX, due_time(txn, ts), user->no, &user->marked);
 	if (is_overdue(user, txn->limits->inbox_max))
-		tl_due_put(&txn->due, txn->batch, TL_DUE_INBOX, tl_due_now(ts), user->no);
+		tl_due_put(&txn->due, txn->batch, TL_DUE_INBOX, tl_due_now(txn->now), user->no);
 }
 
 void tl_transaction_raise_inbox_floor(struct tl_transaction *txn, struct tl_user *user, uint64_t floor)

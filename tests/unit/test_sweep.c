@@ -422,6 +422,20 @@ static void test_inbox_max(void **state)
 	}
 }
 
+/* Also after a clock that was ahead has been set back: the times of entries stay ahead, but nobody waits for them. */
+static void test_inbox_max_and_clock_set_back(void **state)
+{
+	struct fixture *f = *state;
+	f->limits.inbox_max = 16;
+	append(f, 1000000);
+	for (uint64_t i = 0; i < 100; i++) {
+		append(f, 3000 + i * 1000);
+		commit(f);
+		sweep_all(f, 3000 + i * 1000);
+		assert_in_range(count_keys(f, TL_PART_INBOX, f->alice), 1, 16 + 3 + 1);
+	}
+}
+
 /* An inbox that moves on, between any two steps or in the same batch, leaves nothing behind on disk; nor does a crash then. */
 static void test_skipped_meanwhile(void **state)
 {
@@ -526,7 +540,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_some), TEST(test_runs), TEST(test_all),      TEST(test_crash),   TEST(test_floor_comes_first),
-		TEST(test_clock_set_back), TEST(test_appended_meanwhile), TEST(test_inbox_max), TEST(test_skipped_meanwhile),
+		TEST(test_clock_set_back), TEST(test_appended_meanwhile), TEST(test_inbox_max), TEST(test_inbox_max_and_clock_set_back), TEST(test_skipped_meanwhile),
 		TEST(test_devices),        TEST(test_damage), TEST(test_damaged_while_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
