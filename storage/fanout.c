@@ -4,8 +4,10 @@
 
 bool tl_fanout_on_read(const struct tl_conversation_record *record, uint64_t write_fanout_max)
 {
-	uint64_t limit = record->on_read ? write_fanout_max - (write_fanout_max + 3) / 4 : write_fanout_max;
-	if (record->kind == TL_DIRECT || record->fanout == TL_FANOUT_WRITE)
+	bool more = record->fanout == TL_FANOUT_WRITE && write_fanout_max < TL_FANOUT_WRITE_MAX;
+	uint64_t most = more ? TL_FANOUT_WRITE_MAX : write_fanout_max;
+	uint64_t limit = record->on_read ? most - (most + 3) / 4 : most;
+	if (record->kind == TL_DIRECT)
 		return false;
 	return record->fanout == TL_FANOUT_READ || record->member_count > limit;
 }

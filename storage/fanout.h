@@ -5,8 +5,10 @@
  *     on read    message ──► store timeline ─ ─ ─ when the member syncs ─ ─ ─► references (pull.h)
  *                            └ head - pulled: the member's backlog ┘
  *
- *   (F1) The conversation's setting decides; `auto` means on write for up to write_fanout_max members, and back from
- *        on read only when they are a quarter fewer, so that comings and goings around the limit change nothing.
+ *   (F1) The conversation's setting decides; `auto` means on write for up to write_fanout_max members, `write` for up to
+ *        TL_FANOUT_WRITE_MAX if these are more: anybody can make a conversation, and each of its messages takes the writer's
+ *        time for each member. Back from on read it goes only when they are a quarter fewer, so that comings and goings around
+ *        the limit change nothing.
  *   (F2) Whoever is a member while a conversation is on read has a backlog: a record that says up to which cseq
  *        everything is in the inbox. It ends with the membership.
  *   (F3) A member with a backlog gets nothing written to the inbox directly, not even once the conversation is on write
@@ -18,6 +20,8 @@
 #define TL_FANOUT_H
 
 #include "transaction.h"
+
+enum { TL_FANOUT_WRITE_MAX = 5000 }; /* members */
 
 /* Whether such a conversation is to be on read (F1). */
 bool tl_fanout_on_read(const struct tl_conversation_record *record, uint64_t write_fanout_max);

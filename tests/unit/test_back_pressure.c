@@ -7,9 +7,7 @@
 
 #include <cmocka.h>
 
-enum { MAX = 1000000,
-       SEND_US = 10,
-       SENDERS = 5000 };
+enum { MAX = 1000000, SEND_US = 10, SENDERS = 5000 };
 
 static bool send(struct tl_back_pressure *pressure, uint64_t backlog, uint64_t *now_us)
 {

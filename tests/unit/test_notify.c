@@ -166,8 +166,7 @@ static void commit_large(struct fixture *f, unsigned users, size_t body_len)
 /* What one tick publishes is bounded in bytes, too; everybody is told in the end. */
 static void test_large_ones_in_turn(void **state)
 {
-	enum { USERS = 100,
-	       BODY = 200 * 1024 };
+	enum { USERS = 100, BODY = 200 * 1024 };
 	struct fixture *f = *state;
 	commit_large(f, USERS, BODY);
 	unsigned told = 0, ticks = 0;

@@ -229,6 +229,31 @@ static void test_from_far_away(void **state)
 	assert_int_equal(inbox.latest, MESSAGES);
 }
 
+/* A conversation's own setting comes before the limit, but nobody can have a message written to any number of inboxes. */
+static void test_ways(void **state)
+{
+	struct tl_conversation_record record = {.kind = TL_GROUP, .fanout = TL_FANOUT_AUTO, .member_count = 501};
+	(void)state;
+	assert_true(tl_fanout_on_read(&record, 500));
+	assert_false(tl_fanout_on_read(&record, 501));
+	record.fanout = TL_FANOUT_WRITE;
+	record.member_count = TL_FANOUT_WRITE_MAX;
+	assert_false(tl_fanout_on_read(&record, 0));
+	assert_false(tl_fanout_on_read(&record, 500));
+	record.member_count++;
+	assert_true(tl_fanout_on_read(&record, 500));
+	assert_false(tl_fanout_on_read(&record, TL_FANOUT_WRITE_MAX + 1));
+	record.on_read = true;
+	record.member_count = TL_FANOUT_WRITE_MAX - TL_FANOUT_WRITE_MAX / 4;
+	assert_false(tl_fanout_on_read(&record, 500));
+	record.member_count++;
+	assert_true(tl_fanout_on_read(&record, 500));
+	record = (struct tl_conversation_record){.kind = TL_GROUP, .fanout = TL_FANOUT_READ, .member_count = 2};
+	assert_true(tl_fanout_on_read(&record, 500));
+	record.kind = TL_DIRECT;
+	assert_false(tl_fanout_on_read(&record, 0));
+}
+
 /* Whatever of the members cannot be read, nothing enters the inbox twice. */
 static void test_damaged_member(void **state)
 {
@@ -371,7 +396,7 @@ static void test_hello_keeps_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(test_pages), TEST(test_small_pages_of_many_groups),
-	                                   TEST(test_from_far_away),
+	                                   TEST(test_from_far_away), TEST(test_ways),
 	                                   TEST(test_damaged_member), TEST(test_lost_name), TEST(test_skip_drops_the_head),
 	                                   TEST(test_sync_keeps_up), TEST(test_hello_keeps_up)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
