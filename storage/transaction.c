@@ -6,6 +6,7 @@
 #include "index_queue.h"
 #include "transaction_parts.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 /* An id that was used in the batch at hand and so cannot be read from the database yet; in the arena. */
@@ -192,12 +193,13 @@ enum tl_err tl_transaction_is_own_creation(struct tl_transaction *txn, const str
 struct tl_dedup_key tl_transaction_dedup_key(const struct tl_transaction *txn, const struct tl_conversation *conversation,
                                              struct tl_slice sender, struct tl_slice id)
 {
-	struct tl_dedup_key key;
-	memset(&key, 0, sizeof key); /* it is compared byte by byte */
-	key.conversation_no = conversation->no;
+	struct tl_dedup_key key = {.conversation_no = conversation->no};
 	tl_dedup_hash(txn->database->secret, sender, id, key.hash);
 	return key;
 }
+
+/* Of a key, without what pads it. */
+enum { DEDUP_KEY_BYTES = offsetof(struct tl_dedup_key, hash) + TL_DEDUP_KEY_BYTES };
 
 /* A part of what is a hash already. */
 static unsigned pending_hash(const struct tl_dedup_key *key)
@@ -218,7 +220,7 @@ static enum tl_err read_dedup(struct tl_transaction *txn, const struct tl_conver
                               const struct tl_dedup_key *key, uint64_t ts, struct tl_dedup_record *record_out)
 {
 	struct tl_dedup_pending *pending;
-	HASH_FIND_BYHASHVALUE(hh, txn->dedup, key, sizeof *key, pending_hash(key), pending);
+	HASH_FIND_BYHASHVALUE(hh, txn->dedup, key, DEDUP_KEY_BYTES, pending_hash(key), pending);
 	if (!pending)
 		return tl_dedup_find(&txn->ids, key, ts, txn->limits->dedup_window_ms, latest_id_ts(txn, conversation),
 		                     record_out);
@@ -269,7 +271,7 @@ static void remember_id(struct tl_transaction *txn, const struct tl_append *appe
 	pending->key = *append->dedup;
 	tl_dedup_put(&txn->ids, txn->batch, &pending->key, &pending->record);
 	struct tl_dedup_pending *earlier; /* from before the window; it stays in the arena */
-	HASH_REPLACE_BYHASHVALUE(hh, txn->dedup, key, sizeof pending->key, pending_hash(&pending->key), pending, earlier);
+	HASH_REPLACE_BYHASHVALUE(hh, txn->dedup, key, DEDUP_KEY_BYTES, pending_hash(&pending->key), pending, earlier);
 	(void)earlier;
 }
 
