@@ -164,6 +164,7 @@ static int on_tick(int event, void *event_data, void *userdata)
 	 * has caught up. It shall wait for the beginning of 1970. 2.0 does not look at this. */
 	tick->next_s = -tick->now_s;
 	plugin->ticks++;
+	tl_store_next_turn(plugin->store);
 	tl_figures_tick(plugin);
 	if (!tl_waker_ticked(plugin->waker) && !plugin->published)
 		return MOSQ_ERR_SUCCESS;

@@ -264,22 +264,18 @@ void tl_store_close(struct tl_store *store)
 
 /* --- submitting --- */
 
-static uint64_t monotonic_us(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* Not where the writer cannot store at all: then waiting would only slow down everybody else. */
 static void slow_down(struct tl_store *store)
 {
 	uint64_t backlog = tl_ingest_queue_backlog_bytes(store->queue);
-	if (!tl_back_pressure_wanted(&store->pressure, backlog, store->options.queue_max_bytes, monotonic_us()) ||
-	    tl_writer_stats(store->writer).failing)
-		return;
-	usleep(TL_BACK_PRESSURE_US);
-	tl_back_pressure_waited(&store->pressure, monotonic_us());
+	if (tl_back_pressure_wanted(&store->pressure, backlog, store->options.queue_max_bytes) &&
+	    !tl_writer_stats(store->writer).failing)
+		usleep(TL_BACK_PRESSURE_US);
+}
+
+void tl_store_next_turn(struct tl_store *store)
+{
+	tl_back_pressure_next_turn(&store->pressure);
 }
 
 /* Says once when messages begin to be refused, and once when they are taken again. */

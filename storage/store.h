@@ -64,6 +64,9 @@ TL_MUST_USE enum tl_err tl_store_send(struct tl_store *store, const struct tl_su
                                       struct tl_slice target, struct tl_slice client_id, struct tl_message *message,
                                       struct tl_slice body);
 
+/* Says that all who send have had their turn: how long those of one turn are slowed down is bounded (back_pressure.h). */
+void tl_store_next_turn(struct tl_store *store);
+
 /* Queues a request that changes something; its arguments, a packed map, have been checked. Returns as tl_store_send. */
 TL_MUST_USE enum tl_err tl_store_change(struct tl_store *store, const struct tl_submission *from,
                                         const struct tl_request *request, struct tl_slice args, uint64_t now);

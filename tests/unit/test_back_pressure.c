@@ -7,65 +7,49 @@
 
 #include <cmocka.h>
 
-enum { MAX = 1000000, SEND_US = 10, SENDERS = 5000 };
+enum { MAX = 1000000, SENDERS = 5000 };
 
-static bool send(struct tl_back_pressure *pressure, uint64_t backlog, uint64_t *now_us)
+/* So many send at once: how many of them are held up. */
+static unsigned turn(struct tl_back_pressure *pressure, uint64_t backlog)
 {
-	*now_us += SEND_US;
-	bool waits = tl_back_pressure_wanted(pressure, backlog, MAX, *now_us);
-	if (!waits)
-		return false;
-	*now_us += TL_BACK_PRESSURE_US;
-	tl_back_pressure_waited(pressure, *now_us);
-	return true;
+	unsigned waits = 0;
+	for (unsigned i = 0; i < SENDERS; i++)
+		waits += tl_back_pressure_wanted(pressure, backlog, MAX);
+	tl_back_pressure_next_turn(pressure);
+	return waits;
 }
 
 static void test_room(void **state)
 {
 	struct tl_back_pressure pressure = {0};
-	uint64_t now_us = 5;
 	(void)state;
-	for (unsigned i = 0; i < SENDERS; i++)
-		assert_false(send(&pressure, MAX / 4 * 3, &now_us));
+	assert_int_equal(turn(&pressure, 0), 0);
+	assert_int_equal(turn(&pressure, MAX / 4 * 3), 0);
 }
 
-/* A single sender who waits for each ack is held up each time. */
-static void test_one_sender(void **state)
+static void test_a_few_senders(void **state)
 {
 	struct tl_back_pressure pressure = {0};
-	uint64_t now_us = 5;
 	(void)state;
 	for (unsigned i = 0; i < 10; i++) {
-		assert_true(send(&pressure, MAX / 4 * 3 + 1, &now_us));
-		now_us += TL_BACK_PRESSURE_US;
+		for (unsigned sender = 0; sender < TL_BACK_PRESSURE_WAITS; sender++)
+			assert_true(tl_back_pressure_wanted(&pressure, MAX / 4 * 3 + 1, MAX));
+		tl_back_pressure_next_turn(&pressure);
 	}
 }
 
-/* Of so many who send at once, how many are held up. */
-static unsigned crowd(uint64_t backlog)
-{
-	struct tl_back_pressure pressure = {0};
-	uint64_t now_us = 5;
-	unsigned waits = 0;
-	for (unsigned i = 0; i < SENDERS; i++)
-		waits += send(&pressure, backlog, &now_us);
-	return waits;
-}
-
-/* However many send, others have their turns; shorter ones the fuller the queue is. */
+/* However many send, a turn comes to its end. */
 static void test_a_crowd(void **state)
 {
-	const unsigned turns = SENDERS * SEND_US / TL_BACK_PRESSURE_US; /* as long as a wait */
+	struct tl_back_pressure pressure = {0};
 	(void)state;
-	assert_in_range(crowd(MAX / 4 * 3 + 1), turns - 1, turns + 1);
-	assert_in_range(crowd(MAX / 8 * 7), 2 * turns - turns / 10, 2 * turns + 1);
-	assert_in_range(crowd(MAX), 4 * turns - turns / 10, 4 * turns + 1);
-	assert_in_range(crowd(2 * MAX), 4 * turns - turns / 10, 4 * turns + 1);
+	assert_int_equal(turn(&pressure, MAX / 4 * 3 + 1), TL_BACK_PRESSURE_WAITS);
+	assert_int_equal(turn(&pressure, MAX), TL_BACK_PRESSURE_WAITS);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_room), cmocka_unit_test(test_one_sender),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_room), cmocka_unit_test(test_a_few_senders),
 	                                   cmocka_unit_test(test_a_crowd)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
