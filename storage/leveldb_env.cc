@@ -74,7 +74,7 @@ public:
 		leveldb::SequentialFile *file = nullptr;
 		leveldb::Status status = target()->NewSequentialFile(path, &file);
 		failure_.note(status);
-		*file_out = file ? new timeline::SequentialFile(file, &failure_) : nullptr;
+		*file_out = file ? checked(path, file) : nullptr;
 		return status;
 	}
 
@@ -125,6 +125,16 @@ public:
 	bool syncs_logs() const { return sync_logs_; }
 
 private:
+	leveldb::SequentialFile *checked(const std::string &path, leveldb::SequentialFile *file)
+	{
+		const bool is_manifest = path.compare(path.rfind('/') + 1, 9, "MANIFEST-") == 0;
+		uint64_t size = 0;
+		if (!is_manifest && !ends_with(path, ".log"))
+			return new timeline::SequentialFile(file, &failure_);
+		failure_.note(target()->GetFileSize(path, &size));
+		return new timeline::RecordFile(file, &failure_, is_manifest, size);
+	}
+
 	/* LevelDB begins a new log when it is about to write what it has in memory to a table, and removes the old one afterwards. */
 	void note_log(int more)
 	{

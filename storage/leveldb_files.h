@@ -118,8 +118,8 @@ private:
 	leveldb::Status first_;
 };
 
-/* A file that is read once, when the database is opened: a log, the manifest. */
-class SequentialFile final : public leveldb::SequentialFile {
+/* A file that is read once, when the database is opened. */
+class SequentialFile : public leveldb::SequentialFile {
 public:
 	SequentialFile(leveldb::SequentialFile *file, Failure *failure) : file_(file), failure_(failure) {}
 
@@ -139,6 +139,30 @@ private:
 
 	const std::unique_ptr<leveldb::SequentialFile> file_;
 	Failure *const failure_;
+};
+
+/* Such a file made of records: a log, or the manifest. It ends where a loss of power may have torn it. That is among the last bytes of
+ * a log, and in the last record of a manifest, of which each is synced before the next one. What is damaged elsewhere is left to
+ * LevelDB. */
+class RecordFile final : public SequentialFile {
+public:
+	/* Of `size` bytes. */
+	RecordFile(leveldb::SequentialFile *file, Failure *failure, bool is_manifest, uint64_t size)
+		: SequentialFile(file, failure), is_manifest_(is_manifest), size_(size)
+	{
+	}
+
+	leveldb::Status Read(size_t len, leveldb::Slice *result, char *scratch) override;
+
+private:
+	enum { TORN_MAX = 16 * 1024 * 1024 }; /* bytes: more than LogFile leaves unsynced, and a large batch */
+
+	bool is_torn(const leveldb::Slice &rest) const;
+
+	const bool is_manifest_;
+	const uint64_t size_;
+	uint64_t offset_ = 0; /* of the next block */
+	bool ended_ = false;
 };
 
 leveldb::Status errno_status(const std::string &path);
