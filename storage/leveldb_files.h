@@ -38,15 +38,24 @@ private:
 /* A table that is being written. LevelDB flushes after each block; but nobody reads of a table before all of it is synced. */
 class NewTableFile final : public leveldb::WritableFile {
 public:
-	explicit NewTableFile(leveldb::WritableFile *file) : file_(file) {}
+	/* `keep_name` syncs the directory that it is in. */
+	NewTableFile(leveldb::WritableFile *file, std::function<leveldb::Status()> keep_name)
+		: file_(file), keep_name_(std::move(keep_name))
+	{
+	}
 
 	leveldb::Status Append(const leveldb::Slice &bytes) override { return file_->Append(bytes); }
 	leveldb::Status Flush() override { return leveldb::Status::OK(); }
-	leveldb::Status Sync() override { return file_->Sync(); }
+	leveldb::Status Sync() override
+	{
+		leveldb::Status status = file_->Sync();
+		return status.ok() ? keep_name_() : status;
+	}
 	leveldb::Status Close() override { return file_->Close(); }
 
 private:
 	const std::unique_ptr<leveldb::WritableFile> file_;
+	const std::function<leveldb::Status()> keep_name_;
 };
 
 /* A log that is being written, by one thread at a time. `present` is where the environment finds it. */
@@ -166,6 +175,8 @@ private:
 };
 
 leveldb::Status errno_status(const std::string &path);
+
+leveldb::Status sync_directory(const std::string &path);
 
 } // namespace timeline
 
