@@ -435,7 +435,9 @@ void child_tick(struct child *child)
 	if (chance(&child->rng, 2))
 		time += below(&child->rng, LEAD_MS);
 	now = now > time ? now : time;
-	child->shared->now = now < latest ? now : latest;
+	now = now < latest ? now : latest;
+	if (now > child->shared->now) /* a loss of power may have taken the first operations of a stretch */
+		child->shared->now = now;
 }
 
 void child_read(struct child *child, const char *op, unsigned user, unsigned device, struct tl_slice args,
