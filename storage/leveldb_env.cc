@@ -49,6 +49,8 @@ public:
 		leveldb::Status status = failure_.status();
 		if (status.ok() && is_log && log_)
 			status = log_->settle();
+		if (status.ok() && is_log)
+			status = keep_renamed(path); /* a new database has a log only if it has CURRENT */
 		if (status.ok())
 			status = target()->NewWritableFile(path, file_out);
 		if (status.ok() && is_log)
@@ -79,10 +81,9 @@ public:
 	/* The manifest of before may name what is removed. */
 	leveldb::Status RemoveFile(const std::string &path) override
 	{
-		leveldb::Status status = renamed_ ? keep_names(path) : leveldb::Status::OK();
+		leveldb::Status status = keep_renamed(path);
 		if (!status.ok())
 			return status;
-		renamed_ = false;
 		if (ends_with(path, ".log"))
 			note_log(-1);
 		return target()->RemoveFile(path);
@@ -148,6 +149,14 @@ private:
 	leveldb::Status keep_names(const std::string &path) const
 	{
 		return sync_logs_ ? timeline::sync_directory(path.substr(0, path.rfind('/'))) : leveldb::Status::OK();
+	}
+
+	leveldb::Status keep_renamed(const std::string &path)
+	{
+		leveldb::Status status = renamed_ ? keep_names(path) : leveldb::Status::OK();
+		if (status.ok())
+			renamed_ = false;
+		return status;
 	}
 
 	leveldb::SequentialFile *checked(const std::string &path, leveldb::SequentialFile *file)
