@@ -6,7 +6,11 @@
 
 #include <stdlib.h>
 
-enum { BUCKET_SHORTEST_MS = 60000 };
+enum {
+	BUCKET_SHORTEST_MS = 60000,
+	INHERITED_MS = 60000, /* by which ids of before may be later than those seen: a message's time is no earlier than that of
+	                       * the one before it, so where clocks do not agree it may be ahead of its bucket */
+};
 
 struct db_key {
 	unsigned char bytes[TL_ORDERED_INT_MAX + TL_DEDUP_KEY_BYTES];
@@ -64,6 +68,7 @@ static enum tl_err load(struct tl_dedup *dedup)
 		return TL_OK;
 	enum tl_err err = tl_dedup_read_list(dedup->database, &dedup->list);
 	dedup->loaded = err == TL_OK;
+	dedup->inherited = dedup->loaded && dedup->list.count > 0;
 	return err;
 }
 
@@ -94,7 +99,8 @@ enum tl_err tl_dedup_prepare(struct tl_dedup *dedup, struct tl_batch *batch, uin
 	if (last && (!is_full(last, ts, window_ms) || dedup->list.count == TL_DEDUP_BUCKETS_MAX))
 		return TL_OK;
 	if (last)
-		last->last = dedup->latest > ts ? dedup->latest : ts;
+		last->last = (dedup->latest > ts ? dedup->latest : ts) + (dedup->inherited ? INHERITED_MS : 0);
+	dedup->inherited = false;
 	dedup->list.buckets[dedup->list.count] = (struct tl_dedup_bucket){.no = last ? last->no + 1 : 1, .from = ts};
 	dedup->list.count++;
 	dedup->latest = ts;

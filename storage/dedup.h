@@ -21,7 +21,8 @@ struct tl_dedup {
 	struct tl_database *database; /* borrowed */
 	struct tl_dedup_list list;
 	bool loaded;
-	uint64_t latest; /* ms: of the ids put into the newest bucket, as far as known */
+	uint64_t latest; /* ms: of the ids put into the newest bucket, as far as known … */
+	bool inherited;  /* … which others were put into before the list was loaded */
 };
 
 /* A message id: whose conversation, and the hash of sender and id. */

@@ -7,7 +7,8 @@
  *   (E1) A batch is applied whole or not at all within each partition it touches. LevelDB applies the whole batch
  *        atomically; callers must stay correct on the weaker promise.
  *   (E2) A synced batch survives power loss once commit has returned TL_OK, and where the engine is `durable` everything
- *        committed before it does, too; an unsynced one survives kill -9.
+ *        committed before it does, too; an unsynced one survives kill -9. A batch that a power loss has left is there only with
+ *        all that was committed before it, where the engine is `durable`.
  *   (E3) After a commit that failed its outcome is unknown until reopen; the engine then shows all of it or
  *        (within each partition) none of it.
  *   (E4) Keys within a partition are read in byte order, forwards and backwards.

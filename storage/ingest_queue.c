@@ -19,6 +19,7 @@
  */
 #include "ingest_queue.h"
 
+#include "directory.h"
 #include "queue_recovery.h"
 #include "queue_segment.h"
 #include "thread.h"
@@ -150,20 +151,6 @@ static void map_segment(struct tl_ingest_queue *queue, uint64_t position)
 
 /* ── opening ── */
 
-/* The directory's own entry has to last as long as what is promised to be in it. */
-static int sync_directories(int dir_fd)
-{
-	int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (parent < 0 && errno != EACCES) /* not ours to read, nor made by us just now */
-		return -1;
-	int result = (parent < 0 || fsync(parent) == 0) && fsync(dir_fd) == 0 ? 0 : -1;
-	int error = errno;
-	if (parent >= 0)
-		close(parent);
-	errno = error;
-	return result;
-}
-
 static enum tl_err open_directory(struct tl_ingest_queue *queue, const char *dir, struct tl_why *why)
 {
 	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
@@ -171,7 +158,7 @@ static enum tl_err open_directory(struct tl_ingest_queue *queue, const char *dir
 	queue->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (queue->dir_fd < 0)
 		return tl_fail(why, TL_IO, "cannot open directory %s: %s", dir, strerror(errno));
-	if (queue->sync && sync_directories(queue->dir_fd) != 0)
+	if (queue->sync && tl_directory_sync(queue->dir_fd) != 0)
 		return tl_fail(why, tl_queue_segment_error(errno), "cannot sync directory %s: %s", dir, strerror(errno));
 	return TL_OK;
 }

@@ -49,12 +49,19 @@ public:
 		leveldb::Status status = failure_.status();
 		if (status.ok() && is_log && log_)
 			status = log_->settle();
+		if (status.ok() && is_log)
+			status = keep_renamed(path); /* a new database has a log only if it has CURRENT */
 		if (status.ok())
 			status = target()->NewWritableFile(path, file_out);
-		if (!status.ok())
+		if (status.ok() && is_log)
+			status = keep_names(path);
+		if (!status.ok()) {
+			delete *file_out;
+			*file_out = nullptr;
 			return status;
+		}
 		if (ends_with(path, ".ldb"))
-			*file_out = new timeline::NewTableFile(*file_out);
+			*file_out = new timeline::NewTableFile(*file_out, [this, path] { return keep_names(path); });
 		if (is_log) {
 			*file_out = new timeline::LogFile(*file_out, &log_, sync_logs_);
 			note_log(1);
@@ -62,8 +69,21 @@ public:
 		return status;
 	}
 
+	/* LevelDB names another manifest so. To fail afterwards would have it remove that one. */
+	leveldb::Status RenameFile(const std::string &from, const std::string &to) override
+	{
+		leveldb::Status status = target()->RenameFile(from, to);
+		if (status.ok() && ends_with(to, "/CURRENT"))
+			renamed_ = true;
+		return status;
+	}
+
+	/* The manifest of before may name what is removed. */
 	leveldb::Status RemoveFile(const std::string &path) override
 	{
+		leveldb::Status status = keep_renamed(path);
+		if (!status.ok())
+			return status;
 		if (ends_with(path, ".log"))
 			note_log(-1);
 		return target()->RemoveFile(path);
@@ -74,7 +94,7 @@ public:
 		leveldb::SequentialFile *file = nullptr;
 		leveldb::Status status = target()->NewSequentialFile(path, &file);
 		failure_.note(status);
-		*file_out = file ? new timeline::SequentialFile(file, &failure_) : nullptr;
+		*file_out = file ? checked(path, file) : nullptr;
 		return status;
 	}
 
@@ -125,6 +145,30 @@ public:
 	bool syncs_logs() const { return sync_logs_; }
 
 private:
+	/* Syncs the directory that the file is in. LevelDB does that only when it has written to a manifest. */
+	leveldb::Status keep_names(const std::string &path) const
+	{
+		return sync_logs_ ? timeline::sync_directory(path.substr(0, path.rfind('/'))) : leveldb::Status::OK();
+	}
+
+	leveldb::Status keep_renamed(const std::string &path)
+	{
+		leveldb::Status status = renamed_ ? keep_names(path) : leveldb::Status::OK();
+		if (status.ok())
+			renamed_ = false;
+		return status;
+	}
+
+	leveldb::SequentialFile *checked(const std::string &path, leveldb::SequentialFile *file)
+	{
+		const bool is_manifest = path.compare(path.rfind('/') + 1, 9, "MANIFEST-") == 0;
+		uint64_t size = 0;
+		if (!is_manifest && !ends_with(path, ".log"))
+			return new timeline::SequentialFile(file, &failure_);
+		failure_.note(target()->GetFileSize(path, &size));
+		return new timeline::RecordFile(file, &failure_, is_manifest, size);
+	}
+
 	/* LevelDB begins a new log when it is about to write what it has in memory to a table, and removes the old one afterwards. */
 	void note_log(int more)
 	{
@@ -183,6 +227,7 @@ private:
 	timeline::Failure failure_; /* in reading, of the opening at hand */
 	tl_leveldb_must_merge *const must_merge_;
 	const bool sync_logs_;
+	std::atomic<bool> renamed_{false}; /* the directory has not been synced since */
 	timeline::LogFile *log_ = nullptr; /* the one that is written; used by whoever writes */
 	std::mutex mutex_; /* guards what follows; LevelDB may hold its own when taking it, never the other way round */
 	leveldb_t *db_ = nullptr;

@@ -20,6 +20,11 @@
  * LevelDB does not do that, and after a power loss could have the second without the first. It holds its lock then, for which
  * every read waits, so there is never much left to sync.
  *
+ * Of what had not been synced a loss of power may leave what was written last, without what was written before. LevelDB then
+ * shows the one batch of a log and not the other, and does not open at all where it was about to write to its manifest. Here
+ * both end where they are torn: a batch is there only with all that was committed before it. And where logs are synced, so is
+ * the directory when it gets a new log or table, and before anything is removed that only the manifest of before needed.
+ *
  * Every function may be called from any thread.
  */
 #ifndef TL_LEVELDB_ENV_H

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace timeline {
@@ -15,18 +16,36 @@ leveldb::Status errno_status(const std::string &path)
 	                         leveldb::Status::IOError(path, strerror(errno));
 }
 
-/* A block as it stands in a table, with a byte for its compression and the masked checksum of all that behind it. */
+leveldb::Status sync_directory(const std::string &path)
+{
+	int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno_status(path);
+	leveldb::Status status = fsync(fd) == 0 ? leveldb::Status::OK() : errno_status(path);
+	close(fd);
+	return status;
+}
+
+enum { CHECKSUM = 4 /* bytes */ };
+
+/* Whether the masked checksum that is stored there is that of the bytes. */
+static bool has_checksum(const char *bytes, size_t len, const char *checksum)
+{
+	uint32_t crc = tl_crc32c(bytes, len);
+	uint32_t masked = (crc >> 15 | crc << 17) + 0xa282ead8U, stored = 0;
+	for (size_t i = CHECKSUM; i-- > 0;)
+		stored = stored << 8 | static_cast<unsigned char>(checksum[i]);
+	return masked == stored;
+}
+
+/* A block as it stands in a table, with a byte for its compression and the checksum of all that behind it. */
 static bool is_sound(const leveldb::Slice &block)
 {
-	enum { CHECKSUM = 4, TRAILER = 1 + CHECKSUM };
+	enum { TRAILER = 1 + CHECKSUM };
 	if (block.size() < TRAILER)
 		return false;
 	size_t len = block.size() - CHECKSUM;
-	uint32_t crc = tl_crc32c(block.data(), len);
-	uint32_t masked = (crc >> 15 | crc << 17) + 0xa282ead8U, stored = 0;
-	for (size_t i = CHECKSUM; i-- > 0;)
-		stored = stored << 8 | static_cast<unsigned char>(block.data()[len + i]);
-	return masked == stored;
+	return has_checksum(block.data(), len, block.data() + len);
 }
 
 /* Whether the two blocks that a footer names lie before it. LevelDB would make room for whatever size it says. */
@@ -74,6 +93,57 @@ leveldb::Status TableFile::Read(uint64_t offset, size_t len, leveldb::Slice *res
 	leveldb::Status status = read(offset, len, result, scratch);
 	if (!status.ok())
 		on_failure_();
+	return status;
+}
+
+/* --- records: a checksum of what follows the length, the length, a type, and so many bytes; none goes beyond its block --- */
+
+enum { RECORD_HEADER = CHECKSUM + 2 + 1 };
+
+/* How long the record at the beginning is, with its header; 0: there is none. */
+static size_t record_size(const leveldb::Slice &bytes)
+{
+	if (bytes.size() < RECORD_HEADER)
+		return 0;
+	const unsigned char *header = reinterpret_cast<const unsigned char *>(bytes.data());
+	size_t len = header[CHECKSUM] | static_cast<size_t>(header[CHECKSUM + 1]) << 8;
+	bool sound = len <= bytes.size() - RECORD_HEADER &&
+	             has_checksum(bytes.data() + RECORD_HEADER - 1, 1 + len, bytes.data());
+	return sound ? RECORD_HEADER + len : 0;
+}
+
+static bool has_record(leveldb::Slice bytes)
+{
+	for (; bytes.size() >= RECORD_HEADER; bytes.remove_prefix(1))
+		if (record_size(bytes) > 0)
+			return true;
+	return false;
+}
+
+bool RecordFile::is_torn(const leveldb::Slice &rest) const
+{
+	if (is_manifest_)
+		return offset_ >= size_ && !has_record(rest);
+	return size_ - (offset_ - rest.size()) <= TORN_MAX;
+}
+
+leveldb::Status RecordFile::Read(size_t len, leveldb::Slice *result, char *scratch)
+{
+	if (ended_) {
+		*result = leveldb::Slice();
+		return leveldb::Status::OK();
+	}
+	leveldb::Status status = SequentialFile::Read(len, result, scratch);
+	if (!status.ok())
+		return status;
+	offset_ += result->size();
+	leveldb::Slice rest = *result;
+	for (size_t size; (size = record_size(rest)) > 0;)
+		rest.remove_prefix(size);
+	/* In a whole block there is no room for a record behind the last one. */
+	ended_ = rest.size() >= RECORD_HEADER && is_torn(rest);
+	if (ended_)
+		*result = leveldb::Slice(result->data(), result->size() - rest.size());
 	return status;
 }
 

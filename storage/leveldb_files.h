@@ -38,15 +38,24 @@ private:
 /* A table that is being written. LevelDB flushes after each block; but nobody reads of a table before all of it is synced. */
 class NewTableFile final : public leveldb::WritableFile {
 public:
-	explicit NewTableFile(leveldb::WritableFile *file) : file_(file) {}
+	/* `keep_name` syncs the directory that it is in. */
+	NewTableFile(leveldb::WritableFile *file, std::function<leveldb::Status()> keep_name)
+		: file_(file), keep_name_(std::move(keep_name))
+	{
+	}
 
 	leveldb::Status Append(const leveldb::Slice &bytes) override { return file_->Append(bytes); }
 	leveldb::Status Flush() override { return leveldb::Status::OK(); }
-	leveldb::Status Sync() override { return file_->Sync(); }
+	leveldb::Status Sync() override
+	{
+		leveldb::Status status = file_->Sync();
+		return status.ok() ? keep_name_() : status;
+	}
 	leveldb::Status Close() override { return file_->Close(); }
 
 private:
 	const std::unique_ptr<leveldb::WritableFile> file_;
+	const std::function<leveldb::Status()> keep_name_;
 };
 
 /* A log that is being written, by one thread at a time. `present` is where the environment finds it. */
@@ -118,8 +127,8 @@ private:
 	leveldb::Status first_;
 };
 
-/* A file that is read once, when the database is opened: a log, the manifest. */
-class SequentialFile final : public leveldb::SequentialFile {
+/* A file that is read once, when the database is opened. */
+class SequentialFile : public leveldb::SequentialFile {
 public:
 	SequentialFile(leveldb::SequentialFile *file, Failure *failure) : file_(file), failure_(failure) {}
 
@@ -141,7 +150,33 @@ private:
 	Failure *const failure_;
 };
 
+/* Such a file made of records: a log, or the manifest. It ends where a loss of power may have torn it. That is among the last bytes of
+ * a log, and in the last record of a manifest, of which each is synced before the next one. What is damaged elsewhere is left to
+ * LevelDB. */
+class RecordFile final : public SequentialFile {
+public:
+	/* Of `size` bytes. */
+	RecordFile(leveldb::SequentialFile *file, Failure *failure, bool is_manifest, uint64_t size)
+		: SequentialFile(file, failure), is_manifest_(is_manifest), size_(size)
+	{
+	}
+
+	leveldb::Status Read(size_t len, leveldb::Slice *result, char *scratch) override;
+
+private:
+	enum { TORN_MAX = 16 * 1024 * 1024 }; /* bytes: more than LogFile leaves unsynced, and a large batch */
+
+	bool is_torn(const leveldb::Slice &rest) const;
+
+	const bool is_manifest_;
+	const uint64_t size_;
+	uint64_t offset_ = 0; /* of the next block */
+	bool ended_ = false;
+};
+
 leveldb::Status errno_status(const std::string &path);
+
+leveldb::Status sync_directory(const std::string &path);
 
 } // namespace timeline
 

@@ -150,7 +150,7 @@ static enum tl_err open_queue(struct tl_store *store, struct tl_why *why)
 	const struct tl_ingest_queue_options options = {
 		.dir = path,
 		.max_bytes = store->options.queue_max_bytes,
-		.segment_bytes = SEGMENT_BYTES,
+		.segment_bytes = store->options.queue_segment_bytes ? store->options.queue_segment_bytes : SEGMENT_BYTES,
 		.sync = store->options.durability == TL_DURABILITY_STRICT,
 	};
 	err = tl_ingest_queue_open(&options, watermark, &store->queue, &lost_bytes, why);

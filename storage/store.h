@@ -27,6 +27,7 @@ struct tl_store_options {
 	const char *dir; /* must exist and be writable; the store owns what is in it */
 	enum tl_durability durability;
 	uint64_t queue_max_bytes;
+	uint64_t queue_segment_bytes; /* 0: 4 MiB */
 	uint64_t block_cache_bytes;
 	uint64_t write_buffer_bytes;
 	uint64_t open_tables;     /* files of the database kept open; up to 50,000 */

@@ -73,6 +73,14 @@ static void say(struct tl_writer *writer, enum tl_log level, const char *text)
 	writer->options.events.log(writer->options.events.ctx, level, text);
 }
 
+/* Whether there is a record at the position or after it: TL_OK, TL_END, or why that cannot be told. */
+static enum tl_err find_record(struct tl_writer *writer, uint64_t position)
+{
+	struct tl_slice record;
+	uint64_t after;
+	return tl_ingest_queue_read(writer->queue, &position, &record, &after);
+}
+
 static void count(_Atomic uint64_t *counter, uint64_t more)
 {
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
@@ -237,13 +245,6 @@ static enum tl_err commit_next(struct tl_writer *writer, uint64_t end, struct tl
 	return TL_OK;
 }
 
-static bool has_record(struct tl_writer *writer, uint64_t position)
-{
-	struct tl_slice record;
-	uint64_t after;
-	return tl_ingest_queue_read(writer->queue, &position, &record, &after) == TL_OK;
-}
-
 /* Whether so much is cached that it should be trimmed, which it cannot be within a group. */
 static bool is_stuffed(const struct tl_writer *writer)
 {
@@ -260,7 +261,7 @@ static bool has_next(struct tl_writer *writer, uint64_t end)
 	bool room = writer->group_count + 1 < BATCHES_MAX && !is_stuffed(writer) &&
 	            writer->group_puts + tl_transaction_puts(&writer->txn) < writer->options.batch_keys &&
 	            writer->group_bytes + tl_transaction_bytes(&writer->txn) < writer->options.batch_bytes;
-	return writer->cut_short && room && has_record(writer, end);
+	return writer->cut_short && room && find_record(writer, end) == TL_OK;
 }
 
 /* From before the first commit of several on, readers are shown what was before, unless that commit is all there is to wait
@@ -307,7 +308,7 @@ static void announce_changes(struct tl_writer *writer, const struct tl_commit *c
 {
 	for (size_t i = 0; i < commit->regrouped_count; i++)
 		tl_membership_changed(writer->versions, commit->regrouped[i]);
-	if (writer->catching_up && end >= writer->start_end) {
+	if (writer->catching_up && (end >= writer->start_end || find_record(writer, end) == TL_END)) {
 		writer->catching_up = false;
 		done++;
 	}
@@ -529,7 +530,7 @@ static enum tl_err init(struct tl_writer *writer)
 	if (err != TL_OK)
 		return err;
 	writer->start_end = writer->replay_until = tl_ingest_queue_end(writer->queue);
-	writer->catching_up = writer->start_end > writer->committed;
+	writer->catching_up = find_record(writer, writer->committed) != TL_END;
 	if (writer->catching_up)
 		atomic_fetch_add(&writer->versions->pending, 1);
 	writer->txn.limits = writer->options.limits;

@@ -733,6 +733,24 @@ static void test_other_requests(void **state)
 	assert_int_equal(ask(f, "hello", &args), TL_OK);
 }
 
+/* What the queue has lost at its end, where nothing follows: then nothing is waiting that could change anything. */
+static void test_lost_end_of_queue(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_standing standing;
+	char path[PATH_MAX];
+	close_store(f);
+	snprintf(path, sizeof path, "%s/queue/%020d.queue", f->dir.path, 1 << 20);
+	FILE *segment = fopen(path, "w");
+	assert_non_null(segment);
+	assert_int_equal(fprintf(segment, "%0100d", 0), 100);
+	assert_int_equal(fclose(segment), 0);
+	open_store(f);
+	assert_int_equal(atomic_load(&f->failures), 1);
+	assert_int_equal(tl_store_standing(f->store, tl_slice_str("a"), tl_slice_str("eve"), &standing), TL_OK);
+	assert_true(standing.final && !standing.member);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -742,7 +760,7 @@ int main(void)
 		TEST(test_index_switched_off_and_on), TEST(test_history), TEST(test_history_end), TEST(test_custom_order),
 		TEST(test_convs_last),    TEST(test_convs_records),
 		TEST(test_search_entries), TEST(test_search_records), TEST(test_search_index), TEST(test_storing),
-		TEST(test_other_requests),
+		TEST(test_other_requests), TEST(test_lost_end_of_queue),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,6 +229,7 @@ static void check_page_weakly(const struct walk *walk, struct tl_slice page, boo
 		                            .lagging = lagging};
 		expect_entry(model, &shown, message);
 		uint64_t n = model_entry(c, shown.cseq)->n;
+		child_saw(walk->child, n);
 		struct place place = {model_is_custom(c) ? model->ops[n].order : 0, shown.cseq};
 		CHECK(before.cseq == 0 || (ascending(&before, &place) < 0) == forwards);
 		before = place;

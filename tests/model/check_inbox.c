@@ -33,6 +33,7 @@ static uint32_t identify(struct child *child, const struct request *request, uin
 		const struct private *private = find_private(model, request->user, get_uint(message, "ts"));
 		check_about((int)request->user, private->conversation);
 		expect_private(model, seq, private, message);
+		child_saw(child, private->n);
 		return private->reference;
 	}
 	struct tl_slice cid = get_str(message, "conv");
@@ -45,6 +46,7 @@ static uint32_t identify(struct child *child, const struct request *request, uin
 	expect_entry(model, &shown, message);
 	uint32_t reference = model_entry(&model->conversations[conversation], shown.cseq)->references[request->user];
 	CHECK(reference != NO_REFERENCE);
+	child_saw(child, model_entry(&model->conversations[conversation], shown.cseq)->n);
 	return reference;
 }
 
@@ -229,6 +231,7 @@ static void check_totals(struct child *child, const struct request *request, str
 	uint64_t latest = get_uint(page, "latest"), due = child->model->inboxes[request->user].count;
 	CHECK(latest >= told && latest <= due);
 	CHECK(latest == due || request->lagging);
+	child_saw_latest(child, request->user, latest);
 	check_floor(child, request->user, get_uint(page, "floor"), told, latest);
 	CHECK(equals(get_str(page, "epoch"), tl_store_epoch(child->store)));
 	CHECK(has(page, "reset") == (request->has_after && request->after > latest));
@@ -316,6 +319,7 @@ void check_hello(struct child *child, unsigned user)
 	CHECK(equals(get_str(reading.map, "server"), "test"));
 	uint64_t latest = get_uint(reading.map, "latest");
 	CHECK(latest >= told && latest <= child->model->inboxes[user].count);
+	child_saw_latest(child, user, latest);
 	check_floor(child, user, get_uint(reading.map, "floor"), told, latest);
 	check_limits(&child->model->limits, get_map(reading.map, "limits"));
 	reading_fini(&reading);

@@ -17,6 +17,9 @@ void check_history(struct child *child, int conversation, unsigned user, bool to
 void check_history_lagging(struct child *child, int conversation, unsigned user);
 void check_get(struct child *child, int conversation, unsigned user);
 
+/* check_search.c */
+void check_search(struct child *child, int conversation, unsigned user); /* only where there is search */
+
 /* check_lists.c */
 void check_info(struct child *child, int conversation, unsigned user);
 void check_members(struct child *child, int conversation, unsigned user);

@@ -28,6 +28,8 @@ struct shared {
 	_Atomic uint64_t epoch; /* 0: not known yet */
 	_Atomic uint64_t now;   /* ms, the store's clock and that of requests that read: it goes on with child_tick */
 	struct device devices[USERS][DEVICES];
+	_Atomic uint64_t certain;       /* operations that no loss of power may take back */
+	_Atomic uint64_t latest[USERS]; /* ends of inboxes that have been told or seen */
 	/* Where entries have been seen: an inbox's places, and the model's lists, counted from 1; 0: not yet. */
 	uint64_t floors[USERS]; /* the last ones seen */
 	uint32_t entry_at[USERS][OPS_MAX + 1];
@@ -37,6 +39,7 @@ struct shared {
 /* What a child says to its parent. */
 struct news {
 	uint64_t n;         /* an operation has been accepted … */
+	bool left;          /* … or, so many were left by a loss of power … */
 	bool answer;        /* … or, the question is answered */
 	unsigned owner;
 	char cid[40];
@@ -49,12 +52,35 @@ struct child {
 	struct rng rng; /* for everything but the operations */
 	int pipe;
 	struct tl_store *store;
+	uint64_t accepted; /* operations that may be there after a loss of power; 0: there was none */
+	const struct answers *answers;
 
 	pthread_mutex_t lock; /* guards the rest; the writer thread only reads the model */
 	struct model *model;
 	bool settled; /* the model knows all that the store has accepted */
 	uint64_t told_latest[USERS];
 };
+
+/* The answers given so far, for a model that is made anew. */
+struct answers {
+	struct news *list;
+	size_t count, room;
+};
+
+void answers_add(struct answers *answers, const struct news *news);
+
+/* Those to operations beyond the first `count`. */
+void answers_forget(struct answers *answers, uint64_t count);
+
+/* Makes the model anew, of the first `count` operations. */
+void answers_replay(const struct answers *answers, struct model *model, uint64_t count);
+
+/* After a loss of power, with the model having what is certain: finds out what else is left, and says so. */
+void child_resume(struct child *child);
+
+/* Somebody has seen the end of an inbox, or an operation's effect: they must be there ever after. */
+void child_saw_latest(struct child *child, unsigned user, uint64_t latest);
+void child_saw(struct child *child, uint64_t n);
 
 void child_init(struct child *child);
 void child_fini(struct child *child);

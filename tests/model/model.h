@@ -27,9 +27,11 @@ enum {
 struct limits {
 	uint64_t dedup_window_ms, recall_window_ms, edit_window_ms;
 	uint64_t max_body, max_members, max_conversations;
+	uint64_t usual_body; /* bytes of most bodies at most */
 	uint64_t inbox_ttl_ms, inbox_max, retention_ms; /* 0: for ever, any number */
 	bool retention; /* conversations may have short ones */
 	bool on_read; /* messages may enter an inbox only when the user syncs */
+	bool search;
 };
 
 /* What an event says, beside what the operation that made it has said. */

@@ -136,7 +136,7 @@ static void choose_body(const struct choice *choice)
 	unsigned kind = below(rng, 100), most = choice->op->kind == OP_SEND ? BODY_MAX : 4096;
 	choice->op->body = (struct body){
 		.n = choice->op->n,
-		.len = kind < 5 ? 0 : kind < 90 ? 1 + below(rng, 200) : kind < 99 ? 1 + below(rng, 1200) : 1 + below(rng, most),
+		.len = kind < 5 ? 0 : kind < 90 ? 1 + below(rng, (unsigned)choice->model->limits.usual_body) : kind < 99 ? 1 + below(rng, 1200) : 1 + below(rng, most),
 	};
 }
 

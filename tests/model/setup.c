@@ -11,7 +11,7 @@ static void choose_expiry(struct limits *limits, struct rng *rng)
 		limits->retention_ms = retentions[below(rng, 4)];
 }
 
-struct setup setup_choose(struct rng *rng)
+struct setup setup_choose(struct rng *rng, bool power)
 {
 	static const uint64_t dedup[] = {0, 3000, 30000, 604800000}, windows[] = {1500, 30000, 604800000};
 	struct setup setup = {.exact_order = chance(rng, 30)};
@@ -20,10 +20,15 @@ struct setup setup_choose(struct rng *rng)
 		.recall_window_ms = windows[below(rng, 3)],
 		.edit_window_ms = windows[below(rng, 3)],
 		.max_body = 2000,
+		.usual_body = 200,
 		.max_members = USERS - 1,
 		.max_conversations = chance(rng, 50) ? 1000 : 8,
 		.on_read = !setup.exact_order,
 	};
+	setup.power = setup.limits.search = power;
+	if (power && chance(rng, 60))
+		setup.limits.usual_body = 1900;
+	setup.strict = power && chance(rng, 40);
 	if (chance(rng, 60))
 		choose_expiry(&setup.limits, rng);
 	return setup;
@@ -51,7 +56,22 @@ static struct tl_limits store_limits(const struct limits *limits, struct rng *rn
 		.retention_ms = limits->retention_ms,
 		.max_members = limits->max_members,
 		.max_conversations = limits->max_conversations,
+		.search = limits->search,
 	};
+}
+
+static enum tl_durability choose_durability(const struct setup *setup, struct rng *rng)
+{
+	if (setup->power)
+		return setup->strict ? TL_DURABILITY_STRICT : TL_DURABILITY_GROUP;
+	return (enum tl_durability)below(rng, 3);
+}
+
+/* Where segments of the queue are lost under `group`, a part is missing of what is left, which the model cannot follow. */
+static uint64_t choose_segment(const struct setup *setup, struct rng *rng)
+{
+	bool small = setup->power && setup->strict && chance(rng, 80);
+	return small ? 2000 + below(rng, 30000) : 0;
 }
 
 struct tl_store_options setup_options(const struct setup *setup, struct rng *rng, const char *dir,
@@ -60,10 +80,11 @@ struct tl_store_options setup_options(const struct setup *setup, struct rng *rng
 	static const uint64_t few[] = {1, 3, 1000};
 	return (struct tl_store_options){
 		.dir = dir,
-		.durability = (enum tl_durability)below(rng, 3),
+		.durability = choose_durability(setup, rng),
 		.queue_max_bytes = 1 << 30,
+		.queue_segment_bytes = choose_segment(setup, rng),
 		.block_cache_bytes = 1 << 20,
-		.write_buffer_bytes = chance(rng, 50) ? 64 << 10 : 4 << 20,
+		.write_buffer_bytes = chance(rng, 50) ? 64 << 10 : setup->power ? 256 << 10 : 4 << 20,
 		.cached_users = few[below(rng, 3)],
 		.cached_conversations = few[below(rng, 3)],
 		.limits = store_limits(&setup->limits, rng),

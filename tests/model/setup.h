@@ -12,10 +12,12 @@ struct setup {
 	/* Whether an inbox has its entries in the order of the operations. Where some of them enter it only when the user
 	 * syncs, only the order within a conversation is known before. */
 	bool exact_order;
+	bool power;  /* may be lost … */
+	bool strict; /* … under `strict` rather than `group` */
 	uint64_t (*now)(void); /* the store's clock, in ms; any thread */
 };
 
-struct setup setup_choose(struct rng *rng);
+struct setup setup_choose(struct rng *rng, bool power);
 
 /* The options for one opening of the store; those that clients do not notice are chosen anew. */
 struct tl_store_options setup_options(const struct setup *setup, struct rng *rng, const char *dir,

@@ -8,13 +8,17 @@
  * takes and about when they are killed. See (O1) and (O3) in model.h, (O2) in child.h. The parent never opens a store:
  * LevelDB's thread would not survive the fork.
  *
- *     test_model [-s seed] [-o operations of a life] [seconds, default 20]
+ * With -p, instead, power is lost again and again (power.h), under `group` and `strict`. What was told must be there then, and of
+ * what was accepted a beginning, under `strict` all of it.
+ *
+ *     test_model [-p] [-s seed] [-o operations of a life] [seconds, default 20]
  *
  * Lives follow one another until the time is over. The seed (or TL_SEED in the environment) is the first one's: what a
  * failure prints repeats it, up to the moments of the kills.
  */
 #include "check.h"
 #include "checks.h"
+#include "power.h"
 #include "temp_dir.h"
 
 #include <inttypes.h>
@@ -32,10 +36,14 @@ enum {
 	CHILD_OPS = 900,  /* at most */
 	BURST = 40,       /* operations at most without waiting for them */
 	KILL_US = 4000,   /* at most after the operation */
+	STALL_US = 2000,  /* of a sync, at most, where power may be lost … */
+	SYNCS_FEW = 50,   /* … after so many of them at most … */
+	SYNCS_MANY = 600, /* … or so many */
 };
 
 /* Of all lives, one after the other. */
 static struct shared *shared;
+static bool with_power;
 
 /* --- the child --- */
 
@@ -110,20 +118,26 @@ static void compare_all(struct child *child)
 		check_inbox(child, user);
 		check_convs(child, user);
 		for (int i = 0; i < CONVERSATIONS; i++) {
+			if (child->setup->power && chance(&child->rng, 80)) /* more losses instead */
+				continue;
 			check_info(child, i, user);
 			check_members(child, i, user);
 			check_standing(child, i, user);
 			check_history(child, i, user, true);
 			check_get(child, i, user);
+			if (child->setup->power)
+				check_search(child, i, user);
 		}
 	}
 }
 
 static void submit_some(struct child *child, size_t end)
 {
-	for (unsigned left = 1 + below(&child->rng, BURST); left > 0 && child->model->next < end; left--) {
+	const struct setup *setup = child->setup;
+	unsigned left = 1 + below(&child->rng, setup->power ? 3 * BURST : BURST);
+	for (; left > 0 && child->model->next < end; left--) {
 		child_submit(child);
-		while (chance(&child->rng, 25))
+		while (chance(&child->rng, setup->power ? 5 : 25))
 			read_something(child);
 	}
 }
@@ -132,6 +146,8 @@ static void run_child(struct child *child, size_t end)
 {
 	child_init(child);
 	child_open(child);
+	if (child->accepted > 0)
+		child_resume(child);
 	child_settle(child);
 	compare_all(child);
 	while (child->model->next < end) {
@@ -161,6 +177,10 @@ struct life {
 	struct setup setup;
 	struct model *model;
 	size_t ops; /* all that it has */
+	struct power *power; /* NULL: it stays on */
+	struct answers answers;
+	uint64_t accepted; /* before the power was lost; 0: it was not, or the model knows what is left */
+	unsigned losses;
 };
 
 /* One child's part of it. */
@@ -173,6 +193,7 @@ struct part {
 	pid_t pid;
 	int pipe;
 	bool killed;
+	bool failed; /* … by the power */
 };
 
 static void start_child(struct life *life, struct part *part)
@@ -184,7 +205,8 @@ static void start_child(struct life *life, struct part *part)
 	CHECK(part->pid >= 0);
 	if (part->pid == 0) {
 		close(ends[0]);
-		struct child child = {.dir = life->dir.path, .setup = &life->setup, .shared = shared,
+		struct child child = {.dir = life->power ? power_dir(life->power) : life->dir.path,
+		                      .accepted = life->accepted, .answers = &life->answers, .setup = &life->setup, .shared = shared,
 		                      .rng = part->rng, .pipe = ends[1], .model = life->model};
 		check_model(life->model);
 		run_child(&child, part->end);
@@ -203,9 +225,18 @@ static void kill_child(struct part *part)
 	part->killed = true;
 }
 
-static void hear(struct model *model, const struct news *news)
+static void hear(struct life *life, const struct news *news)
 {
+	struct model *model = life->model;
+	struct answers *answers = &life->answers;
+	if (news->left) {
+		life->accepted = 0;
+		answers_forget(answers, news->n);
+		answers_replay(answers, model, news->n);
+		return;
+	}
 	if (news->answer) {
+		answers_add(answers, news);
 		model_answer(model, news->cid, news->owner);
 		return;
 	}
@@ -214,19 +245,22 @@ static void hear(struct model *model, const struct news *news)
 }
 
 /* Follows what the child says until it is gone; true if it ended as it should. */
-static bool follow(struct model *model, struct part *part)
+static bool follow(struct life *life, struct part *part)
 {
+	struct model *model = life->model;
 	struct news news;
 	int status;
 	if (part->to_be_killed && part->kill_at <= model->next)
 		kill_child(part);
 	while (read(part->pipe, &news, sizeof news) == (ssize_t)sizeof news) {
-		hear(model, &news);
+		hear(life, &news);
 		if (part->to_be_killed && !part->killed && model->next >= part->kill_at)
 			kill_child(part);
 	}
 	close(part->pipe);
 	CHECK(waitpid(part->pid, &status, 0) == part->pid);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && life->power && !part->killed)
+		part->killed = part->failed = true;
 	if (WIFEXITED(status) || (part->killed && WTERMSIG(status) == SIGKILL))
 		return !WIFEXITED(status) || WEXITSTATUS(status) == 0;
 	fprintf(stderr, "the process has died of signal %d\n", WTERMSIG(status));
@@ -253,17 +287,47 @@ static void forget_shared(void)
 			shared->devices[user][device] = new_device;
 }
 
+/* Mostly it fails in a sync. */
+static void prepare_loss(struct life *life, struct part *part)
+{
+	struct rng *rng = &life->rng;
+	unsigned stall_us = below(rng, STALL_US), fail_at = 0;
+	if (part->to_be_killed && chance(rng, 60)) {
+		part->kill_at = SIZE_MAX;
+		fail_at = 1 + below(rng, chance(rng, 50) ? SYNCS_FEW : SYNCS_MANY);
+	}
+	power_prepare(life->power, stall_us, fail_at, chance(rng, 50));
+}
+
+/* The model keeps what is certain; what else is left the next child finds out. Sometimes the power stays on. */
+static void lose_power(struct life *life, struct part *part)
+{
+	const uint64_t certain = shared->certain, accepted = life->model->next + part->killed;
+	if (part->killed == part->failed && chance(&life->rng, 15))
+		return;
+	life->accepted = accepted > life->accepted ? accepted : life->accepted;
+	life->accepted = certain > life->accepted ? certain : life->accepted;
+	life->losses++;
+	part->killed = true;
+	power_lose(life->power, &life->rng);
+	answers_replay(&life->answers, life->model, certain);
+}
+
 static bool run_part(struct life *life, struct part *part)
 {
 	struct rng *rng = &life->rng;
-	size_t count = 50 + below(rng, CHILD_OPS - 50), begin = life->model->next;
+	size_t count = 50 + below(rng, (life->power ? CHILD_OPS / 2 : CHILD_OPS) - 50), begin = life->model->next;
 	*part = (struct part){.rng = {rng_next(rng)}, .end = begin + count, .to_be_killed = chance(rng, 75)};
 	if (part->end > life->ops)
 		part->end = life->ops;
 	part->kill_at = begin + below(rng, (unsigned)count);
 	part->kill_us = below(rng, KILL_US);
+	if (life->power)
+		prepare_loss(life, part);
 	start_child(life, part);
-	bool ok = follow(life->model, part);
+	bool ok = follow(life, part);
+	if (life->power)
+		lose_power(life, part);
 	if (part->killed)
 		forget_checkpoints();
 	return ok;
@@ -281,20 +345,25 @@ static bool live(uint64_t seed, struct model *model, size_t ops)
 	struct part part = {.killed = true};
 	bool ok = true;
 	unsigned parts = 0;
-	life.setup = setup_choose(&life.rng);
+	life.setup = setup_choose(&life.rng, with_power);
 	life.setup.now = now;
 	life.ops = ops > 0 ? ops : 200 + below(&life.rng, LIFE_OPS - 200);
 	CHECK(temp_dir_make(&life.dir));
+	if (with_power)
+		life.power = power_new(life.dir.path);
 	forget_shared();
 	model_init(model, seed, &life.setup.limits);
 	while (ok && (model->next < life.ops || part.killed)) {
 		ok = run_part(&life, &part);
 		parts++;
 	}
-	printf("seed %" PRIu64 ": %zu operations, %u processes\n", seed, model->next, parts);
+	printf("seed %" PRIu64 ": %zu operations, %u processes, power lost %u times\n", seed, model->next, parts, life.losses);
+	free(life.answers.list);
 	if (!ok)
-		fprintf(stderr, "again: test_model -s %" PRIu64 " -o %zu 1\n", seed, life.ops);
+		fprintf(stderr, "again: test_model %s-s %" PRIu64 " -o %zu 1\n", with_power ? "-p " : "", seed, life.ops);
 	model_fini(model);
+	if (life.power)
+		power_free(life.power);
 	temp_dir_remove(&life.dir);
 	return ok;
 }
@@ -320,9 +389,11 @@ int main(int argc, char **argv)
 	const char *given = getenv("TL_SEED");
 	struct rng seeds = {given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32};
 	size_t ops = 0;
-	for (int option; (option = getopt(argc, argv, "s:o:")) != -1;)
+	for (int option; (option = getopt(argc, argv, "s:o:p")) != -1;)
 		if (option == 's')
 			seeds.state = strtoull(optarg, NULL, 10);
+		else if (option == 'p')
+			with_power = true;
 		else if (option == 'o')
 			ops = parse_ops(optarg);
 		else

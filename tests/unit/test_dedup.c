@@ -248,6 +248,26 @@ static void test_latest(void **state)
 	assert_int_equal(tl_dedup_find(&f->dedup, &key, START + 100, DAY, START - 50, &record), TL_OK);
 }
 
+/* A message's time may be later than when its bucket is looked for. That the bucket has such an id is not known any more after a
+ * restart (B3). */
+static void test_later_than_known(void **state)
+{
+	struct fixture *f = *state;
+	const struct tl_dedup_key key = key_of(1);
+	const struct tl_dedup_record record = {.cseq = 1, .ts = START + 70000};
+	f->window_ms = 3000;
+	put(f, 2, START);
+	assert_int_equal(tl_dedup_prepare(&f->dedup, f->batch, START + 50000, f->window_ms), TL_OK);
+	tl_dedup_put(&f->dedup, f->batch, &key, &record);
+	commit(f);
+	restart(f, 3000);
+	put(f, 3, START + 61000);
+	drop_over(f, START + 72000);
+	assert_true(is_known(f, 1, START + 72000));
+	drop_over(f, START + 61000 + MINUTE + 3000);
+	assert_int_equal(count_buckets(f), 1);
+}
+
 /* Numbers go on, even after everything was forgotten because a commit failed (B2). */
 static void test_numbers(void **state)
 {
@@ -283,7 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_window),      TEST(test_edges),   TEST(test_used_again), TEST(test_other_windows),
 		TEST(test_clock_jumps), TEST(test_no_room), TEST(test_numbers),    TEST(test_damaged),
-		TEST(test_latest),
+		TEST(test_latest),      TEST(test_later_than_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
