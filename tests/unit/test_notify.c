@@ -133,7 +133,7 @@ static void test_backlog_before_anything_is_known(void **state)
 /* A large message is committed to the inboxes of so many users who are watched. */
 static void commit_large(struct fixture *f, unsigned users, size_t body_len)
 {
-	char uids[100][8], *body = calloc(1, body_len);
+	char uids[100][16], *body = calloc(1, body_len);
 	struct tl_inbox_append appends[100];
 	const struct tl_inbox empty = {0};
 	struct tl_pack pack;
