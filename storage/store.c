@@ -133,7 +133,8 @@ static void warn_of_loss(struct tl_store *store, uint64_t lost_bytes)
 	char text[160];
 	if (lost_bytes == 0)
 		return;
-	snprintf(text, sizeof text, "the ingest queue is damaged: %" PRIu64 " bytes of accepted messages cannot be read",
+	snprintf(text, sizeof text,
+	         "the ingest queue or the database's log is damaged: %" PRIu64 " bytes of accepted messages cannot be read",
 	         lost_bytes);
 	store->options.events.log(store->options.events.ctx, TL_LOG_ERROR, text);
 }
