@@ -10,7 +10,7 @@
  */
 #include "engine_leveldb.h"
 
-#include "directory.h"
+#include "directory_entries.h"
 #include "leveldb_env.h"
 #include "thread.h"
 
@@ -206,7 +206,7 @@ static enum tl_err lock_directory(struct tl_engine *engine, const char *path, st
 	engine->lock_fd = open(engine->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (engine->lock_fd < 0)
 		return errno_fail("open the directory", engine->path, why);
-	if (engine->durable && tl_directory_sync(engine->lock_fd) != 0)
+	if (engine->durable && tl_directory_entries_sync(engine->lock_fd) != 0)
 		return errno_fail("sync the directory", engine->path, why);
 	/* Where the file system cannot do this (NFS), LevelDB's lock must do. */
 	if (flock(engine->lock_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)

@@ -19,7 +19,7 @@
  */
 #include "ingest_queue.h"
 
-#include "directory.h"
+#include "directory_entries.h"
 #include "queue_recovery.h"
 #include "queue_segment.h"
 #include "thread.h"
@@ -158,7 +158,7 @@ static enum tl_err open_directory(struct tl_ingest_queue *queue, const char *dir
 	queue->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (queue->dir_fd < 0)
 		return tl_fail(why, TL_IO, "cannot open directory %s: %s", dir, strerror(errno));
-	if (queue->sync && tl_directory_sync(queue->dir_fd) != 0)
+	if (queue->sync && tl_directory_entries_sync(queue->dir_fd) != 0)
 		return tl_fail(why, tl_queue_segment_error(errno), "cannot sync directory %s: %s", dir, strerror(errno));
 	return TL_OK;
 }

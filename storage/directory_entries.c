@@ -1,10 +1,10 @@
-#include "directory.h"
+#include "directory_entries.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-int tl_directory_sync(int dir_fd)
+int tl_directory_entries_sync(int dir_fd)
 {
 	int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (parent < 0 && errno != EACCES)
