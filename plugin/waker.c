@@ -153,10 +153,11 @@ void tl_waker_wake_in(struct tl_waker *waker, unsigned ms)
 	pthread_mutex_unlock(&waker->lock);
 }
 
-/* `first_us` 0: never. The repetition is for a signal that comes before the sleep has begun. */
+/* `first_us` 0: never. The repetition is for a signal that came before the sleep had begun; it is slow, because a broker whose next
+ * tick does not come is more likely busy than asleep. */
 static void set_timer(struct tl_waker *waker, long first_us)
 {
-	const struct itimerspec times = {.it_value.tv_nsec = first_us * 1000, .it_interval.tv_nsec = REPEAT_FIRST_US * 1000};
+	const struct itimerspec times = {.it_value.tv_nsec = first_us * 1000, .it_interval.tv_nsec = REPEAT_LONGEST_US * 1000};
 	waker->timing = timer_settime(waker->timer, 0, &times, NULL) == 0 && first_us > 0;
 }
 

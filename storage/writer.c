@@ -264,8 +264,8 @@ static bool has_next(struct tl_writer *writer, uint64_t end)
 	return writer->cut_short && room && find_record(writer, end) == TL_OK;
 }
 
-/* From before the first commit of several on, readers are shown what was before, unless that commit is all there is to wait
- * for. False: it cannot be done. */
+/* From before the first commit of several on, readers are shown what was before; but where nothing is synced, there is no flush to
+ * wait for. False: it cannot be done. */
 static bool hide_group(struct tl_writer *writer)
 {
 	return writer->group_count > 0 || !writer->options.sync || tl_engine_freeze(writer->database->engine) == TL_OK;
@@ -304,10 +304,15 @@ static enum tl_err store_group(struct tl_writer *writer, bool *half_made, struct
 
 /* --- after a commit --- */
 
-static void announce_changes(struct tl_writer *writer, const struct tl_commit *commit, uint64_t end, uint64_t done)
+static void announce_regrouped(struct tl_writer *writer, const struct tl_commit *commit)
 {
 	for (size_t i = 0; i < commit->regrouped_count; i++)
 		tl_membership_changed(writer->versions, commit->regrouped[i]);
+}
+
+static void announce_changes(struct tl_writer *writer, const struct tl_commit *commit, uint64_t end, uint64_t done)
+{
+	announce_regrouped(writer, commit);
 	if (writer->catching_up && (end >= writer->start_end || find_record(writer, end) == TL_END)) {
 		writer->catching_up = false;
 		done++;
@@ -392,14 +397,6 @@ static enum tl_err reopen(struct tl_writer *writer, enum tl_err failure, uint64_
 	return err;
 }
 
-/* What others have seen of memberships in the meantime may not be so: they look again. */
-static void announce_regrouped(struct tl_writer *writer)
-{
-	const struct tl_commit all = tl_transaction_told(&writer->txn);
-	for (size_t i = 0; i < all.regrouped_count; i++)
-		tl_membership_changed(writer->versions, all.regrouped[i]);
-}
-
 /* The batch of the group that ends there; NULL: none. */
 static const struct committed_batch *batch_until(const struct tl_writer *writer, uint64_t watermark)
 {
@@ -433,7 +430,9 @@ static void recover(struct tl_writer *writer, enum tl_err err, const struct tl_w
 		note_success(writer);
 		publish(writer, done);
 	}
-	announce_regrouped(writer);
+	/* What others have seen of memberships in the meantime may not be so: they look again. */
+	const struct tl_commit all = tl_transaction_told(&writer->txn);
+	announce_regrouped(writer, &all);
 	forget_all(writer);
 }
 
