@@ -122,7 +122,7 @@ class Broker:
         self.options.update(options or {})
         self.conf = list(conf)
         self.allow_anonymous = anonymous
-        self.with_plugin = plugin
+        self.plugin = plugin_path() if plugin else None
         if start:
             self.start()
 
@@ -132,8 +132,8 @@ class Broker:
                  f"allow_anonymous {'true' if self.allow_anonymous else 'false'}"]
         if os.geteuid() == 0:
             lines.append(f"user {self.user}")
-        if self.with_plugin:
-            lines.append(f"plugin {plugin_path()}")
+        if self.plugin:
+            lines.append(f"plugin {self.plugin}")
             lines += [f"plugin_opt_{k} {v}" for k, v in self.options.items() if v is not None]
         lines += self.conf
         with open(self.conf_path, "w", encoding="utf-8") as f:

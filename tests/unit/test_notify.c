@@ -8,10 +8,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
-enum { INLINE_MAX = 256 * 1024 };
+enum {
+	INLINE_MAX = 256 * 1024,
+	TURN_MS = 200, /* how long a user is left alone by conversations with fan-out on read */
+};
 
 struct fixture {
 	struct tl_notify *notify;
@@ -20,6 +24,16 @@ struct fixture {
 static char published[256]; /* the last payload */
 static unsigned published_count;
 static bool wanted; /* another tick is */
+static uint64_t clock_ms = 1000000;
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	(void)clock;
+	*now = (struct timespec){.tv_sec = (time_t)(clock_ms / 1000), .tv_nsec = (long)(clock_ms % 1000 * 1000000)};
+	return 0;
+}
 
 bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice first, struct tl_slice second)
 {
@@ -204,7 +218,10 @@ static void test_many_backlogs(void **state)
 	const struct tl_commit some = {.backlogs = changes, .backlog_count = BACKLOGS / 2};
 	tl_notify_committed(f->notify, &some);
 	commit(f, 2);
+	clock_ms += TURN_MS - 1;
 	expect_told(f, "");
+	clock_ms++;
+	expect_told(f, "{\"seq\":100001,\"epoch\":\"e\"}");
 	const struct tl_commit rest = {.backlogs = changes + BACKLOGS / 2, .backlog_count = BACKLOGS / 2};
 	tl_notify_committed(f->notify, &rest);
 	tl_notify_unwatch(f->notify, bob);
