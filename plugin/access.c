@@ -77,16 +77,20 @@ static bool may_subscribe(struct tl_plugin *plugin, const struct tl_session *ses
 	return may_read(plugin, session, &topic);
 }
 
+/* `session` NULL: nobody's, to whom nothing is delivered; but it may be somebody's later. */
 static void note_live(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
 {
 	bool named = filter->kind == TL_TOPIC_LIVE && !tl_level_is_wildcard(filter->name);
-	if (filter->kind == TL_TOPIC_LIVE || filter->kind == TL_TOPIC_UNKNOWN)
-		tl_live_subscribed(plugin->live, &session->live, session->user, named ? filter->name : tl_slice("", 0));
+	struct tl_slice cid = named ? filter->name : tl_slice("", 0);
+	if (filter->kind != TL_TOPIC_LIVE && filter->kind != TL_TOPIC_UNKNOWN)
+		return;
+	tl_live_subscribed(plugin->live, cid);
+	if (session)
+		tl_live_may_listen(plugin->live, &session->live, session->user, cid);
 }
 
-static void note_interest(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
+static void note_watching(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
 {
-	note_live(plugin, session, filter);
 	for (unsigned codec = TL_CODEC_MSGPACK; codec <= TL_CODEC_JSON; codec <<= 1) {
 		char topic[512];
 		bool matches = false;
@@ -126,8 +130,9 @@ static int check_subscribe(struct tl_plugin *plugin, const struct mosquitto *cli
 	struct tl_session *session = tl_plugin_session(plugin, client);
 	if (filter.reach == TL_FILTER_INSIDE && (!session || !may_subscribe(plugin, session, &filter)))
 		return MOSQ_ERR_ACL_DENIED;
+	note_live(plugin, session, &filter);
 	if (session)
-		note_interest(plugin, session, &filter);
+		note_watching(plugin, session, &filter);
 	return filter.reach == TL_FILTER_INSIDE ? MOSQ_ERR_SUCCESS : outside(plugin, filter.plain);
 }
 
@@ -144,6 +149,8 @@ static bool may_inherit(struct tl_plugin *plugin, const struct mosquitto *client
 static int check_read(struct tl_plugin *plugin, const struct mosquitto *client, const struct tl_topic *topic,
                       bool retained)
 {
+	if (topic->kind == TL_TOPIC_LIVE)
+		tl_live_asked(plugin->live, topic->name);
 	if (retained)
 		return MOSQ_ERR_ACL_DENIED;
 	if (!tl_sessions_find(&plugin->sessions, client))

@@ -1,5 +1,6 @@
 #include "live.h"
 
+#include "audience.h"
 #include "broker.h"
 #include "id.h"
 #include "message.h"
@@ -10,20 +11,6 @@
 #include <stdlib.h>
 #include <time.h>
 #include <uthash.h>
-
-/* A conversation that some sessions may listen to, or a user some of whose sessions may listen to any. */
-struct listened {
-	unsigned sessions;
-	UT_hash_handle hh;
-	size_t id_len;
-	char id[];
-};
-
-struct tl_live_interest {
-	struct tl_live_interest *next;
-	struct listened *topic; /* NULL: any conversation … */
-	struct listened *user;  /* … by whom; NULL: memory was short */
-};
 
 struct packet {
 	struct packet *next;
@@ -38,6 +25,7 @@ struct round {
 	uint64_t cseq; /* of the last message before something else */
 	bool closed;   /* what came after that could not wait */
 	bool waits;    /* it does */
+	bool heard;    /* the broker has asked about somebody who listens, or that nobody does is not to be concluded */
 	size_t cid_len;
 	char cid[];
 };
@@ -53,22 +41,21 @@ struct tl_live {
 	struct tl_waker *waker;
 	struct packet *waiting; /* taken to be published … */
 	struct backlog backlog; /* … and how much that is; broker thread */
-	struct round *rounds;   /* broker thread */
+	struct round *rounds;   /* broker thread … */
+	bool went_on;           /* the broker has gone on since then … */
+	bool inconclusive;      /* that nobody is asked about it tells nothing … */
+	bool left;              /* a connection has ended since the last flush; broker thread */
 	bool tired;             /* the last flush published as much as it may … */
 	uint64_t flushed_ms;    /* … and ended then; broker thread */
 	uint64_t rest_ms;       /* until then nothing more is published; broker thread */
 	pthread_mutex_t lock;   /* guards the rest */
-	struct listened *topics;
-	struct listened *users; /* who may listen to any conversation */
-	unsigned listen_to_all; /* sessions */
-	unsigned unknown;       /* of these, the ones whose users are not in `users` */
+	struct tl_audience *audience;
 	struct packet *first, **last;
 	struct backlog ready; /* from `first` on */
 };
 
 enum {
 	TOPIC_MAX = 128 + 6 + TL_DIRECT_ID_MAX + 1,
-	NAMED_MAX = 100, /* conversations that one session's interest names */
 	WAITING_MAX = 1000, /* packets that may wait for yet another tick … */
 	WAITING_BYTES_MAX = 16 * 1024 * 1024, /* … and bytes of messages */
 	DELIVERIES = 1000,  /* of one tick to all sessions, but for the last packet's */
@@ -83,9 +70,19 @@ enum tl_err tl_live_new(const char *root, struct tl_waker *waker, struct tl_live
 	live->root = root;
 	live->waker = waker;
 	live->last = &live->first;
+	enum tl_err err = tl_audience_new(&live->audience);
+	if (err != TL_OK) {
+		free(live);
+		return err;
+	}
 	pthread_mutex_init(&live->lock, NULL);
 	*live_out = live;
 	return TL_OK;
+}
+
+static struct tl_slice cid_of(const struct packet *packet)
+{
+	return tl_slice(packet->data, packet->cid_len);
 }
 
 static struct packet *take_all(struct tl_live *live)
@@ -146,16 +143,6 @@ static void free_packets(struct packet *packet)
 	}
 }
 
-static void free_all(struct listened **table)
-{
-	struct listened *listened, *next;
-	HASH_ITER(hh, *table, listened, next)
-	{
-		HASH_DEL(*table, listened);
-		free(listened);
-	}
-}
-
 void tl_live_free(struct tl_live *live)
 {
 	if (!live)
@@ -163,126 +150,56 @@ void tl_live_free(struct tl_live *live)
 	free_packets(take_all(live));
 	free_packets(live->waiting);
 	forget_rounds(live);
-	free_all(&live->topics);
-	free_all(&live->users);
+	tl_audience_free(live->audience);
 	pthread_mutex_destroy(&live->lock);
 	free(live);
 }
 
-/* --- interest --- */
+/* --- who listens --- */
 
-static bool has(const struct tl_live_interest *interest, struct tl_slice cid)
+void tl_live_may_listen(struct tl_live *live, struct tl_interest **interest, struct tl_slice user, struct tl_slice cid)
 {
-	for (; interest; interest = interest->next)
-		if (interest->topic ? tl_slice_equal(tl_slice(interest->topic->id, interest->topic->id_len), cid)
-		                    : cid.len == 0)
-			return true;
-	return false;
+	pthread_mutex_lock(&live->lock);
+	tl_audience_add(live->audience, interest, user, cid);
+	pthread_mutex_unlock(&live->lock);
 }
 
-static unsigned count(const struct tl_live_interest *interest)
+void tl_live_subscribed(struct tl_live *live, struct tl_slice cid)
 {
-	unsigned n = 0;
-	for (; interest; interest = interest->next)
-		n++;
-	return n;
-}
-
-static struct listened *find(struct listened *table, struct tl_slice id)
-{
-	struct listened *listened;
-	HASH_FIND(hh, table, id.ptr, id.len, listened);
-	return listened;
-}
-
-/* One session more; NULL if memory is short. */
-static struct listened *enter(struct listened **table, struct tl_slice id)
-{
-	struct listened *listened = find(*table, id);
-	if (!listened) {
-		listened = calloc(1, sizeof *listened + id.len);
-		if (!listened)
-			return NULL;
-		listened->id_len = id.len;
-		memcpy(listened->id, id.ptr, id.len);
-		HASH_ADD_KEYPTR(hh, *table, listened->id, listened->id_len, listened);
-	}
-	listened->sessions++;
-	return listened;
-}
-
-/* One session less. */
-static void leave(struct listened **table, struct listened *listened)
-{
-	if (--listened->sessions > 0)
-		return;
-	HASH_DEL(*table, listened);
-	free(listened);
-}
-
-static void enter_all(struct tl_live *live, struct tl_live_interest *interest, struct tl_slice user)
-{
-	interest->user = enter(&live->users, user);
-	live->unknown += !interest->user;
-	live->listen_to_all++;
-}
-
-static void leave_all(struct tl_live *live, const struct tl_live_interest *interest)
-{
-	live->listen_to_all--;
-	if (interest->user)
-		leave(&live->users, interest->user);
+	pthread_mutex_lock(&live->lock);
+	tl_audience_subscribed(live->audience, cid);
+	pthread_mutex_unlock(&live->lock);
+	if (cid.len == 0)
+		live->inconclusive = true;
 	else
-		live->unknown--;
+		tl_live_asked(live, cid);
 }
 
-void tl_live_subscribed(struct tl_live *live, struct tl_live_interest **interest, struct tl_slice user,
-                        struct tl_slice cid)
+void tl_live_ended(struct tl_live *live, struct tl_interest *interest)
 {
-	if (has(*interest, cid) || has(*interest, tl_slice("", 0)))
-		return;
-	if (count(*interest) >= NAMED_MAX)
-		cid = tl_slice("", 0); /* whatever it is: that too much is made ready does no harm */
-	struct tl_live_interest *more = calloc(1, sizeof *more);
-	if (!more)
-		return;
 	pthread_mutex_lock(&live->lock);
-	if (cid.len > 0)
-		more->topic = enter(&live->topics, cid);
-	if (!more->topic)
-		enter_all(live, more, user); /* also where memory is short: too much is better than too little */
+	tl_audience_remove(live->audience, interest);
 	pthread_mutex_unlock(&live->lock);
-	more->next = *interest;
-	*interest = more;
 }
 
-void tl_live_ended(struct tl_live *live, struct tl_live_interest *interest)
+void tl_live_asked(struct tl_live *live, struct tl_slice cid)
 {
-	pthread_mutex_lock(&live->lock);
-	while (interest) {
-		struct tl_live_interest *next = interest->next;
-		if (interest->topic)
-			leave(&live->topics, interest->topic);
-		else
-			leave_all(live, interest);
-		free(interest);
-		interest = next;
-	}
-	pthread_mutex_unlock(&live->lock);
+	struct round *round = find_round(live, cid);
+	if (round)
+		round->heard = true;
+}
+
+void tl_live_went_on(struct tl_live *live)
+{
+	live->went_on = true;
+}
+
+void tl_live_disconnected(struct tl_live *live)
+{
+	live->left = true;
 }
 
 /* --- committing --- */
-
-/* Who is in a direct chat its id says, so those who listen to any conversation, and are not in it, need nothing made ready. */
-static bool is_listened_to(const struct tl_live *live, struct tl_slice cid)
-{
-	struct tl_slice first, second;
-	if (find(live->topics, cid))
-		return true;
-	if (live->listen_to_all == 0 || live->unknown > 0 || !tl_direct_id_parse(cid, &first, &second))
-		return live->listen_to_all > 0;
-	return find(live->users, first) || find(live->users, second);
-}
 
 static void add_packet(struct tl_live *live, const struct tl_delivery *delivery)
 {
@@ -305,10 +222,11 @@ void tl_live_committed(struct tl_live *live, const struct tl_commit *commit)
 {
 	struct tl_slice body;
 	pthread_mutex_lock(&live->lock);
-	bool listening = live->listen_to_all > 0 || live->topics;
+	bool listening = tl_audience_is_there(live->audience);
 	for (size_t i = 0; listening && i < commit->delivery_count; i++) {
 		const struct tl_delivery *delivery = &commit->deliveries[i];
-		if (delivery->cseq > 0 && is_listened_to(live, delivery->cid) && tl_message_body(delivery->message, &body))
+		if (delivery->cseq > 0 && tl_audience_listens(live->audience, delivery->cid) &&
+		    tl_message_body(delivery->message, &body))
 			add_packet(live, delivery);
 	}
 	bool ready = live->first != NULL;
@@ -319,13 +237,13 @@ void tl_live_committed(struct tl_live *live, const struct tl_commit *commit)
 
 /* --- publishing --- */
 
-static void publish(const struct tl_live *live, const struct packet *packet)
+static bool publish(const struct tl_live *live, const struct packet *packet)
 {
 	struct tl_slice message = tl_slice(packet->data + packet->cid_len, packet->message_len), body;
 	char topic[TOPIC_MAX], cseq[24], ts[24];
 	struct tl_slice ctype = tl_message_str(message, "ctype");
 	if (!tl_message_body(message, &body))
-		return;
+		return false;
 	snprintf(topic, sizeof topic, "%s/live/%.*s", live->root, (int)packet->cid_len, packet->data);
 	snprintf(cseq, sizeof cseq, "%" PRIu64, packet->cseq);
 	snprintf(ts, sizeof ts, "%" PRIu64, tl_message_ts(message));
@@ -344,7 +262,7 @@ static void publish(const struct tl_live *live, const struct packet *packet)
 		.properties = properties,
 		.property_count = sizeof properties / sizeof properties[0],
 	};
-	tl_broker_publish(&address, body, tl_slice("", 0));
+	return tl_broker_publish(&address, body, tl_slice("", 0));
 }
 
 /* Adds what has become ready to what waits. */
@@ -367,8 +285,7 @@ static bool is_much(const struct tl_live *live)
 static size_t listeners(struct tl_live *live, const struct packet *packet)
 {
 	pthread_mutex_lock(&live->lock);
-	const struct listened *topic = find(live->topics, tl_slice(packet->data, packet->cid_len));
-	size_t count = live->listen_to_all + (topic ? topic->sessions : 0);
+	size_t count = tl_audience_count(live->audience, cid_of(packet));
 	pthread_mutex_unlock(&live->lock);
 	return count;
 }
@@ -376,7 +293,7 @@ static size_t listeners(struct tl_live *live, const struct packet *packet)
 /* Whether the packet is published at this tick (V1): a gap before it is an event, or something that nobody listened to. */
 static bool is_its_turn(struct tl_live *live, const struct packet *packet, bool many)
 {
-	struct tl_slice cid = tl_slice(packet->data, packet->cid_len);
+	struct tl_slice cid = cid_of(packet);
 	struct round *round = find_round(live, cid);
 	if (!round) {
 		round = add_round(live, cid);
@@ -408,12 +325,19 @@ static bool rests(struct tl_live *live)
 	return true;
 }
 
-static void publish_and_free(struct tl_live *live, struct packet *packet)
+/* It waits no longer. */
+static void done_with(struct tl_live *live, struct packet *packet)
 {
 	live->backlog.packets--;
 	live->backlog.bytes -= packet->message_len;
-	publish(live, packet);
 	free(packet);
+}
+
+static void publish_and_free(struct tl_live *live, struct packet *packet)
+{
+	if (!publish(live, packet))
+		tl_live_asked(live, cid_of(packet)); /* nobody can be asked about it */
+	done_with(live, packet);
 }
 
 /* Publishes what waits as far as (V1) and (V2) allow, and keeps the rest. Whether there was anything. */
@@ -439,10 +363,49 @@ static bool publish_waiting(struct tl_live *live)
 	return any;
 }
 
+/* What nobody has been asked about, of what was published at the last tick, is unheard (V3). Whether there is any such. */
+static bool judge_rounds(struct tl_live *live)
+{
+	bool any = false, conclusive = live->went_on && !live->inconclusive;
+	pthread_mutex_lock(&live->lock);
+	tl_audience_tick(live->audience, tl_waker_now_ms());
+	for (const struct round *round = live->rounds; conclusive && round; round = round->hh.next) {
+		if (round->heard)
+			continue;
+		tl_audience_note_unheard(live->audience, tl_slice(round->cid, round->cid_len));
+		any = true;
+	}
+	pthread_mutex_unlock(&live->lock);
+	live->inconclusive = live->left;
+	live->went_on = live->left = false;
+	return any;
+}
+
+/* Frees what waits and is unheard by now: it is from before any subscription that is yet to come. */
+static void drop_unheard(struct tl_live *live)
+{
+	struct packet *packet = live->waiting, **kept = &live->waiting, *next;
+	pthread_mutex_lock(&live->lock);
+	for (; packet; packet = next) {
+		next = packet->next;
+		if (tl_audience_is_unheard(live->audience, cid_of(packet))) {
+			done_with(live, packet);
+			continue;
+		}
+		*kept = packet;
+		kept = &packet->next;
+	}
+	*kept = NULL;
+	pthread_mutex_unlock(&live->lock);
+}
+
 bool tl_live_flush(struct tl_live *live)
 {
+	bool unheard = judge_rounds(live);
 	forget_rounds(live);
 	take_ready(live);
+	if (unheard)
+		drop_unheard(live);
 	if (rests(live))
 		return false;
 	bool any = publish_waiting(live);

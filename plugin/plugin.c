@@ -45,13 +45,17 @@ static void log_event(void *ctx, enum tl_log level, const char *text)
 	tl_log(&plugin->log, level, text);
 }
 
-/* A connection that resumes a session may have subscribed to anything in an earlier life, unseen by us. */
+/* A connection that resumes a session may have subscribed to anything in an earlier life, unseen by us. If that was before the
+ * broker's start, 2.1 has asked us nothing about it where it has us serve listeners (plugin_use) and not all of them at once:
+ * then its subscriptions are as new. */
 static void resume(struct tl_plugin *plugin, struct tl_session *session)
 {
 	if (mosquitto_client_clean_session(session->client))
 		return;
 	tl_watch(plugin, session, TL_CODEC_MSGPACK | TL_CODEC_JSON);
-	tl_live_subscribed(plugin->live, &session->live, session->user, tl_slice("", 0));
+	tl_live_may_listen(plugin->live, &session->live, session->user, tl_slice("", 0));
+	if (plugin->generation == TL_MOSQUITTO_2_1 && !tl_sessions_was_held(&plugin->sessions, session->client))
+		tl_live_subscribed(plugin->live, tl_slice("", 0));
 }
 
 static void end_session(struct tl_plugin *plugin, struct tl_session *session)
@@ -117,6 +121,7 @@ static int on_message(int event, void *event_data, void *userdata)
 	if (topic.kind == TL_TOPIC_OUTSIDE)
 		return MOSQ_ERR_SUCCESS;
 	tl_waker_is_awake(plugin->waker);
+	tl_live_went_on(plugin->live);
 	message->retain = false;
 	struct tl_session *session = tl_plugin_session(plugin, message->client);
 	if (!session)
@@ -132,6 +137,8 @@ static int on_disconnect(int event, void *event_data, void *userdata)
 	struct tl_session *session = tl_sessions_find(&plugin->sessions, disconnect->client);
 	(void)event;
 
+	if (plugin->generation == TL_MOSQUITTO_2_0)
+		tl_live_disconnected(plugin->live);
 	if (session)
 		end_session(plugin, session);
 	return MOSQ_ERR_SUCCESS;
@@ -150,8 +157,11 @@ static int on_connect(int event, void *event_data, void *userdata)
 static int on_message_out(int event, void *event_data, void *userdata)
 {
 	const struct mosquitto_evt_message *message = event_data;
+	struct tl_plugin *plugin = userdata;
 	(void)event;
-	return tl_access_check_out(userdata, message->client, message->topic);
+
+	tl_live_went_on(plugin->live);
+	return tl_access_check_out(plugin, message->client, message->topic);
 }
 
 static int on_tick(int event, void *event_data, void *userdata)

@@ -26,7 +26,7 @@ struct tl_session {
 	struct tl_allowance *allowance; /* the user's; rate.h's */
 	struct tl_presence *presence; /* ended with it; its requests hold it, too */
 	uint64_t since_tick;     /* the plugin's tick after which it began */
-	struct tl_live_interest *live; /* what it listens to; live.h's */
+	struct tl_interest *live; /* what it may be listening to; live.h's */
 	UT_hash_handle by_client;
 	UT_hash_handle by_device;
 	char ids[];

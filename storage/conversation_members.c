@@ -242,7 +242,7 @@ static enum tl_err make_member(struct tl_engine *engine, const struct tl_convers
 		return err;
 	*member_out = (struct tl_member){
 		.user_no = user_no,
-		.record = {.role = TL_ROLE_MEMBER,
+		.record = {.role = former.muted ? TL_ROLE_MUTED : TL_ROLE_MEMBER,
 	               .since = since,
 	               .seen = since - 1,
 	               .seen_running = conversation->running,
@@ -336,6 +336,7 @@ static enum tl_err remove_member(struct tl_engine *engine, struct tl_batch *batc
 		return err;
 	former.cleared = member->record.cleared;
 	former.deleted_some = member->record.deleted_some;
+	former.muted = member->record.role == TL_ROLE_MUTED;
 	add_period(&former, member->record.since, last);
 	tl_conversation_put_former(conversation, batch, member->user_no, &former);
 	delete_member(batch, conversation, member->user_no);

@@ -262,29 +262,49 @@ bool tl_member_record_unpack(struct tl_slice bytes, struct tl_member_record *rec
 	       tl_reader_uint(&reader, &record_out->backlog);
 }
 
+static void pack_period(struct tl_pack *pack, uint64_t from, uint64_t to)
+{
+	tl_pack_uint(pack, from);
+	tl_pack_uint(pack, to);
+}
+
+/* That the user was muted is a first period that ends before anything begins. To programs that do not know of it, it is one in
+ * which nothing was seen. */
 void tl_former_record_pack(struct tl_pack *pack, const struct tl_former_record *record)
 {
-	tl_pack_array(pack, 2 + 2 * record->count);
+	bool muted = record->muted && record->count > 0;
+	tl_pack_array(pack, 2 + 2 * (record->count + muted));
 	tl_pack_uint(pack, record->cleared);
 	tl_pack_bool(pack, record->deleted_some);
-	for (uint32_t i = 0; i < record->count; i++) {
-		tl_pack_uint(pack, record->periods[i].from);
-		tl_pack_uint(pack, record->periods[i].to);
-	}
+	if (muted)
+		pack_period(pack, record->periods[0].from, 0);
+	for (uint32_t i = 0; i < record->count; i++)
+		pack_period(pack, record->periods[i].from, record->periods[i].to);
+}
+
+static bool read_period(struct tl_reader *reader, struct tl_period *period_out)
+{
+	return tl_reader_uint(reader, &period_out->from) && tl_reader_uint(reader, &period_out->to);
 }
 
 bool tl_former_record_unpack(struct tl_slice bytes, struct tl_former_record *record_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
+	struct tl_period period;
 	uint32_t count;
-	if (!tl_reader_array(&reader, &count) || count < 2 || count > 2 + 2 * TL_PERIODS_MAX || count % 2 != 0 ||
+	if (!tl_reader_array(&reader, &count) || count < 2 || count % 2 != 0 ||
 	    !tl_reader_uint(&reader, &record_out->cleared) || !tl_reader_bool(&reader, &record_out->deleted_some))
 		return false;
-	record_out->count = (count - 2) / 2;
-	for (uint32_t i = 0; i < record_out->count; i++)
-		if (!tl_reader_uint(&reader, &record_out->periods[i].from) ||
-		    !tl_reader_uint(&reader, &record_out->periods[i].to))
+	record_out->muted = false;
+	record_out->count = 0;
+	for (uint32_t i = 0; i < (count - 2) / 2; i++) {
+		if (!read_period(&reader, &period) || record_out->count == TL_PERIODS_MAX)
 			return false;
+		if (i == 0 && period.to == 0)
+			record_out->muted = true;
+		else
+			record_out->periods[record_out->count++] = period;
+	}
 	return true;
 }
 

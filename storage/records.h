@@ -237,6 +237,7 @@ struct tl_period {
 struct tl_former_record {
 	uint64_t cleared;
 	bool deleted_some;
+	bool muted; /* and is again after coming back */
 	uint32_t count;
 	struct tl_period periods[TL_PERIODS_MAX]; /* ascending; of more than fit, the latest */
 };

@@ -2,7 +2,9 @@
 import json
 import unittest
 
-from harness import ACCEPTED, MQTT5, MQTT311, NOT_AUTHORISED, TimelineTest
+import paho.mqtt.client as mqtt
+
+from harness import ACCEPTED, HOST, MQTT5, MQTT311, NOT_AUTHORISED, Broker, Client, TimelineTest, until
 
 
 class LiveTest(TimelineTest):
@@ -225,6 +227,161 @@ class Signals(LiveTest):
         self.assertEqual(self.b.wait_topic(direct).payload, b"ring")
         self.assertEqual(self.e.subscribe(direct), NOT_AUTHORISED)
         self.assertEqual(self.e.wait_ack(self.e.publish(direct, "x")), NOT_AUTHORISED)
+
+
+class Unheard(unittest.TestCase):
+    """Resumed sessions, whose subscriptions the plugin does not know. What is published is seen by a bridge, of which Mosquitto
+    asks no plugin."""
+
+    def setUp(self):
+        self.remote = Broker(plugin=False)
+        self.addCleanup(self.remote.close)
+        self.broker = Broker({"durability": "os"}, start=False)
+        self.broker.conf = ["persistence true", f"persistence_location {self.broker.dir}/", "max_queued_messages 20",
+                            "connection out", f"address {HOST}:{self.remote.port}", "topic im/live/# out 1",
+                            "cleansession true", "notifications false"]
+        self.addCleanup(self.broker.close)
+        self.counter = self.client("counter", broker=self.remote)
+        self.counter.subscribe("im/live/#")
+        self.broker.start()
+        self.alice = self.client("alice")
+        self.convs = [self.alice.ok("create", {"members": ["bob", "carol"]})["conv"] for _ in range(2)]
+
+    def client(self, user, broker=None, **kw):
+        client = Client(broker or self.broker, user, **kw)
+        self.addCleanup(client.close)
+        return client
+
+    def resumed(self, *topics, device="phone", version=MQTT5):
+        """A device of Bob's whose session is of before the broker's start; not connected."""
+        bob = self.client("bob", device=device, version=version, clean=False)
+        for topic in topics:
+            self.assertLess(bob.subscribe(topic), 0x80)
+        bob.close()
+        return bob
+
+    def restart(self, *resuming):
+        self.alice.close()
+        self.broker.restart()
+        self.alice.connect()
+        for client in resuming:
+            client.connect()
+            client.ok("hello")
+        self.wait_for_bridge()
+
+    def wait_for_bridge(self):
+        """What is published from here on is counted."""
+        carol = self.client("carol")
+        conv = carol.ok("create")["conv"]
+        carol.subscribe(f"im/live/{conv}")
+
+        def arrives():
+            carol.send_ok(f"conv/{conv}", "up?")
+            return self.counter.on_topic(f"im/live/{conv}")
+
+        until(arrives, "the bridge")
+        carol.close()
+
+    def say(self, count, *convs):
+        for conv in convs or self.convs:
+            for _ in range(count):
+                self.alice.send_ok(f"conv/{conv}", "x")
+
+    def published(self, conv):
+        return len(self.counter.on_topic(f"im/live/{conv}"))
+
+    def count(self, conv, *, since=0):
+        """How many of its live messages were published: all of them have been counted."""
+        mark = f"mark{next(Client.numbers)}"
+        carol = self.client("carol")
+        own = carol.ok("create")["conv"]
+        carol.subscribe(f"im/live/{own}")
+        carol.send_ok(f"conv/{own}", mark)
+        self.counter.wait_for(lambda m: m.payload == mark.encode())
+        carol.close()
+        return self.published(conv) - since
+
+    def test_who_listens_to_one_of_two(self):
+        heard, quiet = self.convs
+        for version in (MQTT5, MQTT311):
+            with self.subTest(version=version):
+                bob = self.resumed(f"im/live/{heard}", version=version)
+                self.restart(bob)
+                before = self.published(quiet)
+                since = bob.mark()
+                self.say(30)
+                bob.wait(lambda: len(bob.on_topic(f"im/live/{heard}", since)) == 30, "the messages")
+                self.assertLess(self.count(quiet, since=before), 10)
+                bob.close()
+
+    def test_subscribing_later(self):
+        quiet = self.convs[0]
+        bob = self.resumed()
+        self.restart(bob)
+        for topic in (f"im/live/{quiet}", "im/live/+", "$share/g/im/live/+", f"$share/g/im/live/{quiet}", "im/#"):
+            with self.subTest(topic=topic):
+                self.say(30, quiet)
+                published = self.count(quiet)
+                device = self.client("bob")
+                self.assertLess(device.subscribe(topic), 0x80)
+                self.say(3, quiet)
+                device.wait(lambda: len(device.on_topic(f"im/live/{quiet}")) == 3, "all that was said since")
+                device.close()
+                self.assertEqual(self.count(quiet, since=published), 3)
+
+    def test_listening_offline(self):
+        """A session that is offline is asked about, however little is kept for it and at whatever QoS it has subscribed."""
+        first, second = self.convs
+        self.resumed(f"im/live/{first}", device="away")
+        other = self.client("bob", device="away too", clean=False)
+        self.assertLess(other.subscribe(f"im/live/{second}", qos=0), 0x80)
+        other.close()
+        bob = self.resumed()
+        self.restart(bob)
+        before = [self.published(conv) for conv in self.convs]
+        self.say(40)
+        self.assertEqual([self.count(conv, since=n) for conv, n in zip(self.convs, before)], [40, 40])
+
+    def test_no_local(self):
+        """What is published is nobody's own."""
+        heard = self.convs[0]
+        bob = self.client("bob", device="phone", clean=False)
+        bob.paho.subscribe(f"im/live/{heard}", options=mqtt.SubscribeOptions(qos=1, noLocal=True))
+        bob.wait(lambda: bob.subacks, "the SUBACK")
+        bob.close()
+        self.restart(bob)
+        for number in range(1, 31):
+            bob.send_ok(f"conv/{heard}", "own")
+            bob.wait(lambda: len(bob.on_topic(f"im/live/{heard}")) == number, "one's own message")
+
+    def test_unsubscribing(self):
+        quiet = self.convs[0]
+        bob = self.client("bob")
+        bob.subscribe(f"im/live/{quiet}")
+        self.wait_for_bridge()
+        self.say(10, quiet)
+        bob.wait(lambda: len(bob.on_topic(f"im/live/{quiet}")) == 10, "the messages")
+        bob.paho.unsubscribe(f"im/live/{quiet}")
+        bob.ok("hello")
+        self.say(30, quiet)
+        self.assertLess(self.count(quiet), 10 + 10)
+
+    def test_sharing_with_those_who_leave(self):
+        """Of those who share a subscription the broker asks about one for each message, who may just have left."""
+        heard = self.convs[0]
+        topic = f"im/live/{heard}"
+        bob = self.client("bob")
+        bob.subscribe(f"$share/g/{topic}")
+        for _ in range(30):
+            others = [self.client("bob") for _ in range(3)]
+            for other in others:
+                other.subscribe(f"$share/g/{topic}")
+            for other in others:
+                self.alice.publish(f"im/conv/{heard}", "x")
+                other.drop()
+        since = bob.mark()
+        self.say(5, heard)
+        bob.wait(lambda: len(bob.on_topic(topic, since)) >= 5, "the messages")
 
 
 if __name__ == "__main__":

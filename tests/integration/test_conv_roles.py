@@ -253,6 +253,50 @@ class Ownership(TimelineTest):
         self.b.ok("join", {"conv": conv})
         self.assertEqual(self.roles(self.a, conv)[self.b.user], "member")
 
+    def test_a_muted_one_stays_muted(self):
+        """Until an admin says otherwise, however often he goes, whoever lets him go and come, over a restart, and in spite of
+        what he deletes meanwhile."""
+        muted = self.b
+        conv = self.group(self.a, muted.user, self.c.user, join="open", history="joined")
+        self.a.ok("role", {"conv": conv, "user": muted.user, "role": "muted"})
+
+        def check(role):
+            self.assertEqual(self.roles(self.a, conv)[muted.user], role)
+            code, _ = muted.send(f"conv/{conv}", "x", receipt=False)
+            if role == "muted":
+                self.assertEqual(code, NOT_AUTHORISED)
+                self.assert_refused(muted.send(f"conv/{conv}", "x", "m1"), "not_authorised")
+            else:
+                self.assertIn(code, ACCEPTED)
+
+        for go in ("leave", "remove"):
+            for come in ("join", "add"):
+                for delete in ({"cseqs": [1]}, {"all": True}):
+                    with self.subTest(go=go, come=come, delete=delete):
+                        muted.ok("leave", {"conv": conv}) if go == "leave" else self.a.ok(
+                            "remove", {"conv": conv, "users": [muted.user]})
+                        muted.ok("delete", dict(delete, conv=conv))
+                        muted.ok("join", {"conv": conv}) if come == "join" else self.a.ok(
+                            "add", {"conv": conv, "users": [muted.user]})
+                        check("muted")
+        for _ in range(40):  # more memberships than are kept apart
+            muted.ok("leave", {"conv": conv})
+            muted.ok("join", {"conv": conv})
+        check("muted")
+        muted.ok("leave", {"conv": conv})
+        for client in (self.a, self.b, self.c):
+            client.close()
+        self.broker.restart()
+        self.a, muted = self.client(self.a.user), self.client(muted.user)
+        muted.ok("join", {"conv": conv})
+        check("muted")
+        self.assertEqual(muted.ok("history", {"conv": conv, "after": 0})["messages"][-1]["event"]["kind"], "join")
+        self.a.ok("role", {"conv": conv, "user": muted.user, "role": "member"})
+        check("member")
+        muted.ok("leave", {"conv": conv})
+        muted.ok("join", {"conv": conv})
+        check("member")
+
     def test_last_one_leaving_dissolves(self):
         conv = self.group(self.a, self.b.user, join="open")
         self.a.send_ok(f"conv/{conv}", "kept in the inboxes")

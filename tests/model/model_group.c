@@ -12,7 +12,7 @@ void model_come(struct conversation *c, unsigned user, uint64_t since)
 {
 	struct member *member = &c->members[user];
 	member->present = true;
-	member->role = ROLE_MEMBER;
+	member->role = member->role == ROLE_MUTED ? ROLE_MUTED : ROLE_MEMBER; /* of an earlier membership, that one only stays */
 	member->since = since;
 	member->read = 0;
 	member->mute = member->pin = false;

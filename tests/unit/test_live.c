@@ -1,32 +1,35 @@
-/* Live messages: how much is published at one tick, and what then. What is published is written down in place of the broker,
- * and the clock is the test's. */
+/* Live messages: how much is published at one tick, and what then; and what is not made ready because nobody listens. What is
+ * published is written down in place of the broker, and the clock is the test's. */
 #include "live.h"
 
 #include "broker.h"
 #include "message.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include <cmocka.h>
 
-enum { CROWD = 5000, MANY = 3000 };
+enum { CROWD = 5000, MANY = 3000, CONVERSATIONS = 100000, ROUNDS = 100 };
 
 struct fixture {
 	struct tl_live *live;
-	struct tl_live_interest *interests[CROWD];
+	struct tl_interest *interests[CROWD];
 	size_t interest_count;
 	uint64_t cseq; /* of the last message */
 };
 
-static const struct tl_slice big = {"big", 3}, small = {"small", 5}, listener = {"logger", 6};
+static const struct tl_slice big = {"big", 3}, small = {"small", 5}, listener = {"logger", 6}, any = {"", 0};
 
 static unsigned published; /* packets, since it was set to 0 */
 static uint64_t last_cseq; /* of the last one of the big conversation; they come in order */
-static bool wanted;        /* another tick is */
+static bool failing;       /* the broker has no memory */
+static _Atomic bool wanted; /* another tick is */
 static unsigned alarm_ms;  /* in so many; 0: none */
 static uint64_t clock_ms = 1000000;
 
@@ -43,6 +46,8 @@ bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice 
 {
 	(void)first;
 	(void)second;
+	if (failing)
+		return false;
 	published++;
 	if (strcmp(address->topic, "im/live/big") != 0)
 		return true;
@@ -71,6 +76,7 @@ static int set_up(void **state)
 		return -1;
 	last_cseq = 0;
 	wanted = false;
+	failing = false;
 	alarm_ms = 0;
 	*state = f;
 	return 0;
@@ -89,7 +95,7 @@ static int tear_down(void **state)
 static void subscribe(struct fixture *f, struct tl_slice cid, size_t sessions)
 {
 	while (sessions-- > 0)
-		tl_live_subscribed(f->live, &f->interests[f->interest_count++], listener, cid);
+		tl_live_may_listen(f->live, &f->interests[f->interest_count++], listener, cid);
 }
 
 /* Messages are committed, one after the other. */
@@ -123,8 +129,8 @@ static unsigned flush(struct fixture *f)
 	published = 0;
 	wanted = false;
 	alarm_ms = 0;
-	bool any = tl_live_flush(f->live);
-	assert_int_equal(any, published > 0);
+	bool was_any = tl_live_flush(f->live);
+	assert_int_equal(was_any, published > 0);
 	return published;
 }
 
@@ -196,7 +202,7 @@ static void test_few(void **state)
 static void test_listeners_to_all(void **state)
 {
 	struct fixture *f = *state;
-	subscribe(f, tl_slice("", 0), CROWD);
+	subscribe(f, any, CROWD);
 	commit(f, small, 2, 10);
 	assert_int_equal(flush(f), 1);
 	assert_true(wanted);
@@ -211,7 +217,7 @@ static void test_direct_chats(void **state)
 {
 	struct fixture *f = *state;
 	const struct tl_slice others = {"d:alice:bob", 11}, own[] = {{"d:alice:logger", 14}, {"d:logger:zoe", 12}};
-	subscribe(f, tl_slice("", 0), 2);
+	subscribe(f, any, 2);
 	commit(f, others, 3, 10);
 	assert_false(wanted);
 	assert_int_equal(flush(f), 0);
@@ -245,11 +251,237 @@ static void test_what_waits_is_bounded(void **state)
 	assert_in_range(flush(f), 1000 + 17, 1000 + 18); /* 16 MiB are left, and the heads of messages */
 }
 
+/* A tick after the broker has been through its loop. */
+static unsigned flush_after_loop(struct fixture *f)
+{
+	tl_live_went_on(f->live);
+	return flush(f);
+}
+
+/* A session has resumed, and nobody listens to the conversation: nobody is asked about what is published. */
+static void find_unheard(struct fixture *f, struct tl_slice cid)
+{
+	commit(f, cid, 1, 10);
+	assert_int_equal(flush(f), 1);
+	assert_int_equal(flush_after_loop(f), 0);
+	commit(f, cid, 3, 10);
+	assert_false(wanted);
+	assert_int_equal(flush_after_loop(f), 0);
+}
+
+static void test_nobody_listens(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, any, 1);
+	find_unheard(f, small);
+	commit(f, big, 1, 10);
+	assert_int_equal(flush(f), 1);
+	for (unsigned i = 0; i < 10; i++) { /* to this one somebody listens */
+		tl_live_asked(f->live, big);
+		commit(f, big, 2, 10);
+		commit(f, small, 1, 10);
+		assert_int_equal(flush_after_loop(f), 2);
+	}
+	assert_int_equal(flush_after_loop(f), 0); /* but is gone */
+	commit(f, big, 2, 10);
+	assert_int_equal(flush_after_loop(f), 0);
+}
+
+/* Also those who have subscribed may have unsubscribed. */
+static void test_nobody_listens_any_more(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, small, 3);
+	find_unheard(f, small);
+}
+
+static void test_subscribing(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, any, 1);
+	find_unheard(f, small);
+	find_unheard(f, big);
+	tl_live_subscribed(f->live, small);
+	commit(f, small, 1, 10);
+	commit(f, big, 1, 10);
+	assert_int_equal(flush_after_loop(f), 1);
+	find_unheard(f, small);
+	tl_live_subscribed(f->live, any);
+	commit(f, small, 1, 10);
+	commit(f, big, 1, 10);
+	assert_int_equal(flush_after_loop(f), 2);
+}
+
+/* Who subscribes after the delivery and before the next tick has not been asked. */
+static void test_subscribing_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	const struct tl_slice filters[] = {small, any};
+	subscribe(f, any, 1);
+	for (size_t i = 0; i < 2; i++) {
+		commit(f, small, 1, 10);
+		assert_int_equal(flush_after_loop(f), 1);
+		tl_live_subscribed(f->live, filters[i]);
+		assert_int_equal(flush_after_loop(f), 0);
+		commit(f, small, 1, 10);
+		assert_int_equal(flush_after_loop(f), 1);
+		assert_int_equal(flush_after_loop(f), 0); /* but now */
+		commit(f, small, 1, 10);
+		assert_int_equal(flush_after_loop(f), 0);
+		tl_live_subscribed(f->live, small);
+	}
+}
+
+/* (V3): what does not tell that nobody listens. */
+static void test_inconclusive(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, any, 1);
+	for (unsigned i = 0; i < 3; i++) { /* two ticks side by side */
+		commit(f, small, 1, 10);
+		assert_int_equal(flush(f), 1);
+		assert_int_equal(flush(f), 0);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		tl_live_disconnected(f->live);
+		commit(f, small, 1, 10);
+		assert_int_equal(flush_after_loop(f), 1);
+		assert_int_equal(flush_after_loop(f), 0);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		failing = true;
+		commit(f, small, 1, 10);
+		tl_live_went_on(f->live);
+		tl_live_flush(f->live);
+		failing = false;
+		assert_int_equal(flush_after_loop(f), 0);
+	}
+	commit(f, small, 1, 10);
+	assert_int_equal(flush_after_loop(f), 1);
+}
+
+/* Nothing of what waits is left for somebody who subscribes later. */
+static void test_what_waits_and_nobody_hears(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, any, CROWD);
+	commit(f, big, 5, 10);
+	assert_int_equal(flush(f), 1);
+	commit(f, big, 5, 10);
+	assert_int_equal(flush_after_loop(f), 0);
+	tl_live_subscribed(f->live, big);
+	clock_ms += 1000;
+	assert_int_equal(flush_after_loop(f), 0);
+	assert_false(wanted);
+	commit(f, big, 1, 10);
+	assert_int_equal(flush_after_loop(f), 1);
+	assert_int_equal(last_cseq, 11);
+}
+
+/* (A2) */
+static void test_once_an_hour(void **state)
+{
+	struct fixture *f = *state;
+	subscribe(f, any, 1);
+	assert_int_equal(flush(f), 0);
+	find_unheard(f, small);
+	clock_ms += 3600000 - 1;
+	assert_int_equal(flush(f), 0);
+	commit(f, small, 1, 10);
+	assert_int_equal(flush(f), 0);
+	clock_ms += 1;
+	assert_int_equal(flush(f), 0);
+	commit(f, small, 1, 10);
+	assert_int_equal(flush(f), 1);
+}
+
+static struct tl_slice name_conversation(char name[static 24], unsigned number)
+{
+	return tl_slice(name, (size_t)snprintf(name, 24, "%u", number));
+}
+
+/* More of them than are remembered: it costs some messages, and nobody any. */
+static void test_many_conversations(void **state)
+{
+	struct fixture *f = *state;
+	char name[24];
+	subscribe(f, any, 1);
+	for (unsigned i = 0; i < CONVERSATIONS; i++) {
+		commit(f, name_conversation(name, i), 1, 10);
+		if (i % 500 == 499)
+			assert_int_equal(flush_after_loop(f), 500);
+	}
+	assert_int_equal(flush_after_loop(f), 0);
+	for (unsigned i = 0; i < CONVERSATIONS; i += 100) {
+		tl_live_subscribed(f->live, name_conversation(name, i));
+		commit(f, name_conversation(name, i), 1, 10);
+		assert_int_equal(flush(f), 1);
+	}
+	for (unsigned i = 1; i < CONVERSATIONS; i += 100)
+		commit(f, name_conversation(name, i), 1, 10);
+	assert_in_range(flush(f), 1, CONVERSATIONS / 100 - 100); /* a quarter and more are remembered */
+}
+
+struct writer {
+	struct fixture *f;
+	_Atomic uint64_t begun; /* cseq of the message that is being committed */
+	_Atomic bool stop;
+};
+
+static void *write_on(void *arg)
+{
+	struct writer *writer = arg;
+	while (!atomic_load(&writer->stop)) {
+		atomic_store(&writer->begun, writer->f->cseq + 1);
+		commit(writer->f, big, 1, 10);
+	}
+	return NULL;
+}
+
+/* Ticks until something with at least this cseq is published. */
+static void expect_published(struct fixture *f, uint64_t cseq)
+{
+	while (last_cseq < cseq) {
+		uint64_t before = last_cseq;
+		flush_after_loop(f);
+		assert_true(before == 0 || last_cseq == before || last_cseq - before == published);
+		tl_live_asked(f->live, big);
+	}
+}
+
+/* While the writer is at work on its thread: what is committed after a subscription is published, all of it. */
+static void test_subscribing_while_writing(void **state)
+{
+	struct fixture *f = *state;
+	struct writer writer = {.f = f};
+	pthread_t thread;
+	subscribe(f, any, 1);
+	assert_int_equal(pthread_create(&thread, NULL, write_on, &writer), 0);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		while (flush_after_loop(f) > 0) /* nobody is asked */
+			;
+		last_cseq = 0;
+		tl_live_subscribed(f->live, i % 2 > 0 ? big : any);
+		uint64_t after = atomic_load(&writer.begun);
+		while (last_cseq == 0) {
+			flush_after_loop(f);
+			tl_live_asked(f->live, big);
+		}
+		assert_true(last_cseq - published + 1 <= after + 1);
+		expect_published(f, after + 20);
+	}
+	atomic_store(&writer.stop, true);
+	pthread_join(thread, NULL);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(test_a_crowd), TEST(test_one_by_one), TEST(test_a_long_delivery), TEST(test_few),
-	                                   TEST(test_listeners_to_all), TEST(test_direct_chats), TEST(test_what_waits_is_bounded)};
+	                                   TEST(test_listeners_to_all), TEST(test_direct_chats), TEST(test_what_waits_is_bounded), TEST(test_nobody_listens), TEST(test_nobody_listens_any_more),
+	                                   TEST(test_subscribing), TEST(test_subscribing_meanwhile), TEST(test_inconclusive),
+	                                   TEST(test_what_waits_and_nobody_hears), TEST(test_once_an_hour), TEST(test_many_conversations),
+	                                   TEST(test_subscribing_while_writing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -249,6 +249,53 @@ static void test_member(void **state)
 	tl_pack_fini(&pack);
 }
 
+static bool unpack_former(struct tl_slice bytes)
+{
+	struct tl_former_record former;
+	return tl_former_record_unpack(bytes, &former);
+}
+
+/* With as many periods as there may be, muted or not. */
+static void test_former(void **state)
+{
+	struct tl_former_record record = {.cleared = 7, .deleted_some = true}, read;
+	struct tl_pack pack;
+	(void)state;
+	tl_pack_init(&pack);
+	for (record.count = 1; record.count <= TL_PERIODS_MAX; record.count++) {
+		record.periods[record.count - 1] = (struct tl_period){10 * record.count, big};
+		record.muted = !record.muted;
+		tl_pack_clear(&pack);
+		tl_former_record_pack(&pack, &record);
+		assert_true(tl_former_record_unpack(tl_pack_bytes(&pack), &read));
+		assert_true(read.cleared == 7 && read.deleted_some && read.muted == record.muted && read.count == record.count);
+		assert_true(read.periods[0].from == 10 && read.periods[read.count - 1].from == 10 * read.count);
+		assert_true(read.periods[read.count - 1].to == big);
+		assert_refused_below(unpack_former, tl_pack_bytes(&pack), tl_pack_bytes(&pack).len);
+	}
+	tl_pack_clear(&pack);
+	tl_pack_array(&pack, 2 + 2 * (TL_PERIODS_MAX + 1)); /* one too many */
+	tl_pack_uint(&pack, 0);
+	tl_pack_bool(&pack, false);
+	for (uint64_t i = 1; i <= TL_PERIODS_MAX + 1; i++) {
+		tl_pack_uint(&pack, i);
+		tl_pack_uint(&pack, i);
+	}
+	assert_false(unpack_former(tl_pack_bytes(&pack)));
+	tl_pack_fini(&pack);
+}
+
+/* The bytes as they were before anybody was remembered as muted. */
+static void test_former_as_of_old(void **state)
+{
+	struct tl_former_record read;
+	(void)state;
+	assert_true(tl_former_record_unpack(tl_slice("\x94\x00\xc2\x05\x09", 5), &read));
+	assert_true(!read.muted && read.count == 1 && read.periods[0].from == 5 && read.periods[0].to == 9);
+	assert_true(tl_former_record_unpack(tl_slice("\x96\x00\xc2\x05\x00\x05\x09", 7), &read));
+	assert_true(read.muted && read.count == 1 && read.periods[0].from == 5 && read.periods[0].to == 9);
+}
+
 static void test_pairs(void **state)
 {
 	struct tl_pack pack;
@@ -342,7 +389,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_store),     cmocka_unit_test(test_last_sends), cmocka_unit_test(test_inbox),  cmocka_unit_test(test_conversation),
-		cmocka_unit_test(test_member),    cmocka_unit_test(test_pairs),  cmocka_unit_test(test_choices_out_of_range),
+		cmocka_unit_test(test_member),    cmocka_unit_test(test_former),     cmocka_unit_test(test_former_as_of_old),
+		cmocka_unit_test(test_pairs),     cmocka_unit_test(test_choices_out_of_range),
 		cmocka_unit_test(test_ingest),    cmocka_unit_test(test_choice), cmocka_unit_test(test_longer_records),
 		cmocka_unit_test(test_dedup_key), cmocka_unit_test(test_conversation_name),
 	};
