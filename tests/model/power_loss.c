@@ -134,6 +134,13 @@ static size_t choose_length(const struct loss *loss, size_t least, size_t most)
 	return len < most && pages_end > least && chance(loss->rng, 70) ? pages_end : len;
 }
 
+/* Leaves of what was appended what is before some byte. */
+static void cut_append(struct contents *kept, size_t from, size_t to, size_t room, struct rng *rng)
+{
+	size_t end = from + below(rng, (unsigned)(to - from));
+	memset(kept->bytes + end, 0, room - end);
+}
+
 /* Makes of what was synced what the disk has, and answers its length. */
 static size_t mix(struct contents *kept, struct contents *written, const struct loss *loss)
 {
@@ -150,6 +157,8 @@ static size_t mix(struct contents *kept, struct contents *written, const struct 
 		else if (chance(loss->rng, 40))
 			tear(kept->bytes + at, written->bytes + at, loss->rng);
 	}
+	if (kept->len < written->len && loss->kept == SOME && chance(loss->rng, 30))
+		cut_append(kept, kept->len, written->len, room, loss->rng);
 	return len;
 }
 
