@@ -55,9 +55,11 @@ void tl_index_mark_anew(struct tl_batch *batch, uint64_t conversation_no)
 bool tl_index_mark_read(const struct tl_iter *iter, struct tl_index_mark *mark_out)
 {
 	struct tl_reader reader = tl_reader(tl_iter_value(iter));
+	struct tl_index_mark mark = {0};
 	uint32_t count;
-	return tl_pair_key_parse(tl_iter_key(iter), &mark_out->position, &mark_out->conversation_no) &&
-	       tl_reader_array(&reader, &count) && count >= 2 && tl_reader_uint(&reader, &mark_out->cseq) &&
+	bool key = tl_pair_key_parse(tl_iter_key(iter), &mark.position, &mark.conversation_no);
+	*mark_out = key ? mark : (struct tl_index_mark){0};
+	return key && tl_reader_array(&reader, &count) && count >= 2 && tl_reader_uint(&reader, &mark_out->cseq) &&
 	       tl_reader_uint(&reader, &mark_out->ts);
 }
 
@@ -85,4 +87,9 @@ void tl_index_anew_delete(struct tl_batch *batch, uint64_t conversation_no)
 {
 	struct key key;
 	tl_batch_delete(batch, tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_ANEW), key_of(&key, conversation_no));
+}
+
+void tl_index_damaged_delete(struct tl_batch *batch, uint64_t queue, const struct tl_iter *iter)
+{
+	tl_batch_delete(batch, tl_partition(TL_PART_INDEX_QUEUE, queue), tl_iter_key(iter));
 }

@@ -33,7 +33,7 @@ struct tl_index_mark {
 	uint64_t cseq, ts;
 };
 
-/* The fresh mark that the iterator is at. False if it is damaged. */
+/* The fresh mark that the iterator is at. False if it is damaged: then *mark_out has the key if that is not, else zeros. */
 bool tl_index_mark_read(const struct tl_iter *iter, struct tl_index_mark *mark_out);
 void tl_index_mark_delete(struct tl_batch *batch, const struct tl_index_mark *mark);
 
@@ -44,5 +44,8 @@ bool tl_index_upkeep_read(const struct tl_iter *iter, uint64_t *conversation_no_
  * value. */
 void tl_index_upkeep_delete(struct tl_batch *batch, uint64_t conversation_no, struct tl_slice value);
 void tl_index_anew_delete(struct tl_batch *batch, uint64_t conversation_no);
+
+/* Deletes the damaged mark that the iterator is at. */
+void tl_index_damaged_delete(struct tl_batch *batch, uint64_t queue, const struct tl_iter *iter);
 
 #endif

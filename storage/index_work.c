@@ -71,6 +71,13 @@ static enum tl_err list_error(const struct tl_iter *list)
 	return err == TL_CORRUPT ? TL_OK : err;
 }
 
+/* Of the mark that the list is at (I4). */
+static void drop_damaged(struct tl_index_work *work, const struct tl_iter *list, uint64_t queue)
+{
+	tl_index_damaged_delete(work->batch, queue, list);
+	atomic_fetch_add_explicit(&work->unreadable, 1, memory_order_relaxed);
+}
+
 /* --- fresh marks --- */
 
 /* Conversations sealed in the batch at hand, which the snapshot does not show. */
@@ -96,6 +103,14 @@ static enum tl_err follow(struct tl_index_work *work, const struct tl_snapshot *
 	return to >= mark->cseq ? TL_OK : TL_CONFLICT;
 }
 
+/* As long as it is known which conversation it is about, upkeep does instead what there is to do. */
+static void pass_over(struct tl_index_work *work, const struct tl_iter *marks, const struct tl_index_mark *mark)
+{
+	drop_damaged(work, marks, TL_INDEX_QUEUE_FRESH);
+	if (mark->conversation_no > 0)
+		tl_index_mark_upkeep(work->batch, mark->conversation_no, 0);
+}
+
 /* Follows marks until the batch is large enough. */
 static enum tl_err follow_marks(struct tl_index_work *work, const struct tl_snapshot *snapshot, struct tl_iter *marks,
                                 struct tl_iter *store, uint64_t *done_out)
@@ -105,10 +120,13 @@ static enum tl_err follow_marks(struct tl_index_work *work, const struct tl_snap
 	struct tl_pair_key key;
 	enum tl_err err = TL_OK;
 	uint64_t done = 0;
-	bool there = tl_iter_seek(marks, tl_pair_key(&key, work->fresh_position, 0));
+	bool there = tl_iter_seek(marks, work->fresh_position > 0 ? tl_pair_key(&key, work->fresh_position, 0) : tl_slice("", 0));
 	for (; there && done < MARKS_MAX && tl_batch_bytes(work->batch) < TL_INDEX_BATCH_BYTES / 2; there = tl_iter_next(marks)) {
-		if (!tl_index_mark_read(marks, &mark))
-			return TL_CORRUPT;
+		if (!tl_index_mark_read(marks, &mark)) {
+			pass_over(work, marks, &mark);
+			done++;
+			continue;
+		}
 		if (done == 0)
 			atomic_store_explicit(&work->oldest_ts, mark.ts, memory_order_relaxed);
 		work->fresh_position = mark.position;
@@ -283,10 +301,15 @@ static enum tl_err follow_upkeep(struct tl_index_work *work, const struct tl_sna
 	struct upkeep *upkeep = calloc(1, sizeof *upkeep);
 	if (!upkeep)
 		return TL_NO_MEMORY;
+	if (!tl_index_upkeep_read(marks, &upkeep->no)) {
+		drop_damaged(work, marks, TL_INDEX_QUEUE_UPKEEP);
+		free(upkeep);
+		return TL_OK;
+	}
 	upkeep->snapshot = snapshot;
 	upkeep->store = store;
 	upkeep->mark = tl_iter_value(marks);
-	enum tl_err err = tl_index_upkeep_read(marks, &upkeep->no) ? load(work, upkeep) : TL_CORRUPT;
+	enum tl_err err = load(work, upkeep);
 	if (work->merge.active && work->merge.conversation_no != upkeep->no)
 		work->merge.active = false;
 	work->upkeep_no = upkeep->no;
@@ -359,8 +382,10 @@ static enum tl_err anew_piece(struct tl_index_work *work, bool *did_out)
 	*did_out = tl_iter_seek(marks, tl_slice("", 0));
 	if (!*did_out)
 		err = list_error(marks);
+	else if (tl_index_upkeep_read(marks, &no))
+		err = begin_anew(work, no);
 	else
-		err = tl_index_upkeep_read(marks, &no) ? begin_anew(work, no) : TL_CORRUPT;
+		drop_damaged(work, marks, TL_INDEX_QUEUE_ANEW);
 	tl_iter_free(marks);
 	*did_out = tl_batch_count(work->batch) > 0;
 	return err == TL_OK ? commit(work) : err;
@@ -446,6 +471,7 @@ enum tl_err tl_index_work_count(struct tl_index_work *work, uint64_t *marks_out)
 	enum tl_err err = marks_new(work, NULL, TL_INDEX_QUEUE_FRESH, &marks);
 	if (err != TL_OK)
 		return err;
+	work->fresh_position = 0;
 	for (bool there = tl_iter_seek(marks, tl_slice("", 0)); there; there = tl_iter_next(marks))
 		count++;
 	err = list_error(marks);

@@ -10,7 +10,8 @@
  *   (I2) Batches are not synced: a power failure may undo the last ones. What remains of them is noticed when it is
  *        read (index_segment.h, S3).
  *   (I3) Nobody else writes TL_PART_INDEX.
- *   (I4) A piece of work holds its snapshot for some tens of milliseconds at most, and nothing in between.
+ *   (I4) A mark that does not decode is counted and deleted; it stops none of the others.
+ *   (I5) A piece of work holds its snapshot for some tens of milliseconds at most, and nothing in between.
  */
 #ifndef TL_INDEX_WORK_H
 #define TL_INDEX_WORK_H
@@ -34,6 +35,7 @@ struct tl_index_work {
 	bool marking;            /* TL_META_REINDEX may be there to be followed */
 	/* Figures, read by any thread. */
 	_Atomic uint64_t entries, segments, merges, bytes; /* sealed; made by sealing, by merging; of all segments made */
+	_Atomic uint64_t unreadable; /* marks that did not decode */
 	_Atomic uint64_t oldest_ts; /* ms: of the first fresh mark when last looked at; 0: there was none */
 };
 
@@ -50,7 +52,7 @@ TL_MUST_USE enum tl_err tl_index_work_step(struct tl_index_work *work, bool *did
 /* Has one conversation, or all (no 0), indexed anew; by and by. */
 TL_MUST_USE enum tl_err tl_index_work_anew(struct tl_index_work *work, uint64_t conversation_no);
 
-/* How many fresh marks there are. */
+/* How many fresh marks there are; the next step begins with the first one. */
 TL_MUST_USE enum tl_err tl_index_work_count(struct tl_index_work *work, uint64_t *marks_out);
 
 #endif

@@ -28,6 +28,7 @@ struct tl_indexer {
 	struct tl_disk_space disk; /* likewise */
 	bool low;                  /* likewise: the disk was nearly full */
 	bool failing;              /* likewise: the last piece failed */
+	bool told;                 /* likewise: that marks are damaged */
 
 	pthread_t thread;
 	pthread_mutex_t lock; /* for what follows */
@@ -140,6 +141,17 @@ static void note_result(struct tl_indexer *indexer, enum tl_err err)
 	indexer->failing = err != TL_OK;
 }
 
+/* Says that once, too. */
+static void note_unreadable(struct tl_indexer *indexer)
+{
+	if (indexer->told || atomic_load(&indexer->work.unreadable) == 0)
+		return;
+	indexer->told = true;
+	indexer->options.events.log(indexer->options.events.ctx, TL_LOG_ERROR,
+	                            "damaged data: what the indexer had to do is not all known; some messages may be searched without "
+	                            "the index");
+}
+
 /* As long as the piece took, unless it is far behind. */
 static void rest(struct tl_indexer *indexer, uint64_t us)
 {
@@ -165,6 +177,7 @@ static bool work(struct tl_indexer *indexer)
 	if (err == TL_OK)
 		err = tl_index_work_step(&indexer->work, &did, &done);
 	count_done(indexer, done);
+	note_unreadable(indexer);
 	note_result(indexer, err);
 	if (err != TL_OK) {
 		atomic_fetch_add(&indexer->failures, 1);
@@ -185,16 +198,23 @@ static void recount(struct tl_indexer *indexer)
 		atomic_compare_exchange_strong(&indexer->marks, &before, marks);
 }
 
+static void work_off(struct tl_indexer *indexer)
+{
+	while (may_go_on(indexer) && work(indexer))
+		;
+}
+
 static void *run(void *arg)
 {
 	struct tl_indexer *indexer = arg;
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
 	recount(indexer);
 	while (wait_until_due(indexer)) {
-		while (may_go_on(indexer) && work(indexer))
-			;
+		work_off(indexer);
 		if (atomic_load(&indexer->marks) > 0)
 			recount(indexer);
+		if (atomic_load(&indexer->marks) > 0) /* before where it was: a damaged mark may have led too far */
+			work_off(indexer);
 	}
 	return NULL;
 }
@@ -303,5 +323,6 @@ struct tl_indexer_stats tl_indexer_stats(const struct tl_indexer *indexer)
 		.bytes = atomic_load(&indexer->work.bytes),
 		.failures = atomic_load(&indexer->failures),
 		.damaged = atomic_load(&indexer->damaged),
+		.unreadable = atomic_load(&indexer->work.unreadable),
 	};
 }

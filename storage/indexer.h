@@ -48,6 +48,7 @@ struct tl_indexer_stats {
 	uint64_t segments, merges, bytes; /* made since the start, and how large they were */
 	uint64_t failures;
 	uint64_t damaged; /* conversations that a search found damaged */
+	uint64_t unreadable; /* entries of the list of what is to be done that were damaged */
 };
 
 struct tl_indexer_stats tl_indexer_stats(const struct tl_indexer *indexer);

@@ -96,9 +96,11 @@ leveldb::Status TableFile::Read(uint64_t offset, size_t len, leveldb::Slice *res
 	return status;
 }
 
-/* --- records: a checksum of what follows the length, the length, a type, and so many bytes; none goes beyond its block --- */
+/* --- records: a checksum of what follows the length, the length, a type, and so many bytes. None goes beyond its block: what is
+ * longer is cut into a first one, ones in the middle, and a last one --- */
 
 enum { RECORD_HEADER = CHECKSUM + 2 + 1 };
+enum { WHOLE = 1, FIRST = 2 }; /* types with which something begins */
 
 /* How long the record at the beginning is, with its header; 0: there is none. */
 static size_t record_size(const leveldb::Slice &bytes)
@@ -112,19 +114,39 @@ static size_t record_size(const leveldb::Slice &bytes)
 	return sound ? RECORD_HEADER + len : 0;
 }
 
-static bool has_record(leveldb::Slice bytes)
+/* Whether something begins in there that is sound. Where a record is not, the next one may be anywhere. */
+static bool has_beginning(leveldb::Slice bytes)
 {
-	for (; bytes.size() >= RECORD_HEADER; bytes.remove_prefix(1))
-		if (record_size(bytes) > 0)
+	for (size_t size; bytes.size() >= RECORD_HEADER; bytes.remove_prefix(size > 0 ? size : 1)) {
+		size = record_size(bytes);
+		char type = bytes[RECORD_HEADER - 1];
+		if (size > 0 && (type == WHOLE || type == FIRST))
 			return true;
+	}
 	return false;
 }
 
-bool RecordFile::is_torn(const leveldb::Slice &rest) const
+/* A manifest ends where nothing begins any more. Otherwise it is damaged, and LevelDB needs no more of it to find that out. */
+leveldb::Status RecordFile::end_if_last(size_t block, const leveldb::Slice &rest)
+{
+	std::string scratch(block, '\0');
+	leveldb::Slice bytes = rest;
+	leveldb::Status status;
+	while (status.ok() && bytes.size() > 0) {
+		if (has_beginning(bytes))
+			return leveldb::Status::Corruption("damaged record in the manifest");
+		status = SequentialFile::Read(block, &bytes, &scratch[0]);
+	}
+	ended_ = status.ok();
+	return status;
+}
+
+leveldb::Status RecordFile::end_if_torn(size_t block, const leveldb::Slice &rest)
 {
 	if (is_manifest_)
-		return offset_ >= size_ && !has_record(rest);
-	return size_ - (offset_ - rest.size()) <= TORN_MAX;
+		return end_if_last(block, rest);
+	ended_ = size_ - (offset_ - rest.size()) <= TORN_MAX;
+	return leveldb::Status::OK();
 }
 
 leveldb::Status RecordFile::Read(size_t len, leveldb::Slice *result, char *scratch)
@@ -141,7 +163,8 @@ leveldb::Status RecordFile::Read(size_t len, leveldb::Slice *result, char *scrat
 	for (size_t size; (size = record_size(rest)) > 0;)
 		rest.remove_prefix(size);
 	/* In a whole block there is no room for a record behind the last one. */
-	ended_ = rest.size() >= RECORD_HEADER && is_torn(rest);
+	if (rest.size() >= RECORD_HEADER)
+		status = end_if_torn(len, rest);
 	if (ended_)
 		*result = leveldb::Slice(result->data(), result->size() - rest.size());
 	return status;

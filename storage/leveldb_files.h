@@ -152,7 +152,7 @@ private:
 
 /* Such a file made of records: a log, or the manifest. It ends where a loss of power may have torn it. That is among the last bytes of
  * a log, and in the last record of a manifest, of which each is synced before the next one. What is damaged elsewhere is left to
- * LevelDB. */
+ * LevelDB, or an error. */
 class RecordFile final : public SequentialFile {
 public:
 	/* Of `size` bytes. */
@@ -166,7 +166,8 @@ public:
 private:
 	enum { TORN_MAX = 16 * 1024 * 1024 }; /* bytes: more than LogFile leaves unsynced, and a large batch */
 
-	bool is_torn(const leveldb::Slice &rest) const;
+	leveldb::Status end_if_torn(size_t block, const leveldb::Slice &rest);
+	leveldb::Status end_if_last(size_t block, const leveldb::Slice &rest);
 
 	const bool is_manifest_;
 	const uint64_t size_;

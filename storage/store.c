@@ -508,11 +508,12 @@ struct tl_indexer *tl_store_indexer(struct tl_store *store)
 
 struct tl_store_stats tl_store_stats(const struct tl_store *store)
 {
+	const struct tl_indexer_stats index = tl_indexer_stats(store->indexer);
 	return (struct tl_store_stats){
 		.writer = tl_writer_stats(store->writer),
 		.upkeep = tl_upkeep_stats(store->upkeep),
 		.queue_bytes = tl_ingest_queue_backlog_bytes(store->queue),
-		.unreadable = tl_engine_unreadable(store->database.engine),
-		.index = tl_indexer_stats(store->indexer),
+		.unreadable = tl_engine_unreadable(store->database.engine) + index.unreadable,
+		.index = index,
 	};
 }

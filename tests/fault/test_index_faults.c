@@ -368,6 +368,54 @@ static void nothing_left_to_seal(struct world *world)
 	CHECK(tl_index_work_count(&world->work, &marks) == TL_OK && marks == 0);
 }
 
+static void put_mark(struct world *world, uint64_t queue, struct tl_slice key, struct tl_slice value)
+{
+	tl_batch_put(world->batch, tl_partition(TL_PART_INDEX_QUEUE, queue), key, value);
+}
+
+static void check_no_marks(struct world *world)
+{
+	struct tl_iter *marks;
+	for (uint64_t queue = TL_INDEX_QUEUE_FRESH; queue <= TL_INDEX_QUEUE_ANEW; queue++) {
+		CHECK(tl_iter_new(world->database.engine, NULL, tl_partition(TL_PART_INDEX_QUEUE, queue), false, &marks) == TL_OK);
+		CHECK(!tl_iter_seek(marks, tl_slice("", 0)) && tl_iter_error(marks) == TL_OK);
+		tl_iter_free(marks);
+	}
+}
+
+/* Marks that do not decode (I4), before and behind sound ones. What the one of a tail that has grown stands for is done all the
+ * same, and what comes after one whose position is beyond all is found. */
+static void damaged_marks(struct world *world)
+{
+	static const struct tl_slice values[] = {{"", 0}, {"\xc1", 1}, {"\xa1x", 2}, {"\x91\x01", 2}};
+	const uint64_t more = 2 * TL_INDEX_TAIL;
+	struct tl_pair_key key;
+	uint64_t marks;
+	for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+		uint64_t head = world->heads[0];
+		append_words(world, 0, head + TL_INDEX_TAIL - head % TL_INDEX_TAIL, 0);
+		put_mark(world, TL_INDEX_QUEUE_FRESH, tl_pair_key(&key, world->position, 1), values[i]);
+		for (uint64_t queue = TL_INDEX_QUEUE_FRESH; queue <= TL_INDEX_QUEUE_ANEW; queue++) {
+			put_mark(world, queue, tl_slice("", 0), values[i]);
+			put_mark(world, queue, tl_slice("\xff", 1), values[i]);
+		}
+		tl_index_mark_anew(world->batch, 2);
+		commit(world);
+		close_world(world);
+		open_world(world);
+		finish(world);
+		check_no_marks(world);
+		CHECK(world->work.unreadable == 7);
+	}
+	tl_index_mark(world->batch, UINT64_MAX, 1, 1, 1);
+	commit(world);
+	finish(world);
+	append_words(world, 0, world->heads[0] + more, 0);
+	CHECK(tl_index_work_count(&world->work, &marks) == TL_OK && marks > 0);
+	finish(world);
+	check_no_marks(world);
+}
+
 int main(void)
 {
 	static struct world world;
@@ -383,6 +431,7 @@ int main(void)
 	commit(&world);
 	index_anew_behind_long_message(&world);
 	nothing_left_to_seal(&world);
+	damaged_marks(&world);
 	for (unsigned i = 0; i < ROUNDS; i++)
 		round_of(&world);
 	finish(&world);

@@ -3,7 +3,8 @@
  * this purpose and sync nothing. A loss of power makes of the two a directory as a disk might have it:
  *
  *   (P1) Of a file, each page of 4 KiB that was written since its last sync is there, or as it was then, or some of its
- *        sectors of 512 bytes are; its length is that of then or of now, or in between.
+ *        sectors of 512 bytes are; its length is that of then or of now, or in between. Of what was appended there may be only
+ *        what is before some byte, and zeros behind that.
  *   (P2) Of names made, changed and removed since the directory's last sync, each change is there or not; or, as journals have
  *        it, all of them up to some point, which every sync of anything moves to the present, and what was appended to a file,
  *        up to some page.

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 const struct tl_partition home = {7, 42, 0};
 
@@ -196,4 +197,16 @@ void each_file(const struct fixture *f, const char *suffix, void (*visit)(int di
 			visit(dirfd(dir), entry->d_name, ctx);
 	}
 	closedir(dir);
+}
+
+void overwrite(int fd, off_t at, const void *bytes, size_t len)
+{
+	assert_int_equal(pwrite(fd, bytes, len, at), len);
+}
+
+void blank(int fd, off_t at, size_t len)
+{
+	static const char zeros[3000] = {0};
+	assert_true(len <= sizeof zeros);
+	overwrite(fd, at, zeros, len);
 }

@@ -8,6 +8,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/types.h>
 
 #include <cmocka.h>
 
@@ -85,5 +86,9 @@ int count_items(struct tl_engine *engine, struct tl_partition partition);
 /* Does something to each of the database's files whose name ends in `suffix`; `dir` is the directory, open. */
 void each_file(const struct fixture *f, const char *suffix, void (*visit)(int dir, const char *name, void *ctx),
                void *ctx);
+
+/* Writes into a file; the same with zeros, 3000 at most. */
+void overwrite(int fd, off_t at, const void *bytes, size_t len);
+void blank(int fd, off_t at, size_t len);
 
 #endif

@@ -1,5 +1,5 @@
 /* The engine's contract (storage/engine.h) and the rules of its LevelDB implementation (storage/engine_leveldb.h). Files that are
- * damaged or missing are in test_engine_damage.c, merging is in test_engine_merge.c. */
+ * damaged, missing or torn are in test_engine_damage.c and test_engine_torn.c, merging is in test_engine_merge.c. */
 #include "engine_fixture.h"
 
 #include <dirent.h>

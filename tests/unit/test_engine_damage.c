@@ -33,18 +33,6 @@ static void damage_tables(const struct fixture *f, void (*damage)(int fd))
 	assert_true(damaging.tables > 0);
 }
 
-static void overwrite(int fd, off_t at, const void *bytes, size_t len)
-{
-	assert_int_equal(pwrite(fd, bytes, len, at), len);
-}
-
-static void blank(int fd, off_t at, size_t len)
-{
-	static const char zeros[3000] = {0};
-	assert_true(len <= sizeof zeros);
-	overwrite(fd, at, zeros, len);
-}
-
 /* Damages the first data block. */
 static void damage_first_block(int fd)
 {
@@ -265,131 +253,6 @@ static void test_unreadable_log_is_an_error(void **state)
 	}
 }
 
-/* --- what a loss of power may leave --- */
-
-/* With room in memory for all that a test puts, so that it stays in the log. */
-static void open_durable(struct fixture *f)
-{
-	struct tl_engine_options options = temp_dir_engine(&f->dir);
-	options.durable = true;
-	options.write_buffer_bytes = 64 << 20;
-	close_engine(f);
-	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, NULL), TL_OK);
-}
-
-/* Commits one key with a value of `len` bytes. */
-static void put_large(struct fixture *f, const char *key, size_t len, bool sync)
-{
-	char value[30000];
-	struct tl_batch *batch = new_batch(f->engine);
-	struct tl_why why;
-	assert_true(len <= sizeof value);
-	memset(value, 'v', len);
-	tl_batch_put(batch, home, str(key), tl_slice(value, len));
-	assert_int_equal(tl_engine_commit(f->engine, batch, sync, &why), TL_OK);
-	tl_batch_free(batch);
-}
-
-static void blank_a_page(int dir, const char *name, void *ctx)
-{
-	int fd = openat(dir, name, O_RDWR);
-	(void)ctx;
-	assert_true(fd >= 0);
-	blank(fd, 8192, 3000);
-	close(fd);
-}
-
-/* As a disk may leave the log that had not got to it. */
-static void tear_log(struct fixture *f)
-{
-	close_engine(f);
-	each_file(f, ".log", blank_a_page, NULL);
-	open_durable(f);
-}
-
-/* Of batches that share a flush a disk may have had the last one and not the first when the power failed. LevelDB would show the
- * last one. */
-static void test_log_ends_where_it_is_torn(void **state)
-{
-	struct fixture *f = *state;
-	open_durable(f);
-	must_put(f->engine, home, "before", "value");
-	put_large(f, "first", 20000, false);
-	put_large(f, "second", 30000, false);
-	put_large(f, "last", 1, true);
-	tear_log(f);
-	must_hold_str(f->engine, NULL, "before", "value");
-	assert_int_equal(get_error(f->engine, NULL, home, "first"), TL_NOT_FOUND);
-	assert_int_equal(get_error(f->engine, NULL, home, "second"), TL_NOT_FOUND);
-	assert_int_equal(get_error(f->engine, NULL, home, "last"), TL_NOT_FOUND);
-}
-
-/* So far from the end of the log all had been synced: it is no reason to lose what stands behind it. */
-static void test_log_goes_on_behind_damage(void **state)
-{
-	enum { BATCHES = 700 };
-	struct fixture *f = *state;
-	open_durable(f);
-	put_large(f, "first", 30000, true);
-	for (int i = 0; i < BATCHES; i++)
-		put_large(f, "again", 30000, false);
-	put_large(f, "last", 1, true);
-	tear_log(f);
-	assert_int_equal(get_error(f->engine, NULL, home, "first"), TL_NOT_FOUND);
-	must_hold_str(f->engine, NULL, "last", "v");
-}
-
-static int open_manifest(const struct fixture *f)
-{
-	char path[PATH_MAX], name[64] = "";
-	snprintf(path, sizeof path, "%s/CURRENT", f->dir.db);
-	FILE *current = fopen(path, "r");
-	assert_non_null(current);
-	assert_int_equal(fscanf(current, "%63s", name), 1);
-	fclose(current);
-	snprintf(path, sizeof path, "%s/%s", f->dir.db, name);
-	int fd = open(path, O_RDWR);
-	assert_true(fd >= 0);
-	return fd;
-}
-
-/* A change of the tables was being written: LevelDB would not open. */
-static void test_torn_manifest(void **state)
-{
-	static const unsigned char torn[300] = {1, 2, 3, 4, 200, 0, 1, 5, 6, 7}; /* a checksum, 200 bytes, all of it, … */
-	struct fixture *f = *state;
-	put_numbered(f->engine, home, 5000);
-	close_engine(f);
-	int fd = open_manifest(f);
-	overwrite(fd, lseek(fd, 0, SEEK_END), torn, sizeof torn);
-	close(fd);
-	open_engine(f);
-	must_hold_str(f->engine, NULL, "04999", "value");
-}
-
-/* Where the record after this one begins. */
-static off_t next_record(int fd, off_t record)
-{
-	unsigned char header[7];
-	assert_int_equal(pread(fd, header, sizeof header, record), sizeof header);
-	return record + (off_t)sizeof header + header[4] + header[5] * 256;
-}
-
-/* Damage before the last record has another cause. A table that the record names would be taken for left over. */
-static void test_damaged_manifest(void **state)
-{
-	struct fixture *f = *state;
-	put_numbered(f->engine, home, 5000);
-	compact(f->engine, home.kind, UINT64_MAX);
-	close_engine(f);
-	int fd = open_manifest(f);
-	off_t third = next_record(fd, next_record(fd, 0));
-	assert_true(next_record(fd, third) < lseek(fd, 0, SEEK_END));
-	overwrite(fd, third + 8, "dmg", 3);
-	close(fd);
-	expect_open_fails(f->dir.db, TL_CORRUPT);
-}
-
 /* LevelDB would make a new one instead, and delete what it takes for left over. */
 static void test_missing_current_is_an_error(void **state)
 {
@@ -435,10 +298,6 @@ int main(void)
 		TEST(test_unreadable_table_is_an_error),
 		TEST(test_writing_goes_on_beside_damage),
 		TEST(test_unreadable_log_is_an_error),
-		TEST(test_log_ends_where_it_is_torn),
-		TEST(test_log_goes_on_behind_damage),
-		TEST(test_torn_manifest),
-		TEST(test_damaged_manifest),
 		TEST(test_missing_current_is_an_error),
 		TEST(test_missing_database_is_an_error),
 	};
