@@ -33,7 +33,8 @@ struct change {
 };
 
 struct power {
-	char base[PATH_MAX - 64], dir[PATH_MAX - 32];
+	char base[PATH_MAX - 64], dir[PATH_MAX - 32], boot_id[PATH_MAX - 32];
+	unsigned boots;
 	unsigned stall_us, fail_at;
 	bool fail_in_queue; /* its syncs count, too */
 	uint64_t noise;
@@ -543,6 +544,12 @@ static void make_new(const struct power *power, struct names *names, const struc
 			lose_file(power, &names->list[i], *loss);
 }
 
+static void boot(struct power *power)
+{
+	FILE *file = fopen(power->boot_id, "w");
+	CHECK(file != NULL && fprintf(file, "%u\n", power->boots++) > 0 && fclose(file) == 0);
+}
+
 void power_lose(struct power *power, struct rng *rng)
 {
 	struct loss loss = {.rng = rng, .journal = chance(rng, 50), .kept = SOME};
@@ -560,6 +567,7 @@ void power_lose(struct power *power, struct rng *rng)
 	}
 	power->count = power->journaled = names.count;
 	free(names.list);
+	boot(power);
 }
 
 /* --- the whole --- */
@@ -570,6 +578,8 @@ struct power *power_new(const char *base)
 		mmap(NULL, sizeof *power, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	CHECK(power != MAP_FAILED && realpath(base, power->base));
 	snprintf(power->dir, sizeof power->dir, "%s/data", power->base);
+	snprintf(power->boot_id, sizeof power->boot_id, "%s/boot", power->base);
+	boot(power);
 	make_dir(power, "data");
 	make_dir(power, "disk");
 	make_dir(power, "gone");
@@ -586,6 +596,11 @@ void power_free(struct power *power)
 const char *power_dir(const struct power *power)
 {
 	return power->dir;
+}
+
+const char *power_boot_id(const struct power *power)
+{
+	return power->boot_id;
 }
 
 void power_prepare(struct power *power, unsigned stall_us, unsigned fail_at, bool fail_in_queue)
