@@ -59,7 +59,7 @@ void tl_checkpoints_note(struct tl_checkpoints *checkpoints, uint64_t user_no, s
 	struct tl_checkpoint *checkpoint = checkpoint_new(user_no, device);
 	if (!checkpoint)
 		return;
-	checkpoint->record = (struct tl_device_record){.checkpoint = after, .seen = now};
+	checkpoint->record = (struct tl_device_record){.checkpoint = after, .seen = now, .life = checkpoints->life};
 	pthread_mutex_lock(&checkpoints->lock);
 	bool first = !checkpoints->pending;
 	insert(&checkpoints->pending, checkpoint);
@@ -101,7 +101,7 @@ enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_en
 	free(value);
 	if (!ok)
 		return TL_CORRUPT;
-	if (tl_expired(record.seen, ttl_ms, now))
+	if (record.life != checkpoints->life || tl_expired(record.seen, ttl_ms, now))
 		return TL_NOT_FOUND;
 	*after_out = record.checkpoint;
 	return TL_OK;

@@ -20,6 +20,7 @@ struct tl_checkpoints {
 	pthread_mutex_t lock;           /* guards the rest */
 	struct tl_checkpoint *pending;  /* noted since the last collect */
 	struct tl_checkpoint *in_batch; /* collected, not known to be committed */
+	uint64_t life;                  /* of the database; what was noted in another one is forgotten. Set before anybody notes or asks */
 	struct tl_ingest_queue *queue;  /* borrowed: its consumer, the writer, is woken by the first that is noted; NULL: nobody
 	                                 * is. Set before anybody notes */
 };
@@ -32,8 +33,8 @@ void tl_checkpoints_fini(struct tl_checkpoints *checkpoints);
 void tl_checkpoints_note(struct tl_checkpoints *checkpoints, uint64_t user_no, struct tl_slice device, uint64_t after,
                          uint64_t now);
 
-/* The device's checkpoint: TL_OK, or TL_NOT_FOUND where there is none or the device has not been seen for `ttl_ms` (0: any
- * time). `now` is in ms. */
+/* The device's checkpoint: TL_OK, or TL_NOT_FOUND where there is none, it is of another life, or the device has not been seen for
+ * `ttl_ms` (0: any time). `now` is in ms. */
 TL_MUST_USE enum tl_err tl_checkpoints_find(struct tl_checkpoints *checkpoints, struct tl_engine *engine,
                                             uint64_t user_no, struct tl_slice device, uint64_t ttl_ms, uint64_t now,
                                             uint64_t *after_out);

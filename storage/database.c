@@ -49,28 +49,49 @@ void tl_database_put_uint(struct tl_batch *batch, const char *key, uint64_t valu
 	tl_pack_fini(&pack);
 }
 
-static enum tl_err create(struct tl_database *db, struct tl_why *why)
+static enum tl_err make_random(uint64_t *random_out, struct tl_why *why)
 {
-	struct tl_batch *batch;
-	struct tl_pack pack;
-	uint64_t random[2];
+	bool ok = getrandom(random_out, sizeof *random_out, 0) == (ssize_t)sizeof *random_out;
+	return ok ? TL_OK : tl_fail(why, TL_IO, "no random numbers from the kernel");
+}
 
-	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-		return tl_fail(why, TL_IO, "no random numbers from the kernel");
-	enum tl_err err = tl_batch_new(db->engine, &batch);
+static enum tl_err make_epoch(struct tl_database *db, struct tl_batch *batch, struct tl_why *why)
+{
+	struct tl_pack pack;
+	uint64_t random;
+	enum tl_err err = make_random(&random, why);
 	if (err != TL_OK)
 		return err;
-	snprintf(db->epoch, sizeof db->epoch, "%016" PRIx64, random[0]);
-	db->secret = random[1];
+	snprintf(db->epoch, sizeof db->epoch, "%016" PRIx64, random);
 	tl_pack_init(&pack);
 	tl_pack_cstr(&pack, db->epoch);
 	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, meta(), tl_slice_str(TL_META_EPOCH), tl_pack_bytes(&pack));
+	tl_pack_fini(&pack);
+	return TL_OK;
+}
+
+enum tl_err tl_database_renew(struct tl_database *database, struct tl_batch *batch, struct tl_why *why)
+{
+	database->life++;
+	tl_database_put_uint(batch, TL_META_LIFE, database->life);
+	return make_epoch(database, batch, why);
+}
+
+static enum tl_err create(struct tl_database *db, struct tl_why *why)
+{
+	struct tl_batch *batch;
+	enum tl_err err = make_random(&db->secret, why);
+	if (err == TL_OK)
+		err = tl_batch_new(db->engine, &batch);
+	if (err != TL_OK)
+		return err;
+	err = make_epoch(db, batch, why);
 	tl_database_put_uint(batch, TL_META_SECRET, db->secret);
 	tl_database_put_uint(batch, TL_META_WATERMARK, FIRST_POSITION);
 	tl_database_put_uint(batch, TL_META_FORMAT, TL_FORMAT_VERSION);
-	err = tl_engine_commit(db->engine, batch, true, why);
-	tl_pack_fini(&pack);
+	if (err == TL_OK)
+		err = tl_engine_commit(db->engine, batch, true, why);
 	tl_batch_free(batch);
 	return err;
 }
@@ -111,6 +132,8 @@ static enum tl_err load(struct tl_database *db, bool must_exist, struct tl_why *
 	err = load_epoch(db);
 	if (err == TL_OK)
 		err = tl_database_read_uint(db, TL_META_SECRET, &db->secret);
+	if (err == TL_OK)
+		err = tl_database_read_uint(db, TL_META_LIFE, &db->life);
 	if (err != TL_OK)
 		return tl_fail(why, err, "the database's own records cannot be read: %s", tl_err_text(err));
 	return TL_OK;

@@ -10,7 +10,8 @@ enum { TL_EPOCH_BYTES = 16 }; /* length of an epoch, hexadecimal digits */
 
 struct tl_database {
 	struct tl_engine *engine;
-	char epoch[TL_EPOCH_BYTES + 1]; /* never changes while the data directory lives */
+	char epoch[TL_EPOCH_BYTES + 1]; /* of this life (lifetime.h); changes only before the store is used */
+	uint64_t life;                  /* how many there have been before it */
 	uint64_t secret;                /* seed of the dedup hashes */
 };
 
@@ -19,6 +20,10 @@ struct tl_database {
 TL_MUST_USE enum tl_err tl_database_open(const struct tl_engine_options *options, struct tl_database *database_out,
                                          struct tl_why *why);
 void tl_database_close(struct tl_database *database);
+
+/* Begins another life (lifetime.h): puts a new epoch into the batch, which is to be committed, synced, before the database is used.
+ * If that fails the database is to be closed. TL_IO: there are no random numbers. */
+TL_MUST_USE enum tl_err tl_database_renew(struct tl_database *database, struct tl_batch *batch, struct tl_why *why);
 
 /* Reads an unsigned value of TL_PART_META; one that is missing is 0. */
 TL_MUST_USE enum tl_err tl_database_read_uint(const struct tl_database *database, const char *key,

@@ -152,6 +152,10 @@ size_t tl_batch_bytes(const struct tl_batch *batch);
 TL_MUST_USE enum tl_err tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync,
                                          struct tl_why *why);
 
+/* What has been committed is on the disk when this has returned TL_OK, also where the engine is not `durable` (E2). Nobody may be
+ * committing. TL_NO_SPACE, TL_IO. */
+TL_MUST_USE enum tl_err tl_engine_flush(struct tl_engine *engine, struct tl_why *why);
+
 /* --- upkeep, never on the broker or writer thread --- */
 
 /* How a range is dropped, and what has been dropped so far. */

@@ -2,7 +2,7 @@
  *
  *     engine_leveldb.c        open, close, reopen; who is using the database; get, snapshots
  *     engine_leveldb_iter.c   iterators
- *     engine_leveldb_batch.c  batches, guards, commit, dropping ranges
+ *     engine_leveldb_batch.c  batches, guards, commit, flush, dropping ranges
  *     engine_leveldb_space.c  sizes, compacting, when LevelDB has to merge
  *     engine_leveldb_filter.c which blocks need not be read
  *     leveldb_env.cc, leveldb_files.cc  how LevelDB reads and writes its files, and when it works in the background

@@ -1,4 +1,4 @@
-/* Writes of the LevelDB engine: batches with their guards, commit, and dropping ranges.
+/* Writes of the LevelDB engine: batches with their guards, commit, flushing, and dropping ranges.
  *
  * A batch is LevelDB's write batch (puts and deletes in its log format) and a list of guards, which are checked under
  * `commit_mutex`:
@@ -12,8 +12,14 @@
  */
 #include "engine_leveldb.h"
 
+#include "directory_entries.h"
+
 #include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
 	DROP_KEYS = 1000,         /* deletes in one batch: a few milliseconds of LevelDB's time */
@@ -203,6 +209,43 @@ enum tl_err tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, b
 	err = write_batch(engine, batch, sync, why);
 	tl_engine_leave(engine);
 	return err;
+}
+
+/* --- flushing --- */
+
+/* LevelDB syncs tables and manifests itself. A log that is gone meanwhile has become a table. */
+static int sync_log(DIR *dir, const char *name)
+{
+	int fd = openat(dirfd(dir), name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -1;
+	int result = fsync(fd), error = errno;
+	close(fd);
+	errno = error;
+	return result;
+}
+
+static int sync_logs(DIR *dir)
+{
+	errno = 0;
+	for (const struct dirent *entry; (entry = readdir(dir)); errno = 0) {
+		const char *suffix = strrchr(entry->d_name, '.');
+		if (suffix && strcmp(suffix, ".log") == 0 && sync_log(dir, entry->d_name) != 0)
+			return -1;
+	}
+	return errno ? -1 : 0;
+}
+
+enum tl_err tl_engine_flush(struct tl_engine *engine, struct tl_why *why)
+{
+	DIR *dir = opendir(engine->path);
+	int error = dir && sync_logs(dir) == 0 && tl_directory_entries_sync(engine->lock_fd) == 0 ? 0 : errno;
+	if (dir)
+		closedir(dir);
+	if (error == 0)
+		return TL_OK;
+	enum tl_err err = error == ENOSPC || error == EDQUOT ? TL_NO_SPACE : TL_IO;
+	return tl_fail(why, err, "cannot flush the directory %s: %s", engine->path, strerror(error));
 }
 
 /* --- dropping ranges --- */

@@ -216,6 +216,29 @@ enum tl_err tl_ingest_queue_open(const struct tl_ingest_queue_options *options, 
 	return TL_OK;
 }
 
+static enum tl_err flush_segment(int dir_fd, uint64_t first)
+{
+	char name[TL_QUEUE_NAME];
+	tl_queue_segment_name(first, name);
+	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+	enum tl_err err = fd >= 0 && fsync(fd) == 0 ? TL_OK : tl_queue_segment_error(errno);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+enum tl_err tl_ingest_queue_flush(struct tl_ingest_queue *queue)
+{
+	enum tl_err err = TL_OK;
+	if (!queue || tl_ingest_queue_backlog_bytes(queue) == 0)
+		return TL_OK;
+	for (size_t i = 0; i < queue->count && err == TL_OK; i++)
+		err = flush_segment(queue->dir_fd, queue->firsts[i]);
+	if (err == TL_OK && tl_directory_entries_sync(queue->dir_fd) != 0)
+		err = tl_queue_segment_error(errno);
+	return err;
+}
+
 void tl_ingest_queue_close(struct tl_ingest_queue *queue)
 {
 	if (!queue)

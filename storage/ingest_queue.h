@@ -39,6 +39,10 @@ TL_MUST_USE enum tl_err tl_ingest_queue_open(const struct tl_ingest_queue_option
                                              struct tl_ingest_queue **queue_out, uint64_t *lost_bytes_out,
                                              struct tl_why *why);
 
+/* What has been appended and not released is on the disk when this has returned TL_OK, also without `sync`. Nobody may be
+ * appending or consuming. NULL is legal. TL_NO_SPACE, TL_IO. */
+TL_MUST_USE enum tl_err tl_ingest_queue_flush(struct tl_ingest_queue *queue);
+
 /* Closes the files, keeps everything. NULL is legal. */
 void tl_ingest_queue_close(struct tl_ingest_queue *queue);
 

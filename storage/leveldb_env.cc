@@ -26,7 +26,7 @@ thread_local bool working;
 class Environment final : public leveldb::EnvWrapper {
 public:
 	Environment(leveldb::Env *system, tl_leveldb_must_merge *must_merge, bool sync_logs)
-		: EnvWrapper(system), must_merge_(must_merge), sync_logs_(sync_logs)
+		: EnvWrapper(system), opening_(sync_logs), must_merge_(must_merge), sync_logs_(sync_logs)
 	{
 	}
 
@@ -98,6 +98,13 @@ public:
 		return status;
 	}
 
+	/* When LevelDB has read the manifest, for the first time. What is found later has been found before. */
+	leveldb::Status GetChildren(const std::string &dir, std::vector<std::string> *names_out) override
+	{
+		leveldb::Status status = target()->GetChildren(dir, names_out);
+		return status.ok() && !checked_.exchange(true) ? opening_.check(target(), dir, *names_out) : status;
+	}
+
 	void Schedule(void (*work)(void *), void *argument) override
 	{
 		std::lock_guard<std::mutex> lock(mutex_);
@@ -110,6 +117,7 @@ public:
 	{
 		std::lock_guard<std::mutex> lock(mutex_);
 		failure_.forget();
+		opening_ = timeline::Opening(sync_logs_);
 		db_ = nullptr;
 	}
 
@@ -166,7 +174,7 @@ private:
 		if (!is_manifest && !ends_with(path, ".log"))
 			return new timeline::SequentialFile(file, &failure_);
 		failure_.note(target()->GetFileSize(path, &size));
-		return new timeline::RecordFile(file, &failure_, is_manifest, size);
+		return new timeline::RecordFile(file, &failure_, &opening_, is_manifest, size);
 	}
 
 	/* LevelDB begins a new log when it is about to write what it has in memory to a table, and removes the old one afterwards. */
@@ -225,6 +233,8 @@ private:
 
 	std::atomic<uint64_t> unreadable_{0}; /* reads of tables that failed */
 	timeline::Failure failure_; /* in reading, of the opening at hand */
+	timeline::Opening opening_; /* the one at hand */
+	std::atomic<bool> checked_{false}; /* whether the files of the database are there */
 	tl_leveldb_must_merge *const must_merge_;
 	const bool sync_logs_;
 	std::atomic<bool> renamed_{false}; /* the directory has not been synced since */

@@ -100,15 +100,21 @@ leveldb::Status TableFile::Read(uint64_t offset, size_t len, leveldb::Slice *res
  * longer is cut into a first one, ones in the middle, and a last one --- */
 
 enum { RECORD_HEADER = CHECKSUM + 2 + 1 };
-enum { WHOLE = 1, FIRST = 2 }; /* types with which something begins */
+enum { WHOLE = 1, FIRST = 2, LAST = 4 }; /* types; of those in the middle, 3 */
+
+/* What the header at the beginning says. */
+static size_t record_length(const leveldb::Slice &bytes)
+{
+	const unsigned char *header = reinterpret_cast<const unsigned char *>(bytes.data());
+	return header[CHECKSUM] | static_cast<size_t>(header[CHECKSUM + 1]) << 8;
+}
 
 /* How long the record at the beginning is, with its header; 0: there is none. */
 static size_t record_size(const leveldb::Slice &bytes)
 {
 	if (bytes.size() < RECORD_HEADER)
 		return 0;
-	const unsigned char *header = reinterpret_cast<const unsigned char *>(bytes.data());
-	size_t len = header[CHECKSUM] | static_cast<size_t>(header[CHECKSUM + 1]) << 8;
+	size_t len = record_length(bytes);
 	bool sound = len <= bytes.size() - RECORD_HEADER &&
 	             has_checksum(bytes.data() + RECORD_HEADER - 1, 1 + len, bytes.data());
 	return sound ? RECORD_HEADER + len : 0;
@@ -149,6 +155,38 @@ leveldb::Status RecordFile::end_if_torn(size_t block, const leveldb::Slice &rest
 	return leveldb::Status::OK();
 }
 
+/* The file ends within a record. */
+bool RecordFile::is_short(const leveldb::Slice &rest) const
+{
+	return offset_ >= size_ && RECORD_HEADER + record_length(rest) > rest.size();
+}
+
+/* False: the record must not be there. */
+bool RecordFile::note_record()
+{
+	bool first = !any_;
+	any_ = true;
+	if (is_manifest_)
+		opening_->note_edit(record_);
+	return is_manifest_ || opening_->note_batch(record_, first);
+}
+
+/* A record's only part, or its first one, or one in the middle, or the last one. */
+bool RecordFile::note_part(leveldb::Slice part)
+{
+	const int type = part[RECORD_HEADER - 1];
+	part.remove_prefix(RECORD_HEADER);
+	if (type == WHOLE || type == FIRST)
+		record_.clear();
+	in_record_ = type == WHOLE || type == FIRST || in_record_;
+	size_t room = is_manifest_ ? part.size() : Opening::BATCH_HEAD - record_.size();
+	record_.append(part.data(), part.size() < room ? part.size() : room);
+	if ((type != WHOLE && type != LAST) || !in_record_)
+		return true;
+	in_record_ = false;
+	return note_record();
+}
+
 leveldb::Status RecordFile::Read(size_t len, leveldb::Slice *result, char *scratch)
 {
 	if (ended_) {
@@ -160,11 +198,16 @@ leveldb::Status RecordFile::Read(size_t len, leveldb::Slice *result, char *scrat
 		return status;
 	offset_ += result->size();
 	leveldb::Slice rest = *result;
-	for (size_t size; (size = record_size(rest)) > 0;)
-		rest.remove_prefix(size);
+	for (size_t size; !ended_ && (size = record_size(rest)) > 0;) {
+		ended_ = !note_part(leveldb::Slice(rest.data(), size));
+		rest.remove_prefix(ended_ ? 0 : size);
+	}
 	/* In a whole block there is no room for a record behind the last one. */
-	if (rest.size() >= RECORD_HEADER)
+	if (!ended_ && rest.size() >= RECORD_HEADER) {
+		if (!is_manifest_ && !is_short(rest))
+			opening_->note_damage();
 		status = end_if_torn(len, rest);
+	}
 	if (ended_)
 		*result = leveldb::Slice(result->data(), result->size() - rest.size());
 	return status;

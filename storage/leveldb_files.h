@@ -2,7 +2,7 @@
 #ifndef TL_LEVELDB_FILES_H
 #define TL_LEVELDB_FILES_H
 
-#include <leveldb/env.h>
+#include "leveldb_opening.h"
 
 #include <atomic>
 #include <functional>
@@ -152,12 +152,12 @@ private:
 
 /* Such a file made of records: a log, or the manifest. It ends where a loss of power may have torn it. That is among the last bytes of
  * a log, and in the last record of a manifest, of which each is synced before the next one. What is damaged elsewhere is left to
- * LevelDB, or an error. */
+ * LevelDB, or an error. A log that does not follow the one before it (Opening) is empty, and so are all behind it. */
 class RecordFile final : public SequentialFile {
 public:
 	/* Of `size` bytes. */
-	RecordFile(leveldb::SequentialFile *file, Failure *failure, bool is_manifest, uint64_t size)
-		: SequentialFile(file, failure), is_manifest_(is_manifest), size_(size)
+	RecordFile(leveldb::SequentialFile *file, Failure *failure, Opening *opening, bool is_manifest, uint64_t size)
+		: SequentialFile(file, failure), opening_(opening), is_manifest_(is_manifest), size_(size)
 	{
 	}
 
@@ -168,11 +168,18 @@ private:
 
 	leveldb::Status end_if_torn(size_t block, const leveldb::Slice &rest);
 	leveldb::Status end_if_last(size_t block, const leveldb::Slice &rest);
+	bool is_short(const leveldb::Slice &rest) const;
+	bool note_part(leveldb::Slice part);
+	bool note_record();
 
+	Opening *const opening_;
 	const bool is_manifest_;
 	const uint64_t size_;
 	uint64_t offset_ = 0; /* of the next block */
 	bool ended_ = false;
+	bool in_record_ = false;
+	std::string record_;  /* the one at hand; of a batch, the beginning */
+	bool any_ = false;    /* record has been read */
 };
 
 leveldb::Status errno_status(const std::string &path);

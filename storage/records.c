@@ -31,6 +31,21 @@ static bool open_array(struct tl_reader *reader, uint32_t at_least)
 	return tl_reader_array(reader, &count) && count >= at_least;
 }
 
+void tl_run_record_pack(struct tl_pack *pack, const struct tl_run_record *record)
+{
+	tl_pack_array(pack, 3);
+	tl_pack_uint(pack, record->durability);
+	tl_pack_str(pack, record->boot);
+	tl_pack_bool(pack, record->closed);
+}
+
+bool tl_run_record_unpack(struct tl_slice bytes, struct tl_run_record *record_out)
+{
+	struct tl_reader reader = tl_reader(bytes);
+	return open_array(&reader, 3) && tl_reader_uint(&reader, &record_out->durability) &&
+	       tl_reader_str(&reader, &record_out->boot) && tl_reader_bool(&reader, &record_out->closed);
+}
+
 void tl_last_sends_note(struct tl_last_sends *sends, uint64_t user_no, uint64_t cseq, uint64_t running)
 {
 	if (sends->user_no != user_no) {
@@ -412,12 +427,19 @@ bool tl_dedup_list_unpack(struct tl_slice bytes, struct tl_dedup_list *list_out)
 
 void tl_device_record_pack(struct tl_pack *pack, const struct tl_device_record *record)
 {
-	pack_pair(pack, record->checkpoint, record->seen);
+	tl_pack_array(pack, 3);
+	tl_pack_uint(pack, record->checkpoint);
+	tl_pack_uint(pack, record->seen);
+	tl_pack_uint(pack, record->life);
 }
 
 bool tl_device_record_unpack(struct tl_slice bytes, struct tl_device_record *record_out)
 {
-	return unpack_pair(bytes, &record_out->checkpoint, &record_out->seen);
+	struct tl_reader reader = tl_reader(bytes);
+	uint32_t count;
+	record_out->life = 0;
+	return tl_reader_array(&reader, &count) && count >= 2 && tl_reader_uint(&reader, &record_out->checkpoint) &&
+	       tl_reader_uint(&reader, &record_out->seen) && (count == 2 || tl_reader_uint(&reader, &record_out->life));
 }
 
 void tl_ingest_record_pack_head(struct tl_pack *pack, const struct tl_ingest_record *record)

@@ -85,6 +85,8 @@ static inline struct tl_partition tl_partition(enum tl_partition_kind kind, uint
 /* The keys of TL_PART_META. */
 #define TL_META_FORMAT "format"                       /* uint: TL_FORMAT_VERSION */
 #define TL_META_EPOCH "epoch"                         /* str: this life of the data directory */
+#define TL_META_LIFE "life"                           /* uint: how many epochs there have been before this one; absent: none */
+#define TL_META_RUN "run"                             /* how the data directory was opened last, and closed; absent: not known */
 #define TL_META_SECRET "secret"                       /* uint: seed of the dedup hashes */
 #define TL_META_WATERMARK "watermark"                 /* uint: queue position up to which everything is applied */
 #define TL_META_INDEX "index"                         /* uint: version of the search index that covers all conversations; absent or 0: none */
@@ -105,6 +107,19 @@ static inline void tl_pack_check(const struct tl_pack *pack, struct tl_batch *ba
 	if (pack->failed)
 		tl_batch_fail(batch);
 }
+
+/* --- runs: how the data directory is used, or was last --- */
+
+enum { TL_BOOT_MAX = 63 }; /* bytes of what names a boot of the machine */
+
+struct tl_run_record {
+	uint64_t durability;  /* enum tl_durability */
+	struct tl_slice boot; /* of the machine; empty: not known */
+	bool closed;          /* with all that it told on the disk */
+};
+
+void tl_run_record_pack(struct tl_pack *pack, const struct tl_run_record *record);
+bool tl_run_record_unpack(struct tl_slice bytes, struct tl_run_record *record_out);
 
 /* --- store timeline: one message or event --- */
 
@@ -310,6 +325,7 @@ bool tl_dedup_list_unpack(struct tl_slice bytes, struct tl_dedup_list *list_out)
 struct tl_device_record {
 	uint64_t checkpoint; /* the last `after` that the device itself sent */
 	uint64_t seen;       /* ms: when it last synced */
+	uint64_t life;       /* TL_META_LIFE then: in another life it means nothing */
 };
 
 void tl_device_record_pack(struct tl_pack *pack, const struct tl_device_record *record);

@@ -34,7 +34,8 @@ struct noted_list {
 struct page {
 	struct tl_pack *out;
 	uint64_t limit;
-	uint64_t now, ttl_ms; /* who has been away for too long is left out */
+	uint64_t now, ttl_ms; /* who has been away for too long is left out … */
+	uint64_t life;        /* … and who has been seen in another one only */
 	uint32_t count;
 	size_t last_len;
 	char last[TL_ID_MAX]; /* the last id on it */
@@ -103,7 +104,7 @@ static enum tl_err add_stored(struct page *page, struct tl_iter *iter)
 	struct tl_device_record record;
 	if (!tl_device_record_unpack(tl_iter_value(iter), &record))
 		return TL_CORRUPT;
-	if (!tl_expired(record.seen, page->ttl_ms, page->now))
+	if (record.life == page->life && !tl_expired(record.seen, page->ttl_ms, page->now))
 		add(page, tl_iter_key(iter), &record);
 	return TL_OK;
 }
@@ -152,6 +153,7 @@ enum tl_err tl_devices(const struct tl_reading *reading, const struct tl_call *c
 	struct page page = {.out = &answer->fields,
 	                    .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT,
 	                    .now = call->now,
+	                    .life = reading->checkpoints->life,
 	                    .ttl_ms = reading->limits->device_ttl_ms};
 	uint64_t user_no;
 	tl_pack_cstr(&answer->fields, "devices");

@@ -34,6 +34,7 @@ enum {
 struct tl_store {
 	struct tl_store_options options;
 	struct tl_database database;
+	struct tl_lifetime lifetime;
 	struct tl_ingest_queue *queue;
 	struct tl_checkpoints checkpoints;
 	struct tl_chores chores;
@@ -128,6 +129,19 @@ static enum tl_err open_database(struct tl_store *store, struct tl_why *why)
 	return err;
 }
 
+static enum tl_err begin_run(struct tl_store *store, struct tl_why *why)
+{
+	const struct tl_lifetime_options options = {
+		.dir = store->options.dir,
+		.durability = store->options.durability,
+		.boot_id = store->options.boot_id,
+		.events = store->options.events,
+	};
+	enum tl_err err = tl_lifetime_begin(&store->database, &options, &store->lifetime, why);
+	store->checkpoints.life = store->database.life;
+	return err;
+}
+
 static void warn_of_loss(struct tl_store *store, uint64_t lost_bytes)
 {
 	char text[160];
@@ -217,7 +231,7 @@ static enum tl_err open_parts(struct tl_store *store, struct tl_why *why)
 	if (err != TL_OK)
 		return err;
 	if ((err = check_directory(store->options.dir, why)) != TL_OK || (err = open_database(store, why)) != TL_OK ||
-	    (err = open_queue(store, why)) != TL_OK || (err = make_upkeep(store, why)) != TL_OK)
+	    (err = begin_run(store, why)) != TL_OK || (err = open_queue(store, why)) != TL_OK || (err = make_upkeep(store, why)) != TL_OK)
 		return err;
 	err = tl_membership_new(&store->versions, &store->database, STANDINGS, &store->membership);
 	if (err == TL_OK)
@@ -256,6 +270,8 @@ void tl_store_close(struct tl_store *store)
 	tl_chores_fini(&store->chores);
 	tl_upkeep_free(store->upkeep);
 	tl_membership_free(store->membership);
+	if (tl_ingest_queue_flush(store->queue) == TL_OK)
+		tl_lifetime_end(&store->lifetime, &store->database);
 	tl_ingest_queue_close(store->queue);
 	tl_database_close(&store->database);
 	tl_checkpoints_fini(&store->checkpoints);

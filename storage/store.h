@@ -10,18 +10,13 @@
 
 #include "backlog.h"
 #include "indexer.h"
+#include "lifetime.h"
 #include "membership.h"
 #include "message.h"
 #include "pull.h"
 #include "requests.h"
 #include "upkeep.h"
 #include "writer.h"
-
-enum tl_durability {
-	TL_DURABILITY_STRICT, /* a send returns when the message is on stable storage */
-	TL_DURABILITY_GROUP,  /* a send survives kill -9; it is on stable storage when it is told */
-	TL_DURABILITY_OS,     /* a send survives kill -9; the operating system writes when it likes */
-};
 
 struct tl_store_options {
 	const char *dir; /* must exist and be writable; the store owns what is in it */
@@ -35,6 +30,7 @@ struct tl_store_options {
 	uint64_t cached_conversations;
 	struct tl_limits limits;
 	uint64_t (*now)(void); /* ms since the epoch, any thread; NULL: the system's clock */
+	const char *boot_id;   /* a file that names the present boot of the machine; NULL: the kernel's */
 	struct tl_store_events events;
 };
 
@@ -45,8 +41,8 @@ struct tl_store;
 TL_MUST_USE enum tl_err tl_store_open(const struct tl_store_options *options, struct tl_store **store_out,
                                       struct tl_why *why);
 
-/* Stops the threads and closes the files. What still waits in the queue is applied when the store is opened again. No
- * other call may be in progress. NULL is legal. */
+/* Stops the threads and closes the files; all that was accepted is on the disk then. What still waits in the queue is applied when
+ * the store is opened again. No other call may be in progress. NULL is legal. */
 void tl_store_close(struct tl_store *store);
 
 /* --- front thread only --- */

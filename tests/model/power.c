@@ -295,12 +295,20 @@ void power_make_dir(const struct power *power, const char *name)
 	CHECK(syscall(SYS_mkdir, path, 0700) == 0);
 }
 
+void power_boot(struct power *power)
+{
+	FILE *file = fopen(power->boot_id, "w");
+	CHECK(file != NULL && fprintf(file, "%u\n", power->boots++) > 0 && fclose(file) == 0);
+}
+
 struct power *power_new(const char *base)
 {
 	struct power *power =
 		mmap(NULL, sizeof *power, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	CHECK(power != MAP_FAILED && realpath(base, power->base));
 	snprintf(power->dir, sizeof power->dir, "%s/data", power->base);
+	snprintf(power->boot_id, sizeof power->boot_id, "%s/boot", power->base);
+	power_boot(power);
 	power_make_dir(power, "data");
 	power_make_dir(power, "disk");
 	power_make_dir(power, "gone");
@@ -317,6 +325,11 @@ void power_free(struct power *power)
 const char *power_dir(const struct power *power)
 {
 	return power->dir;
+}
+
+const char *power_boot_id(const struct power *power)
+{
+	return power->boot_id;
 }
 
 void power_prepare(struct power *power, unsigned stall_us, unsigned fail_at, bool fail_in_queue)

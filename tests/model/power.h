@@ -11,6 +11,7 @@
  *
  *     <base>/data   as the process sees it
  *     <base>/disk   what has been synced, by inode number
+ *     <base>/boot   which boot of the machine it is
  *     <base>/gone   files without a name any more, which the disk may still have; so no inode number comes to be used again
  */
 #ifndef MODEL_POWER_H
@@ -28,6 +29,9 @@ void power_free(struct power *power);
 
 /* The data directory. */
 const char *power_dir(const struct power *power);
+
+/* A file that names the boot of the machine: another one after each loss. */
+const char *power_boot_id(const struct power *power);
 
 /* From now on a sync takes up to `stall_us` and longer, and in the `fail_at`th one (0: none) the process is killed; those of the
  * queue count if `fail_in_queue`. */

@@ -269,4 +269,5 @@ void power_lose(struct power *power, struct rng *rng)
 	}
 	power->count = power->journaled = names.count;
 	free(names.list);
+	power_boot(power);
 }

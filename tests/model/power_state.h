@@ -24,7 +24,8 @@ struct change {
 };
 
 struct power {
-	char base[PATH_MAX - 64], dir[PATH_MAX - 32];
+	char base[PATH_MAX - 64], dir[PATH_MAX - 32], boot_id[PATH_MAX - 32];
+	unsigned boots;
 	unsigned stall_us, fail_at;
 	bool fail_in_queue; /* its syncs count, too */
 	uint64_t noise;
@@ -37,5 +38,8 @@ int power_open(const char *path, int flags, mode_t mode);
 
 /* Makes a directory below the base, likewise. */
 void power_make_dir(const struct power *power, const char *name);
+
+/* The machine is started: the boot has another name than before. */
+void power_boot(struct power *power);
 
 #endif

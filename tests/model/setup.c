@@ -29,6 +29,7 @@ struct setup setup_choose(struct rng *rng, bool power)
 	if (power && chance(rng, 60))
 		setup.limits.usual_body = 1900;
 	setup.strict = power && chance(rng, 40);
+	setup.os = power && !setup.strict && chance(rng, 30);
 	if (chance(rng, 60))
 		choose_expiry(&setup.limits, rng);
 	return setup;
@@ -63,7 +64,7 @@ static struct tl_limits store_limits(const struct limits *limits, struct rng *rn
 static enum tl_durability choose_durability(const struct setup *setup, struct rng *rng)
 {
 	if (setup->power)
-		return setup->strict ? TL_DURABILITY_STRICT : TL_DURABILITY_GROUP;
+		return setup->strict ? TL_DURABILITY_STRICT : setup->os ? TL_DURABILITY_OS : TL_DURABILITY_GROUP;
 	return (enum tl_durability)below(rng, 3);
 }
 
@@ -89,6 +90,7 @@ struct tl_store_options setup_options(const struct setup *setup, struct rng *rng
 		.cached_conversations = few[below(rng, 3)],
 		.limits = store_limits(&setup->limits, rng),
 		.now = setup->now,
+		.boot_id = setup->boot_id,
 		.events = events,
 	};
 }

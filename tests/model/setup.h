@@ -13,7 +13,9 @@ struct setup {
 	 * syncs, only the order within a conversation is known before. */
 	bool exact_order;
 	bool power;  /* may be lost … */
-	bool strict; /* … under `strict` rather than `group` */
+	bool strict; /* … under `strict` rather than `group` … */
+	bool os;     /* … or under `os`, between a store that was closed and the next one */
+	const char *boot_id; /* see struct tl_store_options */
 	uint64_t (*now)(void); /* the store's clock, in ms; any thread */
 };
 

@@ -146,6 +146,21 @@ static void test_forgotten(void **state)
 	assert_at(f, 1, "phone", 5);
 }
 
+/* What a device said in another life of the database means nothing in this one. */
+static void test_of_another_life(void **state)
+{
+	struct fixture *f = *state;
+	note(f, 1, "phone", 5);
+	collect(f, true);
+	f->checkpoints.life = 1;
+	assert_none(f, 1, "phone");
+	note(f, 1, "phone", 2);
+	collect(f, true);
+	assert_at(f, 1, "phone", 2);
+	f->checkpoints.life = 2;
+	assert_none(f, 1, "phone");
+}
+
 /* What a failed batch held goes along again, unless there is something newer. */
 static void test_failed_batch(void **state)
 {
@@ -251,7 +266,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_noted),        TEST(test_written), TEST(test_found_while_in_batch),
-		TEST(test_forgotten), TEST(test_failed_batch), TEST(test_damaged), cmocka_unit_test(test_close_keeps_them),
+		TEST(test_forgotten), TEST(test_of_another_life), TEST(test_failed_batch), TEST(test_damaged), cmocka_unit_test(test_close_keeps_them),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

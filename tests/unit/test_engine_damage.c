@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -288,6 +289,105 @@ static void test_missing_database_is_an_error(void **state)
 	tl_engine_close(engine);
 }
 
+/* --- files that do not belong together, as in a copy that was made while the database was written to --- */
+
+static void remove_file(int dir, const char *name, void *ctx)
+{
+	(void)ctx;
+	assert_int_equal(unlinkat(dir, name, 0), 0);
+}
+
+static void test_missing_log(void **state)
+{
+	struct fixture *f = *state;
+	must_put(f->engine, home, "a", "1");
+	close_engine(f);
+	each_file(f, ".log", remove_file, NULL);
+	expect_open_fails(f->dir.db, TL_CORRUPT);
+	expect_open_fails(f->dir.db, TL_CORRUPT);
+}
+
+static void cut_one_byte(int fd)
+{
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(ftruncate(fd, st.st_size - 1), 0);
+}
+
+static void test_short_table(void **state)
+{
+	struct fixture *f = *state;
+	put_numbered(f->engine, home, 5000);
+	compact(f->engine, home.kind, UINT64_MAX);
+	close_engine(f);
+	damage_tables(f, cut_one_byte);
+	expect_open_fails(f->dir.db, TL_CORRUPT);
+	expect_open_fails(f->dir.db, TL_CORRUPT);
+}
+
+static void run_shell(const char *format, const struct fixture *f)
+{
+	char command[1000];
+	assert_true((size_t)snprintf(command, sizeof command, format, f->dir.path) < sizeof command);
+	assert_int_equal(system(command), 0);
+}
+
+static void open_durable(struct fixture *f)
+{
+	struct tl_engine_options options = temp_dir_engine(&f->dir);
+	options.durable = true;
+	close_engine(f);
+	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, NULL), TL_OK);
+}
+
+enum { PUT_BYTES = 7 + 12 + 1 + 1 + 4 + 1 + 1 }; /* of a log: heads of the record and the batch, tag, key and value */
+
+/* Leaves a database with two logs: of the first one, so many bytes, which hold "a" and "b" if there are enough, and one with "c". */
+static void make_two_logs(struct fixture *f, off_t first_bytes)
+{
+	char name[NAME_MAX + 1] = "", path[640];
+	close_engine(f);
+	run_shell("rm -rf %s/*", f);
+	open_durable(f);
+	must_put(f->engine, home, "a", "1");
+	must_put(f->engine, home, "b", "1");
+	close_engine(f);
+	each_file(f, ".log", note_name, name);
+	run_shell("cd %s && cp -r db before", f);
+	open_durable(f);
+	must_put(f->engine, home, "c", "1");
+	close_engine(f);
+	run_shell("cd %s && mv db/*.log before && rm -r db && mv before db", f);
+	snprintf(path, sizeof path, "%s/%s", f->dir.db, name);
+	assert_int_equal(truncate(path, first_bytes), 0);
+}
+
+/* What stands in the later log is there only with all of the earlier one, where both end with the last batch or within it. */
+static void test_log_follows(void **state)
+{
+	static const struct {
+		off_t bytes; /* of the first log */
+		enum tl_err a, b, c;
+	} rows[] = {
+		{2 * PUT_BYTES, TL_OK, TL_OK, TL_OK},
+		{2 * PUT_BYTES - 1, TL_OK, TL_NOT_FOUND, TL_NOT_FOUND},
+		{PUT_BYTES + 8, TL_OK, TL_NOT_FOUND, TL_NOT_FOUND},
+		{PUT_BYTES, TL_OK, TL_NOT_FOUND, TL_NOT_FOUND},
+		{PUT_BYTES - 1, TL_NOT_FOUND, TL_NOT_FOUND, TL_NOT_FOUND},
+		{0, TL_NOT_FOUND, TL_NOT_FOUND, TL_NOT_FOUND},
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		make_two_logs(f, rows[i].bytes);
+		for (unsigned again = 0; again < 2; again++) {
+			open_durable(f);
+			assert_int_equal(get_error(f->engine, NULL, home, "a"), rows[i].a);
+			assert_int_equal(get_error(f->engine, NULL, home, "b"), rows[i].b);
+			assert_int_equal(get_error(f->engine, NULL, home, "c"), rows[i].c);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +400,9 @@ int main(void)
 		TEST(test_unreadable_log_is_an_error),
 		TEST(test_missing_current_is_an_error),
 		TEST(test_missing_database_is_an_error),
+		TEST(test_missing_log),
+		TEST(test_short_table),
+		TEST(test_log_follows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

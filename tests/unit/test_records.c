@@ -300,7 +300,7 @@ static void test_pairs(void **state)
 {
 	struct tl_pack pack;
 	struct tl_dedup_record dedup = {.cseq = 1, .ts = big}, dedup_read;
-	struct tl_device_record device = {.checkpoint = big, .seen = 2}, device_read;
+	struct tl_device_record device = {.checkpoint = big, .seen = 2, .life = 3}, device_read;
 	(void)state;
 	tl_pack_init(&pack);
 	tl_dedup_record_pack(&pack, &dedup);
@@ -310,8 +310,30 @@ static void test_pairs(void **state)
 	tl_pack_clear(&pack);
 	tl_device_record_pack(&pack, &device);
 	assert_true(tl_device_record_unpack(tl_pack_bytes(&pack), &device_read));
-	assert_true(device_read.checkpoint == big && device_read.seen == 2);
+	assert_true(device_read.checkpoint == big && device_read.seen == 2 && device_read.life == 3);
 	assert_refused_below(unpack_device, tl_pack_bytes(&pack), tl_pack_bytes(&pack).len);
+	assert_true(tl_device_record_unpack(tl_slice_str("\x92\x05\x06"), &device_read)); /* of a version that knew of no lives */
+	assert_true(device_read.checkpoint == 5 && device_read.seen == 6 && device_read.life == 0);
+	tl_pack_fini(&pack);
+}
+
+static bool unpack_run(struct tl_slice bytes)
+{
+	struct tl_run_record record;
+	return tl_run_record_unpack(bytes, &record);
+}
+
+static void test_run(void **state)
+{
+	struct tl_pack pack;
+	const struct tl_run_record run = {.durability = 2, .boot = {"boot", 4}, .closed = true};
+	struct tl_run_record read;
+	(void)state;
+	tl_pack_init(&pack);
+	tl_run_record_pack(&pack, &run);
+	assert_true(tl_run_record_unpack(tl_pack_bytes(&pack), &read));
+	assert_true(read.durability == 2 && read.closed && tl_slice_equal(read.boot, run.boot));
+	assert_refused_below(unpack_run, tl_pack_bytes(&pack), tl_pack_bytes(&pack).len);
 	tl_pack_fini(&pack);
 }
 
@@ -390,7 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_store),     cmocka_unit_test(test_last_sends), cmocka_unit_test(test_inbox),  cmocka_unit_test(test_conversation),
 		cmocka_unit_test(test_member),    cmocka_unit_test(test_former),     cmocka_unit_test(test_former_as_of_old),
-		cmocka_unit_test(test_pairs),     cmocka_unit_test(test_choices_out_of_range),
+		cmocka_unit_test(test_pairs),     cmocka_unit_test(test_run),    cmocka_unit_test(test_choices_out_of_range),
 		cmocka_unit_test(test_ingest),    cmocka_unit_test(test_choice), cmocka_unit_test(test_longer_records),
 		cmocka_unit_test(test_dedup_key), cmocka_unit_test(test_conversation_name),
 	};
