@@ -84,7 +84,12 @@ void tl_due_drop(struct tl_due *due, struct tl_batch *batch, struct tl_partition
 	             tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
 	if (tell)
-		due->earliest[TL_DUE_DROP] = 0;
+		tl_due_hurry(due);
+}
+
+void tl_due_hurry(struct tl_due *due)
+{
+	due->earliest[TL_DUE_DROP] = 0;
 }
 
 enum tl_err tl_due_lower(struct tl_engine *engine, struct tl_partition timeline, uint64_t *from)

@@ -24,6 +24,7 @@ enum tl_due_kind {
 	TL_DUE_DEVICES = 3,
 	TL_DUE_KINDS,
 	TL_DUE_IDS = TL_DUE_KINDS, /* no marker either: a bucket of message ids whose window has passed */
+	TL_DUE_ENDINGS, /* nor here: conversations with memberships that have yet to end (endings.h) */
 };
 
 /* What the writer and upkeep tell each other. */
@@ -64,6 +65,9 @@ void tl_due_mark(struct tl_due *due, struct tl_batch *batch, enum tl_due_kind ki
 /* Puts on record that what a timeline has from `from` up to its floor is to be dropped. Upkeep finds it after a start;
  * `tell`: as soon as it is committed. */
 void tl_due_drop(struct tl_due *due, struct tl_batch *batch, struct tl_partition timeline, uint64_t from, bool tell);
+
+/* Has upkeep look at what is on record as soon as the batch is committed. */
+void tl_due_hurry(struct tl_due *due);
 
 /* Lowers *from to what is on record already, if that is lower: no other record may take its place. Errors as
  * tl_engine_get's but for TL_NOT_FOUND. */

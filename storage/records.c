@@ -153,17 +153,22 @@ bool tl_inbox_entry_read(struct tl_reader *reader, struct tl_inbox_entry *entry_
 
 void tl_user_record_pack(struct tl_pack *pack, const struct tl_user_record *record)
 {
-	tl_pack_array(pack, 3);
+	tl_pack_array(pack, record->ended > 0 ? 4 : 3);
 	tl_pack_str(pack, record->uid);
 	tl_pack_uint(pack, record->groups);
 	tl_pack_uint(pack, record->position);
+	if (record->ended > 0)
+		tl_pack_uint(pack, record->ended);
 }
 
 bool tl_user_record_unpack(struct tl_slice bytes, struct tl_user_record *record_out)
 {
 	struct tl_reader reader = tl_reader(bytes);
-	return open_array(&reader, 3) && tl_reader_str(&reader, &record_out->uid) &&
-	       tl_reader_uint(&reader, &record_out->groups) && tl_reader_uint(&reader, &record_out->position);
+	uint32_t count;
+	record_out->ended = 0;
+	return tl_reader_array(&reader, &count) && count >= 3 && tl_reader_str(&reader, &record_out->uid) &&
+	       tl_reader_uint(&reader, &record_out->groups) && tl_reader_uint(&reader, &record_out->position) &&
+	       (count == 3 || tl_reader_uint(&reader, &record_out->ended));
 }
 
 void tl_conversation_name_pack(struct tl_pack *pack, const struct tl_conversation_name *name)

@@ -171,6 +171,7 @@ struct tl_user_record {
 	struct tl_slice uid;
 	uint64_t groups;   /* how many groups and channels the user is in */
 	uint64_t position; /* in the ingest queue, of what changed that last; tells on replay that it is counted already */
+	uint64_t ended;    /* likewise, of what dissolved the last one that has been counted afterwards (endings.h); 0: none */
 };
 
 void tl_user_record_pack(struct tl_pack *pack, const struct tl_user_record *record);

@@ -260,7 +260,7 @@ static enum tl_err pack_conversation(struct tl_pack *out, struct listing *l, con
 	return err;
 }
 
-/* TL_NOT_MEMBER: the user is in it no more, and the list that says so cannot be read. */
+/* TL_NOT_MEMBER: the user is in it no more, and the list does not say so yet (endings.h), or cannot be read. */
 static enum tl_err try_add(struct tl_pack *out, struct listing *l, uint64_t no)
 {
 	struct tl_visibility v;
@@ -302,12 +302,12 @@ static enum tl_err answer_page(struct listing *l, const struct tl_call *call, st
 	tl_pack_cstr(out, "convs");
 	answer->field_count++;
 	struct tl_pack_open convs = tl_pack_array_begin(out);
-	for (size_t bytes = 0; at < l->count && count < limit; at++) {
+	for (size_t bytes = 0; at < l->count; at++) {
 		size_t before = out->buffer.size;
 		if ((err = add(out, l, l->all[at].no, &count)) != TL_OK)
 			return err;
 		bytes += out->buffer.size > before ? tl_answer_weight(call, answer, before) : 0;
-		if (count > 1 && bytes > TL_PAGE_BYTES) {
+		if (count > limit || (count > 1 && bytes > TL_PAGE_BYTES)) {
 			out->buffer.size = before;
 			count--;
 			break;

@@ -164,30 +164,50 @@ static enum tl_err fill_by_order(struct page *page, const struct start *start)
 
 /* --- where to begin --- */
 
-/* Behind the last entry before the first one of that time or later; in custom order, before the first message of those that
- * the user can see, or behind all of them if there is none. */
+/* The first message from `cseq` on that the user can see, or behind the last entry. Where one is out of sight, so is all up to
+ * the next membership, of which there are not many. */
+static enum tl_err find_message(struct page *page, uint64_t cseq, uint64_t *cseq_out)
+{
+	const struct tl_visibility *v = page->visibility;
+	enum tl_err err = TL_OK;
+	cseq = tl_visible_from(v, cseq);
+	while (err == TL_OK && cseq <= v->last) {
+		err = tl_store_reader_find_message(&page->store, v->conversation_no, cseq, v->last + 1, &cseq);
+		if (err == TL_OK && tl_visible(v, cseq))
+			break;
+		cseq = tl_visible_from(v, cseq);
+	}
+	*cseq_out = cseq;
+	return err;
+}
+
+/* Before the first message from `cseq` on that the user can see; behind all of them if there is none. */
+static enum tl_err begin_with_message(struct page *page, uint64_t cseq, struct start *start)
+{
+	struct tl_store_record record;
+	enum tl_err err = find_message(page, cseq, &cseq);
+	start->order = start->cseq = UINT64_MAX;
+	if (err != TL_OK || cseq > page->visibility->last)
+		return err;
+	err = tl_store_reader_find(&page->store, page->visibility->conversation_no, cseq, &record);
+	if (err == TL_OK && tl_message_order(record.message) > 0) {
+		start->order = tl_message_order(record.message);
+		start->cseq = cseq - 1;
+	}
+	return err == TL_CORRUPT || err == TL_NOT_FOUND ? TL_OK : err;
+}
+
+/* Behind the last entry before the first one of that time or later; in custom order, before a message. */
 static enum tl_err find_time(struct page *page, uint64_t ts, struct start *start)
 {
 	const struct tl_visibility *v = page->visibility;
-	struct tl_store_record record;
 	uint64_t cseq = v->first;
 	enum tl_err err = TL_OK;
 	if (v->first <= v->last)
 		err = tl_store_reader_find_time(&page->store, v->conversation_no, v->first, v->last + 1, ts, &cseq);
-	start->cseq = page->custom ? UINT64_MAX : cseq - 1;
-	for (; page->custom && err == TL_OK && cseq <= v->last; cseq++) {
-		if (!tl_visible(v, cseq))
-			continue;
-		err = tl_store_reader_find(&page->store, v->conversation_no, cseq, &record);
-		if (err == TL_OK && (start->order = tl_message_order(record.message)) > 0) {
-			start->cseq = cseq - 1;
-			return TL_OK;
-		}
-		if (err == TL_CORRUPT || err == TL_NOT_FOUND)
-			err = TL_OK;
-	}
-	if (page->custom)
-		start->order = UINT64_MAX;
+	if (err == TL_OK && page->custom)
+		return begin_with_message(page, cseq, start);
+	start->cseq = cseq - 1;
 	return err;
 }
 

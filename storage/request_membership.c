@@ -1,10 +1,10 @@
 /* `join`, `leave`, `add`, `remove`: who is in a group or channel. Whoever comes or goes gets the event that says so.
  * Each may be sent twice with the same outcome; what changes nothing makes no event. */
 #include "actor.h"
+#include "endings.h"
 #include "event.h"
 #include "fanout.h"
 #include "msgpack_reader.h"
-#include "ordered_int.h"
 #include "roster.h"
 
 enum { ARG_CONV, ARG_USERS };
@@ -351,30 +351,10 @@ enum tl_err tl_leave(struct tl_transaction *txn, const struct tl_call *call, str
 
 /* --- the end of a conversation --- */
 
-/* A conversation that is ended. */
-struct ending {
-	struct tl_transaction *txn;
-	struct tl_slice number; /* the conversation's, as a key */
-};
-
-static enum tl_err end_membership(void *ctx, const struct tl_member *member)
-{
-	const struct ending *ending = ctx;
-	struct tl_transaction *txn = ending->txn;
-	tl_batch_delete(txn->batch, tl_partition(TL_PART_USER_CONVERSATIONS, member->user_no), ending->number);
-	return tl_users_count_group(&txn->users, txn->batch, member->user_no, txn->position, false);
-}
-
 enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conversation *conversation)
 {
 	struct tl_conversation_record record = conversation->record;
-	unsigned char key[TL_ORDERED_INT_MAX];
-	struct ending ending = {txn, tl_slice(key, tl_ordered_int_put(key, conversation->no))};
-	struct tl_iter *iter;
-	enum tl_err err = tl_transaction_iter(txn, &iter);
-
-	if (err == TL_OK)
-		err = tl_conversations_each_member(&txn->conversations, iter, conversation, end_membership, &ending);
+	enum tl_err err = record.member_count > 0 ? tl_endings_begin(txn, conversation->no) : TL_OK;
 	record.dissolved = true;
 	tl_transaction_mark_index(txn, conversation->no);
 	if (err == TL_OK)

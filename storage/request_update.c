@@ -147,19 +147,26 @@ const struct tl_param tl_dissolve_params[] = {
 };
 
 /* Whether it is the caller's own conversation and dissolved already, so that this is the request sent again. */
-static bool is_repeated(struct tl_transaction *txn, const struct tl_call *call)
+static bool is_repeated(struct tl_transaction *txn, const struct tl_call *call,
+                        struct tl_conversation **conversation_out)
 {
-	struct tl_conversation *conversation;
-	return tl_transaction_conversation(txn, call->args[DISSOLVE_CONV].bytes, &conversation) == TL_OK &&
-	       conversation->record.dissolved && tl_slice_equal(conversation->record.owner, call->user);
+	return tl_transaction_conversation(txn, call->args[DISSOLVE_CONV].bytes, conversation_out) == TL_OK &&
+	       (*conversation_out)->record.dissolved && tl_slice_equal((*conversation_out)->record.owner, call->user);
+}
+
+/* Replayed, it may have got as far as the conversation and not to its members (X2). */
+static bool is_half_done(const struct tl_transaction *txn, const struct tl_conversation *conversation)
+{
+	return txn->replaying && conversation->position == txn->position;
 }
 
 enum tl_err tl_dissolve(struct tl_transaction *txn, const struct tl_call *call, struct tl_answer *answer)
 {
+	struct tl_conversation *conversation;
 	struct tl_actor actor;
 	struct tl_event event;
-	if (is_repeated(txn, call))
-		return TL_OK;
+	if (is_repeated(txn, call, &conversation))
+		return is_half_done(txn, conversation) ? tl_conversation_dissolve(txn, conversation) : TL_OK;
 	enum tl_err err =
 		tl_actor_require(txn, call, call->args[DISSOLVE_CONV].bytes, TL_RANK_OWNER, &actor, &answer->why);
 	if (err != TL_OK)

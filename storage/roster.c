@@ -1,6 +1,7 @@
 #include "roster.h"
 
 #include "blocks.h"
+#include "endings.h"
 
 #include <inttypes.h>
 
@@ -18,11 +19,23 @@ static uint64_t groups_of(const struct tl_transaction *txn, const struct tl_user
 	return !user ? 0 : user->groups - (user->groups > 0 && user->groups_position == txn->position);
 }
 
-enum tl_err tl_roster_check_self(const struct tl_transaction *txn, const struct tl_user *user, struct tl_why *why)
+/* Whether the user is in fewer than so many. Those that have been dissolved may still be counted. */
+static enum tl_err is_below(struct tl_transaction *txn, const struct tl_user *user, uint64_t limit, bool *below_out)
+{
+	uint64_t groups = groups_of(txn, user), dissolved = 0;
+	enum tl_err err = user && groups >= limit ? tl_endings_of(txn, user, &dissolved) : TL_OK;
+	if (err == TL_OK)
+		*below_out = groups < limit + dissolved;
+	return err;
+}
+
+enum tl_err tl_roster_check_self(struct tl_transaction *txn, const struct tl_user *user, struct tl_why *why)
 {
 	uint64_t limit = txn->limits->max_conversations;
-	if (groups_of(txn, user) < limit)
-		return TL_OK;
+	bool below;
+	enum tl_err err = is_below(txn, user, limit, &below);
+	if (err != TL_OK || below)
+		return err;
 	return tl_fail(why, TL_TOO_LARGE, "a user is in at most %" PRIu64 " groups and channels", limit);
 }
 
@@ -30,14 +43,14 @@ enum tl_err tl_roster_check_named(struct tl_transaction *txn, const struct tl_ca
                                   const struct tl_named_user *named, struct tl_why *why)
 {
 	uint64_t limit = txn->limits->max_conversations - txn->limits->max_conversations / 4;
-	const struct tl_user *user = named->user;
+	bool below;
 	enum tl_err err = tl_blocks_check(txn, call->user, named->uid);
 	if (err == TL_NOT_AUTHORISED)
 		return tl_fail(why, err, "'%.*s' cannot be added by you", (int)named->uid.len, (const char *)named->uid.ptr);
-	if (err != TL_OK)
+	if (err == TL_OK)
+		err = is_below(txn, named->user, limit, &below);
+	if (err != TL_OK || below)
 		return err;
-	if (groups_of(txn, user) < limit)
-		return TL_OK;
 	return tl_fail(why, TL_TOO_LARGE, "'%.*s' is in %" PRIu64 " groups and channels, and is not added to more by others",
 	               (int)named->uid.len, (const char *)named->uid.ptr, limit);
 }

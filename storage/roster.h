@@ -4,7 +4,7 @@
  *   (G1) One is in at most max_conversations groups and channels; direct chats do not count.
  *   (G2) Others can add a user up to three quarters of that. So nobody can fill up what a user can make or join himself.
  *   (G3) Nobody is added by someone whom he has blocked.
- *   (G4) Each check costs one read for each user. */
+ *   (G4) Each check costs one read for each user; one that would end in a refusal costs more. */
 #ifndef TL_ROSTER_H
 #define TL_ROSTER_H
 
@@ -15,7 +15,7 @@
 TL_MUST_USE enum tl_err tl_roster_check_size(const struct tl_transaction *txn, uint64_t members, struct tl_why *why);
 
 /* Whether a user can make or join one more: TL_TOO_LARGE (G1). `user` NULL: one whom nobody has heard of yet. */
-TL_MUST_USE enum tl_err tl_roster_check_self(const struct tl_transaction *txn, const struct tl_user *user,
+TL_MUST_USE enum tl_err tl_roster_check_self(struct tl_transaction *txn, const struct tl_user *user,
                                              struct tl_why *why);
 
 /* Whether the caller can put somebody else into one more: TL_NOT_AUTHORISED (G3), TL_TOO_LARGE (G2); `why` names the

@@ -26,6 +26,7 @@ struct tl_limits {
 	uint64_t retention_ms;      /* how long messages live where the conversation does not say; 0: for ever */
 	uint64_t device_ttl_ms;     /* how long an absent device's checkpoint lives; 0: for ever */
 	bool search;                /* messages are indexed and can be searched */
+	uint64_t ending_step;       /* memberships of a dissolved conversation that end in one batch, for tests; 0: as endings.h says */
 };
 
 #endif

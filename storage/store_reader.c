@@ -153,6 +153,44 @@ enum tl_err tl_store_reader_find_time(struct tl_store_reader *reader, uint64_t c
 	return TL_OK;
 }
 
+/* The first entry of [low, high) with more messages up to it than so many. */
+static enum tl_err find_running(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t low, uint64_t high,
+                                uint64_t running, uint64_t *cseq_out)
+{
+	struct tl_store_record record;
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2, at = middle;
+		enum tl_err err = find_readable(reader, conversation_no, &at, high, &record);
+		if (err != TL_OK && err != TL_NOT_FOUND)
+			return err;
+		if (err == TL_OK && record.running <= running)
+			low = at + 1;
+		else
+			high = middle;
+	}
+	*cseq_out = low;
+	return TL_OK;
+}
+
+enum tl_err tl_store_reader_find_message(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t low,
+                                         uint64_t high, uint64_t *cseq_out)
+{
+	struct tl_store_record record;
+	enum tl_err err = TL_OK;
+	/* Once more only where the message that halving has led to cannot be read. */
+	for (unsigned i = 0; i < TL_DAMAGE_MAX && err == TL_OK && low < high; i++) {
+		err = find_readable(reader, conversation_no, &low, high, &record);
+		if (err == TL_OK && !tl_message_is_event(record.message)) {
+			*cseq_out = low;
+			return TL_OK;
+		}
+		if (err == TL_OK)
+			err = find_running(reader, conversation_no, low + 1, high, record.running, &low);
+	}
+	*cseq_out = high;
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
 enum tl_err tl_store_readable(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t conversation_no,
                               uint64_t *cseq, struct tl_store_record *record_out, char **bytes_out)
 {

@@ -49,6 +49,11 @@ TL_MUST_USE enum tl_err tl_store_reader_get(struct tl_store_reader *reader, uint
 TL_MUST_USE enum tl_err tl_store_reader_find_time(struct tl_store_reader *reader, uint64_t conversation_no,
                                                   uint64_t low, uint64_t high, uint64_t ts, uint64_t *cseq_out);
 
+/* The first message of [low, high), events left out, that can be read; `high` if there is none. Each entry tells how many messages
+ * there are up to it, so it is found by halving. Where much around it cannot be read, it may be a later one, or `high` (K2). */
+TL_MUST_USE enum tl_err tl_store_reader_find_message(struct tl_store_reader *reader, uint64_t conversation_no,
+                                                     uint64_t low, uint64_t high, uint64_t *cseq_out);
+
 /* The last entry that can be read, up to cseq *cseq, which becomes its place; *bytes_out is malloc'ed, the caller's, and what
  * record_out points into. TL_NOT_FOUND: there is none; TL_CORRUPT: none of those tried can be read (K2). */
 TL_MUST_USE enum tl_err tl_store_readable(struct tl_engine *engine, const struct tl_snapshot *snapshot,

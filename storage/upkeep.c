@@ -1,5 +1,6 @@
 #include "upkeep.h"
 
+#include "endings.h"
 #include "reclaim.h"
 #include "sweep.h"
 #include "thread.h"
@@ -45,7 +46,9 @@ struct tl_upkeep {
 	struct tl_upkeep_options options;
 
 	/* upkeep's thread */
-	struct tl_sweep sweep; /* the writer's while a chore waits */
+	struct tl_sweep sweep;   /* the writer's while a chore waits */
+	struct tl_ending ending; /* likewise */
+	bool endings;            /* there may be some on record */
 	struct place places[TL_DUE_KINDS];
 	uint64_t walk_next[WALKS]; /* 0: done */
 	uint64_t bucket_due;       /* ms: when the first bucket of message ids is over, as of the last look */
@@ -148,6 +151,11 @@ static enum tl_err apply_raise(struct tl_chore *chore, struct tl_transaction *tx
 static enum tl_err apply_settle(struct tl_chore *chore, struct tl_transaction *txn)
 {
 	return tl_sweep_settle(&((struct tl_upkeep *)chore)->sweep, txn);
+}
+
+static enum tl_err apply_ending(struct tl_chore *chore, struct tl_transaction *txn)
+{
+	return tl_endings_apply(txn, &((struct tl_upkeep *)chore)->ending);
 }
 
 static void chore_done(struct tl_chore *chore, bool committed)
@@ -309,10 +317,10 @@ static void note_figures(struct tl_upkeep *upkeep)
 	atomic_store_explicit(&upkeep->entries, sweep->entries, memory_order_relaxed);
 	atomic_store_explicit(&upkeep->messages, sweep->messages, memory_order_relaxed);
 	atomic_store_explicit(&upkeep->devices, sweep->devices, memory_order_relaxed);
-	if (sweep->count == 0) {
+	if (sweep->count == 0)
 		atomic_store_explicit(&upkeep->behind_ms, 0, memory_order_relaxed);
+	if (sweep->count == 0 && !upkeep->endings)
 		atomic_fetch_add_explicit(&upkeep->looks, 1, memory_order_relaxed);
-	}
 }
 
 static enum tl_err drop_and_settle(struct tl_upkeep *upkeep)
@@ -354,6 +362,18 @@ static enum tl_err sweep(struct tl_upkeep *upkeep, bool *more_out)
 	return err;
 }
 
+/* Between sweeps: ends some memberships in conversations that have been dissolved. */
+static enum tl_err end_memberships(struct tl_upkeep *upkeep)
+{
+	if (!upkeep->endings)
+		return TL_OK;
+	enum tl_err err = tl_endings_next(upkeep->database, upkeep->options.limits, &upkeep->ending);
+	upkeep->endings = err != TL_NOT_FOUND;
+	if (err == TL_OK)
+		err = have_done(upkeep, apply_ending);
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
 /* Between sweeps. Whether there is more to reclaim. */
 static bool reclaim(struct tl_upkeep *upkeep)
 {
@@ -384,6 +404,16 @@ static void begin_again(struct tl_upkeep *upkeep, bool *finished)
 	for (int kind = 0; kind < TL_DUE_KINDS; kind++)
 		upkeep->places[kind] = (struct place){0, 0, 0};
 	*finished = false;
+	upkeep->endings = true;
+}
+
+/* Something has been put on record: what is to be dropped, or memberships that have yet to end. */
+static void look_for_told(struct tl_upkeep *upkeep, bool *finished)
+{
+	if (tl_due_told(upkeep->board, TL_DUE_DROP) == UINT64_MAX)
+		return;
+	*finished = false;
+	upkeep->endings = true;
 }
 
 static void *run(void *arg)
@@ -393,9 +423,10 @@ static void *run(void *arg)
 	uint64_t rest_ms = REST_SHORTEST_MS;
 	clock_gettime(CLOCK_MONOTONIC, &upkeep->since);
 	while (on) {
-		if (tl_due_told(upkeep->board, TL_DUE_DROP) != UINT64_MAX)
-			finished = false;
+		look_for_told(upkeep, &finished);
 		enum tl_err err = finished ? sweep(upkeep, &more) : finish_earlier(upkeep);
+		if (err == TL_OK)
+			err = end_memberships(upkeep);
 		note_outcome(upkeep, err);
 		if (err == TL_CLOSED)
 			break;
@@ -406,6 +437,7 @@ static void *run(void *arg)
 		}
 		finished = true;
 		note_figures(upkeep);
+		more |= upkeep->endings;
 		more |= reclaim(upkeep);
 		on = more ? go_on(upkeep) : rest(upkeep, rest_ms);
 		rest_ms = more ? REST_SHORTEST_MS : 2 * rest_ms;
@@ -489,6 +521,7 @@ enum tl_err tl_upkeep_new(struct tl_database *database, struct tl_chores *chores
 	upkeep->board = board;
 	upkeep->options = *options;
 	upkeep->walk = -1;
+	upkeep->endings = true;
 	upkeep->sweep.database = database;
 	upkeep->sweep.limits = options->limits;
 	tl_reclaim_init(&upkeep->reclaim, database->engine, options->dir);

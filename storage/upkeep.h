@@ -3,11 +3,12 @@
  *     markers (due.h) ─┐
  *     a walk over all ─┴─► sweep (sweep.h): assess ─► chore: raise ─► drop ─► chore: settle ─► pause ─► …
  *                          and now and then a part of the disk's space is reclaimed (reclaim.h)
+ *     dissolved conversations (endings.h) ──────────────────────► chore: end some memberships ──────────► pause ─► …
  *
  * The walk takes in users and conversations one after the other when an option that says how long things live differs from
  * that of the last start. Where it is, is kept in the database.
  *
- *   (U1) What clients see does not depend on how far upkeep is: see expiry.h.
+ *   (U1) What clients see does not depend on how far upkeep is: see expiry.h and endings.h.
  *   (U2) It works for about as long as it pauses, and what it asks of the writer is a chore of a few hundred puts at most,
  *        one at a time.
  */

@@ -106,8 +106,10 @@ static void put_record(struct tl_batch *batch, uint64_t no, const struct tl_user
 
 static struct tl_user_record record_of(const struct tl_user *user)
 {
-	return (struct tl_user_record){
-		.uid = tl_slice(user->uid, user->uid_len), .groups = user->groups, .position = user->groups_position};
+	return (struct tl_user_record){.uid = tl_slice(user->uid, user->uid_len),
+	                               .groups = user->groups,
+	                               .position = user->groups_position,
+	                               .ended = user->ended};
 }
 
 static void put_records(struct tl_batch *batch, const struct tl_user *user)
@@ -161,6 +163,7 @@ static void take_groups(struct tl_user *user, const struct tl_user_record *recor
 {
 	user->groups = record->groups;
 	user->groups_position = record->position;
+	user->ended = record->ended;
 	user->named_only = false;
 }
 
@@ -269,19 +272,33 @@ enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint6
 	return admit(users, iter, user, user_out);
 }
 
-static void count_group(struct tl_user_record *record, uint64_t position, bool in)
+static void count_in(struct tl_user_record *record, uint64_t position)
 {
 	if (record->position >= position)
 		return;
 	record->position = position;
-	if (in)
-		record->groups++;
-	else if (record->groups > 0)
-		record->groups--;
+	record->groups++;
 }
 
-enum tl_err tl_users_count_group(struct tl_users *users, struct tl_batch *batch, uint64_t no, uint64_t position,
-                                 bool in)
+static void count_out(struct tl_user_record *record, uint64_t position)
+{
+	if (record->position >= position)
+		return;
+	record->position = position;
+	record->groups -= record->groups > 0;
+}
+
+static void count_ending(struct tl_user_record *record, uint64_t position)
+{
+	if (record->ended >= position)
+		return;
+	record->ended = position;
+	record->groups -= record->groups > 0;
+}
+
+/* Changes the user's record by `count`. */
+static enum tl_err recount(struct tl_users *users, struct tl_batch *batch, uint64_t no, uint64_t position,
+                           void (*count)(struct tl_user_record *record, uint64_t position))
 {
 	struct tl_user_record record;
 	struct tl_user *user;
@@ -293,12 +310,23 @@ enum tl_err tl_users_count_group(struct tl_users *users, struct tl_batch *batch,
 		return err;
 	if (known)
 		record = record_of(user);
-	count_group(&record, position, in);
+	count(&record, position);
 	if (user)
 		take_groups(user, &record);
 	put_record(batch, no, &record);
 	free(bytes);
 	return TL_OK;
+}
+
+enum tl_err tl_users_count_group(struct tl_users *users, struct tl_batch *batch, uint64_t no, uint64_t position,
+                                 bool in)
+{
+	return recount(users, batch, no, position, in ? count_in : count_out);
+}
+
+enum tl_err tl_users_count_ending(struct tl_users *users, struct tl_batch *batch, uint64_t no, uint64_t position)
+{
+	return recount(users, batch, no, position, count_ending);
 }
 
 enum tl_err tl_user_no(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice uid,

@@ -19,6 +19,7 @@ struct tl_user {
 	bool named_only;          /* what follows of the record has not been read; whom somebody asks for by name has it */
 	uint64_t groups;          /* how many groups and channels the user is in */
 	uint64_t groups_position; /* queue position of what changed that last */
+	uint64_t ended;           /* … and of what dissolved the last one that was counted afterwards, 0: none */
 	uint64_t inbox_floor;
 	uint64_t marked;     /* when the inbox is looked at next, by the last marker; 0: not known */
 	struct tl_inbox_run *run; /* what the batch at hand appends; NULL: nothing (transaction_inbox.c) */
@@ -74,6 +75,11 @@ void tl_users_blocked_changed(struct tl_users *users, struct tl_slice uid);
  * by the queue record at `position`; what that record has counted already, before a failure, is not counted again. */
 TL_MUST_USE enum tl_err tl_users_count_group(struct tl_users *users, struct tl_batch *batch, uint64_t no,
                                              uint64_t position, bool in);
+
+/* Counts, some time after the queue record at `position` has dissolved it, a group or channel that the user of that number, who
+ * must exist (TL_CORRUPT), was in; once only, in the order of these records (endings.h). */
+TL_MUST_USE enum tl_err tl_users_count_ending(struct tl_users *users, struct tl_batch *batch, uint64_t no,
+                                              uint64_t position);
 
 /* --- for readers, any thread --- */
 

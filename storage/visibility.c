@@ -133,6 +133,21 @@ bool tl_visible(const struct tl_visibility *v, uint64_t cseq)
 	return false;
 }
 
+uint64_t tl_visible_from(const struct tl_visibility *v, uint64_t cseq)
+{
+	uint64_t from = v->last + 1;
+	if (cseq < v->first)
+		cseq = v->first;
+	if (cseq > v->last || tl_visible(v, cseq))
+		return cseq;
+	if (v->present && v->member.since > cseq)
+		from = v->member.since;
+	for (uint32_t i = 0; i < v->former.count; i++)
+		if (v->former.periods[i].from > cseq && v->former.periods[i].from < from)
+			from = v->former.periods[i].from;
+	return from;
+}
+
 enum tl_err tl_deleted_by(struct tl_engine *engine, const struct tl_snapshot *snapshot, uint64_t user_no,
                           uint64_t conversation_no, uint64_t cseq, bool *deleted_out)
 {

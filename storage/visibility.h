@@ -40,6 +40,9 @@ void tl_visibility_close(struct tl_visibility *visibility);
 /* Whether the user may see the place of this entry. */
 bool tl_visible(const struct tl_visibility *visibility, uint64_t cseq);
 
+/* The first such place from `cseq` on; behind `last` if there is none. */
+uint64_t tl_visible_from(const struct tl_visibility *visibility, uint64_t cseq);
+
 /* Whether the user has deleted this very entry. Costs a read if the user has deleted any in this conversation. */
 TL_MUST_USE enum tl_err tl_deleted(const struct tl_visibility *visibility, uint64_t cseq, bool *deleted_out);
 

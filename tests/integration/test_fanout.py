@@ -179,6 +179,51 @@ class OnRead(FanoutTest):
         self.assertEqual(bodies(self.inbox(erin)), ["hello"])
 
 
+
+class Dissolved(FanoutTest):
+    """Groups of more members than are taken out of their lists at once; two are as many as one can be in."""
+    options = {"max_conversations": "2", "write_fanout_max": "500"}
+
+    def setUp(self):
+        super().setUp()
+        self.alice, self.bob = self.uids("alice", "bob")
+        self.members = [self.uid("x") for _ in range(450)] + [self.bob]
+        self.a, self.b = self.client(self.alice), self.client(self.bob)
+
+    def check_gone_at_once(self, fanout):
+        kept, gone = (self.group_of(self.a, self.members, fanout=fanout) for _ in range(2))
+        self.a.send_ok(f"conv/{gone}", "last words")
+        self.assertEqual(self.a.error("create", {"conv": self.cid("third")}), "too_large")
+        self.a.ok("dissolve", {"conv": gone})
+        for client in (self.a, self.b):
+            page = client.ok("convs", {"limit": 1})
+            self.assertEqual(([c["conv"] for c in page["convs"]], page.get("cursor")), ([kept], None))
+            self.assertEqual([client.error(op, {"conv": gone}) for op in ("info", "leave")], ["not_member"] * 2)
+            self.assertEqual([m["event"]["kind"] if "event" in m else m["body"] for m in self.inbox(client, gone)],
+                             ["create", "last words", "dissolve"])
+            self.assertEqual(client.error("create", {"conv": gone}), "exists")
+            client.ok("create", {"conv": self.cid("third")})
+            self.assertEqual(client.error("create", {"conv": self.cid("fourth")}), "too_large")
+
+    def test_on_write(self):
+        self.check_gone_at_once("write")
+
+    def test_on_read(self):
+        self.check_gone_at_once("read")
+
+    def test_killed_at_once(self):
+        expected = []
+        for i in range(4):
+            convs = [self.group_of(self.a, self.members) for _ in range(2)]
+            for conv in convs:
+                self.a.ok("dissolve", {"conv": conv})
+            self.broker.restart(kill=True)
+            self.a, self.b = self.client(self.alice), self.client(self.bob)
+            expected += [(conv, kind) for kind in ("create", "dissolve") for conv in convs]
+            self.assertEqual(self.b.ok("convs")["convs"], [])
+            self.assertEqual([(m["conv"], m["event"]["kind"]) for m in self.inbox(self.b)], expected)
+
+
 class Crossing(FanoutTest):
     def test_up_and_down_while_messages_flow(self):
         """Joining and leaving around the limit, syncing now and then: nothing is lost or repeated."""

@@ -42,6 +42,13 @@ static uint64_t choose_write_fanout_max(const struct limits *limits, struct rng 
 	return limits->on_read ? few[below(rng, 5)] : USERS;
 }
 
+/* Nor this: of how many members a dissolved conversation is rid at once. */
+static uint64_t choose_ending_step(struct rng *rng)
+{
+	static const uint64_t few[] = {0, 1, 1, 2, 3};
+	return few[below(rng, 5)];
+}
+
 static struct tl_limits store_limits(const struct limits *limits, struct rng *rng)
 {
 	return (struct tl_limits){
@@ -58,6 +65,7 @@ static struct tl_limits store_limits(const struct limits *limits, struct rng *rn
 		.max_members = limits->max_members,
 		.max_conversations = limits->max_conversations,
 		.search = limits->search,
+		.ending_step = choose_ending_step(rng),
 	};
 }
 
