@@ -85,32 +85,92 @@ static enum tl_err skip_expired(struct tl_engine *engine, const struct tl_snapsh
 	return TL_OK;
 }
 
-/* Of several of one conversation, which come in their order, only the first that has anything left. */
-static struct tl_backlog *longest(struct tl_inbox *inbox)
+/* --- giving way --- */
+
+/* Backlogs that can give way, as a heap, the longest first. Of several of one conversation, which come in their order, only
+ * the first that has anything left. */
+struct heap {
+	struct tl_backlog **longest;
+	size_t count;
+	const struct tl_backlog *end; /* of all backlogs */
+};
+
+/* Of equals the first one. */
+static bool is_longer(const struct tl_backlog *a, const struct tl_backlog *b)
 {
-	struct tl_backlog *longest = &inbox->backlogs[0], *before = NULL;
-	for (size_t i = 0; i < inbox->count; i++) {
-		struct tl_backlog *backlog = &inbox->backlogs[i];
-		if (tl_backlog_pending(backlog) == 0 || (before && before->conversation_no == backlog->conversation_no))
-			continue;
-		before = backlog;
-		if (tl_backlog_pending(backlog) > tl_backlog_pending(longest))
-			longest = backlog;
+	uint64_t x = tl_backlog_pending(a), y = tl_backlog_pending(b);
+	return x > y || (x == y && a < b);
+}
+
+static void sift_down(struct heap *heap, size_t at)
+{
+	for (;;) {
+		size_t first = at;
+		for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < heap->count; child++)
+			if (is_longer(heap->longest[child], heap->longest[first]))
+				first = child;
+		if (first == at)
+			return;
+		struct tl_backlog *moved = heap->longest[at];
+		heap->longest[at] = heap->longest[first];
+		heap->longest[first] = moved;
+		at = first;
 	}
-	return longest;
+}
+
+/* The first one from `at` on, of its conversation, that has anything left; NULL: none has. */
+static struct tl_backlog *first_left(const struct heap *heap, struct tl_backlog *at)
+{
+	const uint64_t no = at->conversation_no;
+	while (at < heap->end && at->conversation_no == no && tl_backlog_pending(at) == 0)
+		at++;
+	return at < heap->end && at->conversation_no == no ? at : NULL;
+}
+
+static enum tl_err heap_init(struct heap *heap, struct tl_inbox *inbox)
+{
+	struct tl_backlog *all = inbox->backlogs;
+	*heap = (struct heap){.longest = malloc((inbox->count + 1) * sizeof(struct tl_backlog *)), .end = all + inbox->count};
+	if (!heap->longest)
+		return TL_NO_MEMORY;
+	for (size_t i = 0; i < inbox->count; i++) {
+		bool is_first = i == 0 || all[i].conversation_no != all[i - 1].conversation_no;
+		struct tl_backlog *left = is_first ? first_left(heap, &all[i]) : NULL;
+		if (left)
+			heap->longest[heap->count++] = left;
+	}
+	for (size_t i = heap->count / 2; i-- > 0;)
+		sift_down(heap, i);
+	return TL_OK;
+}
+
+/* The longest one has become shorter. */
+static void settle_longest(struct heap *heap)
+{
+	struct tl_backlog *left = first_left(heap, heap->longest[0]);
+	heap->longest[0] = left ? left : heap->longest[--heap->count];
+	sift_down(heap, 0);
 }
 
 /* B1: the noisiest conversation gives way first, but half of what it has at a time, so that a second one comes in too. */
-static void skip_excess(struct tl_inbox *inbox, uint64_t excess)
+static enum tl_err skip_excess(struct tl_inbox *inbox, uint64_t excess)
 {
-	while (excess > 0) {
-		struct tl_backlog *backlog = longest(inbox);
-		uint64_t count = (tl_backlog_pending(backlog) + 1) / 2;
+	struct heap heap;
+	enum tl_err err = heap_init(&heap, inbox);
+	if (err != TL_OK)
+		return err;
+	while (excess > 0 && heap.count > 0) {
+		uint64_t count = (tl_backlog_pending(heap.longest[0]) + 1) / 2;
 		count = count < excess ? count : excess;
-		skip(inbox, backlog, count);
+		skip(inbox, heap.longest[0], count);
 		excess -= count;
+		settle_longest(&heap);
 	}
+	free(heap.longest);
+	return TL_OK;
 }
+
+/* --- where the inbox begins --- */
 
 /* What has been filled up keeps its beginning, unless something else has moved it on. */
 static enum tl_err keep_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
@@ -137,10 +197,10 @@ static enum tl_err set_floor(struct tl_engine *engine, const struct tl_snapshot 
 		return err;
 	uint64_t floor = inbox->latest - limits->inbox_max;
 	if (floor > inbox->head)
-		skip_excess(inbox, floor - inbox->head);
+		err = skip_excess(inbox, floor - inbox->head);
 	if (floor > inbox->floor)
 		inbox->floor = floor;
-	return TL_OK;
+	return err;
 }
 
 enum tl_err tl_inbox_read(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_iter *iter,
