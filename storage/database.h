@@ -29,6 +29,9 @@ void tl_database_put_uint(struct tl_batch *batch, const char *key, uint64_t valu
 
 /* --- numbers --- */
 
+/* Above all that are ever given. */
+static const uint64_t TL_NUMBERS_END = UINT64_MAX / 4;
+
 /* Numbers for new things, from 1. They are reserved by the block before any of them is used, in a batch of their own,
  * so that no crash and no half-applied batch can make one number name two things; what is left of a block at exit is
  * never used. Writer thread. */
@@ -38,7 +41,8 @@ struct tl_numbers {
 	uint64_t reserved; /* numbers below this are ours */
 };
 
-/* Takes the next number, reserving a block first where none is left. Errors as tl_engine_commit and _get. */
+/* Takes the next number, reserving a block first where none is left. Errors as tl_engine_commit and _get; TL_CORRUPT also where
+ * the next one would be beyond all that are given. */
 TL_MUST_USE enum tl_err tl_numbers_take(struct tl_numbers *numbers, struct tl_database *database,
                                         uint64_t *number_out);
 
