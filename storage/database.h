@@ -29,9 +29,6 @@ void tl_database_put_uint(struct tl_batch *batch, const char *key, uint64_t valu
 
 /* --- numbers --- */
 
-/* Above all that are ever given. */
-static const uint64_t TL_NUMBERS_END = UINT64_MAX / 4;
-
 /* Numbers for new things, from 1. They are reserved by the block before any of them is used, in a batch of their own,
  * so that no crash and no half-applied batch can make one number name two things; what is left of a block at exit is
  * never used. Writer thread. */
