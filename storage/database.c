@@ -168,6 +168,8 @@ static enum tl_err reserve(struct tl_numbers *numbers, struct tl_database *db)
 	enum tl_err err = tl_database_read_uint(db, numbers->key, &first);
 	if (err != TL_OK)
 		return err;
+	if (first > TL_NUMBERS_END)
+		return TL_CORRUPT;
 	if (first == 0)
 		first = 1;
 	if ((err = tl_batch_new(db->engine, &batch)) != TL_OK)

@@ -43,7 +43,8 @@ struct tl_numbers {
 	uint64_t reserved; /* numbers below this are ours */
 };
 
-/* Takes the next number, reserving a block first where none is left. Errors as tl_engine_commit and _get. */
+/* Takes the next number, reserving a block first where none is left. Errors as tl_engine_commit and _get; TL_CORRUPT also where
+ * the next one would be beyond all that are given. */
 TL_MUST_USE enum tl_err tl_numbers_take(struct tl_numbers *numbers, struct tl_database *database,
                                         uint64_t *number_out);
 

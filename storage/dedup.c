@@ -45,28 +45,49 @@ static void put_list(struct tl_batch *batch, const struct tl_dedup_list *list)
 	tl_pack_fini(&pack);
 }
 
-enum tl_err tl_dedup_read_list(const struct tl_database *database, struct tl_dedup_list *list_out)
+static bool decode_list(struct tl_slice bytes, struct tl_dedup_list *list_out)
+{
+	if (!tl_dedup_list_unpack(bytes, list_out))
+		return false;
+	for (size_t i = 0; i < list_out->count; i++)
+		if (list_out->buckets[i].no > TL_NUMBERS_END)
+			return false;
+	return true;
+}
+
+/* *lost_out: it can be read and is damaged; then it is empty. */
+static enum tl_err read_list(const struct tl_database *database, struct tl_dedup_list *list_out, bool *lost_out)
 {
 	char *value;
 	size_t len;
 	enum tl_err err = tl_engine_get(database->engine, NULL, tl_partition(TL_PART_META, 0),
 	                                tl_slice_str(TL_META_DEDUP), &value, &len);
+	*lost_out = false;
 	if (err == TL_NOT_FOUND) {
 		list_out->count = 0;
 		return TL_OK;
 	}
 	if (err != TL_OK)
 		return err;
-	bool ok = tl_dedup_list_unpack(tl_slice(value, len), list_out);
+	*lost_out = !decode_list(tl_slice(value, len), list_out);
+	if (*lost_out)
+		list_out->count = 0;
 	free(value);
-	return ok ? TL_OK : TL_CORRUPT;
+	return TL_OK;
+}
+
+enum tl_err tl_dedup_read_list(const struct tl_database *database, struct tl_dedup_list *list_out)
+{
+	bool lost;
+	enum tl_err err = read_list(database, list_out, &lost);
+	return err == TL_OK && lost ? TL_CORRUPT : err;
 }
 
 static enum tl_err load(struct tl_dedup *dedup)
 {
 	if (dedup->loaded)
 		return TL_OK;
-	enum tl_err err = tl_dedup_read_list(dedup->database, &dedup->list);
+	enum tl_err err = read_list(dedup->database, &dedup->list, &dedup->lost);
 	dedup->loaded = err == TL_OK;
 	dedup->inherited = dedup->loaded && dedup->list.count > 0;
 	return err;
@@ -101,7 +122,8 @@ enum tl_err tl_dedup_prepare(struct tl_dedup *dedup, struct tl_batch *batch, uin
 	if (last)
 		last->last = (dedup->latest > ts ? dedup->latest : ts) + (dedup->inherited ? INHERITED_MS : 0);
 	dedup->inherited = false;
-	dedup->list.buckets[dedup->list.count] = (struct tl_dedup_bucket){.no = last ? last->no + 1 : 1, .from = ts};
+	uint64_t no = last ? last->no + 1 : dedup->lost ? ts : 1;
+	dedup->list.buckets[dedup->list.count] = (struct tl_dedup_bucket){.no = no, .from = ts};
 	dedup->list.count++;
 	dedup->latest = ts;
 	put_list(batch, &dedup->list);
@@ -112,7 +134,7 @@ enum tl_err tl_dedup_forget(struct tl_dedup *dedup, struct tl_batch *batch, uint
 {
 	size_t kept = 0;
 	enum tl_err err = load(dedup);
-	if (err != TL_OK)
+	if (err != TL_OK || dedup->list.count == 0)
 		return err;
 	struct tl_dedup_list *list = &dedup->list;
 	for (size_t i = 0; i < list->count; i++)
@@ -171,7 +193,7 @@ void tl_dedup_put(struct tl_dedup *dedup, struct tl_batch *batch, const struct t
 	tl_pack_check(&pack, batch);
 	tl_batch_put(batch, tl_partition(TL_PART_DEDUP, bucket->no), db_key(&bytes, key), tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
-	if (record->ts < bucket->from) { /* B4 */
+	if (record->ts < bucket->from) { /* B5 */
 		bucket->from = record->ts;
 		put_list(batch, &dedup->list);
 	}

@@ -8,7 +8,8 @@
  *   (B2) Numbers of buckets are never given twice: what is being dropped is nobody else's. The list has the newest one at
  *        any time.
  *   (B3) What is found is compared with the window by its own time: a bucket kept for too long does no harm.
- *   (B4) No id in a bucket is older than `from`, which is lowered where a clock set back makes it so. A conversation whose
+ *   (B4) A list that is damaged is begun anew, with a number that none has been given: the time. Ids of before are forgotten.
+ *   (B5) No id in a bucket is older than `from`, which is lowered where a clock set back makes it so. A conversation whose
  *        newest entry is older has no id there, and most that are not at hand are: then nothing is read.
  *
  * Writer thread only, except where said. */
@@ -20,7 +21,7 @@
 struct tl_dedup {
 	struct tl_database *database; /* borrowed */
 	struct tl_dedup_list list;
-	bool loaded;
+	bool loaded, lost; /* the list; lost: it was damaged (B4) */
 	uint64_t latest; /* ms: of the ids put into the newest bucket, as far as known … */
 	bool inherited;  /* … which others were put into before the list was loaded */
 };
@@ -37,7 +38,7 @@ void tl_dedup_init(struct tl_dedup *dedup, struct tl_database *database);
 void tl_dedup_clear(struct tl_dedup *dedup);
 
 /* What became of an id within the window before `ts`: TL_OK or TL_NOT_FOUND. What is in the batch at hand is not seen.
- * `latest`: no id of this conversation is of a later time (B4); UINT64_MAX where that is not known. */
+ * `latest`: no id of this conversation is of a later time (B5); UINT64_MAX where that is not known. */
 TL_MUST_USE enum tl_err tl_dedup_find(struct tl_dedup *dedup, const struct tl_dedup_key *key, uint64_t ts,
                                       uint64_t window_ms, uint64_t latest, struct tl_dedup_record *record_out);
 

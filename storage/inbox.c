@@ -69,7 +69,7 @@ static enum tl_err take_floor(struct tl_iter *iter, bool *there, uint64_t *floor
 	if (!*there || !tl_slice_equal(tl_iter_key(iter), floor_key))
 		return TL_OK;
 	struct tl_reader reader = tl_reader(tl_iter_value(iter));
-	if (!tl_reader_uint(&reader, floor_out))
+	if (!tl_reader_uint(&reader, floor_out) || *floor_out > TL_SEQ_MAX)
 		return TL_CORRUPT;
 	*there = tl_iter_prev(iter);
 	return TL_OK;
@@ -88,7 +88,7 @@ enum tl_err tl_inbox_bounds(struct tl_iter *iter, uint64_t user_no, struct tl_bo
 	if (err != TL_OK)
 		return err;
 	if (there && !(tl_ordered_int_read(tl_iter_key(iter).ptr, tl_iter_key(iter).len, &bounds.head) &&
-	               read_last(tl_iter_value(iter), &last)))
+	               bounds.head <= TL_SEQ_MAX && read_last(tl_iter_value(iter), &last)))
 		return TL_CORRUPT;
 	if (bounds.head < bounds.floor)
 		bounds.head = bounds.floor;
@@ -106,7 +106,7 @@ enum tl_err tl_inbox_stored_floor(struct tl_engine *engine, uint64_t user_no, ui
 	enum tl_err err = tl_engine_get(engine, NULL, tl_partition(TL_PART_INBOX, user_no), floor_key, &value, &len);
 	if (err == TL_OK) {
 		struct tl_reader reader = tl_reader(tl_slice(value, len));
-		if (!tl_reader_uint(&reader, &floor))
+		if (!tl_reader_uint(&reader, &floor) || floor > TL_SEQ_MAX)
 			err = TL_CORRUPT;
 		free(value);
 	}

@@ -35,6 +35,10 @@ enum tl_err tl_index_coverage_update(struct tl_database *database, bool search)
 	struct tl_batch *batch;
 	uint64_t version;
 	enum tl_err err = tl_database_read_uint(database, TL_META_INDEX, &version);
+	if (err == TL_CORRUPT) { /* what it covers is not known: nothing */
+		version = UINT64_MAX;
+		err = TL_OK;
+	}
 	if (err != TL_OK || version == (search ? TL_INDEX_VERSION : 0))
 		return err;
 	if ((err = is_new(engine, &is_empty)) != TL_OK || (err = tl_batch_new(engine, &batch)) != TL_OK)

@@ -68,7 +68,7 @@ bool tl_directory_unpack(struct tl_slice bytes, struct tl_directory *directory_o
 	uint64_t version;
 	return tl_reader_array(&reader, &count) && count >= 6 && tl_reader_uint(&reader, &version) &&
 	       version == TL_INDEX_VERSION && tl_reader_uint(&reader, &directory_out->indexed_to) &&
-	       tl_reader_uint(&reader, &directory_out->next_id) && read_segments(&reader, directory_out) &&
+	       tl_reader_uint(&reader, &directory_out->next_id) && directory_out->next_id < TL_NUMBERS_END && read_segments(&reader, directory_out) &&
 	       read_garbage(&reader, directory_out) && tl_reader_bool(&reader, &directory_out->off);
 }
 

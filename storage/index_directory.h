@@ -7,7 +7,8 @@
  *   (D2) The directory stands in the same partition as its segments' chunks, so on any engine a batch changes them
  *        together. What a segment's chunks are put in before the directory names it, or outlive their segment, are listed
  *        as garbage first.
- *   (D3) Ids of segments are never used again.
+ *   (D3) Ids of segments are never used again. Where a loss of power has left chunks of a segment and not the directory that gave
+ *        it its id (index_segment.h, S3), these are dropped before any segment is made.
  *   (D4) The directory of another version counts as none: nothing is indexed.
  *   (D5) Upkeep, which a change of a conversation's record is marked for, switches off the directory of one that is to have no
  *        index, and on again; so sealing, which reads the directory anyway, need not read the record.

@@ -139,13 +139,25 @@ static enum tl_err seal_tail(struct seal *seal, uint64_t end)
 	return TL_OK;
 }
 
+/* Whether upkeep has to put something straight first: a directory that cannot be read or is full, chunks left over (D3). */
+static enum tl_err is_unfit(const struct seal *seal, enum tl_err err, bool *unfit_out)
+{
+	const struct tl_directory *directory = &seal->directory;
+	*unfit_out = err == TL_CORRUPT || (err == TL_OK && directory->segment_count == TL_INDEX_SEGMENTS_MAX);
+	if (err != TL_OK || *unfit_out || directory->off)
+		return err == TL_CORRUPT ? TL_OK : err;
+	return tl_index_has_from(seal->store, seal->no, directory->next_id, unfit_out);
+}
+
 enum tl_err tl_index_seal(struct tl_index_work *work, const struct tl_snapshot *snapshot, struct tl_iter *store,
                           uint64_t conversation_no, uint64_t cseq, uint64_t *to_out)
 {
 	struct seal seal = {.work = work, .snapshot = snapshot, .store = store, .no = conversation_no};
 	enum tl_err err = tl_directory_read(work->database->engine, snapshot, conversation_no, &seal.directory);
+	bool unfit;
 	*to_out = UINT64_MAX;
-	if (err == TL_CORRUPT || (err == TL_OK && seal.directory.segment_count == TL_INDEX_SEGMENTS_MAX)) {
+	err = is_unfit(&seal, err, &unfit);
+	if (err == TL_OK && unfit) {
 		tl_index_mark_upkeep(work->batch, conversation_no, 0); /* which mends it, and seals then */
 		return TL_OK;
 	}

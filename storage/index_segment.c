@@ -36,6 +36,15 @@ static struct tl_slice key_of_last(struct tl_index_key *key, uint64_t id)
 
 /* --- writing --- */
 
+enum tl_err tl_index_has_from(struct tl_iter *iter, uint64_t conversation_no, uint64_t id, bool *has_out)
+{
+	struct tl_index_key key;
+	tl_iter_retarget(iter, tl_partition(TL_PART_INDEX, conversation_no));
+	*has_out = tl_iter_seek(iter, tl_index_key_begin(&key, id));
+	enum tl_err err = tl_iter_error(iter);
+	return err == TL_CORRUPT ? TL_OK : err;
+}
+
 void tl_segment_begin(struct tl_segment_writer *writer, struct tl_batch *batch, uint64_t conversation_no,
                       const struct tl_segment *segment)
 {

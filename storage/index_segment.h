@@ -8,6 +8,7 @@
  *   (S2) Every segment has a last chunk, even one without postings; so a segment that is not there is noticed.
  *   (S3) Index batches are not synced. After a power failure a directory may name segments that lack chunks; that shows when
  *        they are read (C2, S2) as TL_CORRUPT, as what cannot be read does, and the conversation is searched without its index and indexed anew.
+ *        Or chunks are there whose segment no directory has ever named: they are found by their id, which is still to be given.
  *   (S4) A posting may stand below `from`: an edit event in [from, to] has its message indexed again.
  *
  * Terms hold no NUL and do not begin with FF: they are UTF-8, or one byte that says which field, and UTF-8.
@@ -41,6 +42,10 @@ struct tl_slice tl_index_key(struct tl_index_key *key, uint64_t id, struct tl_sl
 
 /* Where the keys of a segment begin; those of id + 1 are where they end. */
 struct tl_slice tl_index_key_begin(struct tl_index_key *key, uint64_t id);
+
+/* Whether there are chunks of segments from `id` on, which no directory can have named (S3). `iter` is moved. What cannot be read
+ * counts as none. */
+TL_MUST_USE enum tl_err tl_index_has_from(struct tl_iter *iter, uint64_t conversation_no, uint64_t id, bool *has_out);
 
 /* --- writing --- */
 

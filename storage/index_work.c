@@ -187,6 +187,18 @@ static enum tl_err drop_all(struct tl_index_work *work, const struct upkeep *upk
 	return err;
 }
 
+/* Chunks whose segment the directory has not named (D3). *dropped_out: there were some. */
+static enum tl_err drop_left_over(struct tl_index_work *work, const struct upkeep *upkeep, bool *dropped_out)
+{
+	struct tl_drop drop = {.limit = DROP_KEYS};
+	struct tl_index_key from;
+	enum tl_err err = tl_index_has_from(upkeep->store, upkeep->no, upkeep->directory.next_id, dropped_out);
+	if (err != TL_OK || !*dropped_out)
+		return err;
+	return tl_engine_drop_range(work->database->engine, tl_partition(TL_PART_INDEX, upkeep->no),
+	                            tl_index_key_begin(&from, upkeep->directory.next_id), tl_slice("", 0), &drop);
+}
+
 static enum tl_err drop_garbage(struct tl_index_work *work, struct upkeep *upkeep)
 {
 	uint64_t id = upkeep->directory.garbage[0];
@@ -269,6 +281,7 @@ static enum tl_err do_first(struct tl_index_work *work, struct upkeep *upkeep)
 {
 	struct tl_directory *directory = &upkeep->directory;
 	uint32_t first = 0, count = 0;
+	bool dropped;
 	uint64_t to;
 	enum tl_err err = tl_directory_read(work->database->engine, upkeep->snapshot, upkeep->no, directory);
 	if (err == TL_CORRUPT)
@@ -277,6 +290,9 @@ static enum tl_err do_first(struct tl_index_work *work, struct upkeep *upkeep)
 		return err;
 	if (work->merge.active)
 		return merge(work, upkeep, 0, 0);
+	err = drop_left_over(work, upkeep, &dropped);
+	if (err != TL_OK || dropped)
+		return err;
 	if (directory->garbage_count > 0)
 		return drop_garbage(work, upkeep);
 	if (put_straight(upkeep)) {

@@ -83,7 +83,11 @@ bool tl_message_pairs(struct tl_slice message, struct tl_slice *pairs_out, uint3
 	struct tl_reader reader = tl_reader(message);
 	if (!has_ts(message) || !tl_reader_map(&reader, count_out))
 		return false;
-	*pairs_out = tl_slice(reader.next, (size_t)(reader.end - reader.next));
+	const unsigned char *begin = reader.next;
+	for (uint32_t i = 0; i < 2 * *count_out; i++)
+		if (!tl_reader_skip(&reader))
+			return false;
+	*pairs_out = tl_slice(begin, (size_t)(reader.next - begin));
 	return true;
 }
 

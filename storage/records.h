@@ -15,6 +15,9 @@
 
 enum { TL_FORMAT_VERSION = 4 };
 
+/* Above all numbers that are ever given: to users, conversations, buckets and segments of the index. */
+static const uint64_t TL_NUMBERS_END = UINT64_MAX / 4;
+
 enum tl_partition_kind {
 	TL_PART_META = 'm',               /* the database itself; number 0 */
 	TL_PART_USER_NAMES = 'U',         /* uid → user number; number 0 */

@@ -137,7 +137,7 @@ static enum tl_err show_entry(struct page *page, uint64_t seq, const struct tl_i
 			return err;
 	}
 	if (entry->cseq > 0)
-		return show_reference(page, seq, entry);
+		return page->source ? show_reference(page, seq, entry) : TL_CORRUPT;
 	struct tl_slice cid = page->source ? page->source->conversation.cid : tl_slice("", 0);
 	return tl_message_show(page->out, seq, cid, 0, entry->message) ? TL_OK : TL_CORRUPT;
 }

@@ -241,7 +241,7 @@ enum tl_err tl_store_last(struct tl_engine *engine, const struct tl_snapshot *sn
 	if (err == TL_OK && (!there || tl_iter_key(iter).len == 0))
 		return TL_NOT_FOUND;
 	if (err == TL_OK && tl_ordered_int_read(tl_iter_key(iter).ptr, tl_iter_key(iter).len, cseq_out) &&
-	    tl_store_record_unpack(tl_iter_value(iter), &record)) {
+	    *cseq_out <= TL_SEQ_MAX && tl_store_record_unpack(tl_iter_value(iter), &record)) {
 		*ts_out = tl_message_ts(record.message);
 		return TL_OK;
 	}

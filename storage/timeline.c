@@ -10,8 +10,6 @@
  * one get more than it might. */
 enum { MARK_EVERY = 64, MARK_GROWTH = 4, MARK_FAR = 2 };
 
-static const uint64_t SEQ_MAX = UINT64_MAX / 4; /* which nobody reaches, so that steps from there stay numbers */
-
 static const struct tl_slice floor_key = {"", 0};
 static const struct tl_slice mark_key = {"\0", 1}; /* as if of an entry 0 */
 
@@ -27,7 +25,7 @@ struct key {
 
 static bool seq_of(struct tl_slice key, uint64_t *seq_out)
 {
-	return tl_ordered_int_read(key.ptr, key.len, seq_out);
+	return tl_ordered_int_read(key.ptr, key.len, seq_out) && *seq_out <= TL_SEQ_MAX;
 }
 
 /* 0 where there is no such key. */
@@ -45,7 +43,7 @@ static enum tl_err read_uint(struct tl_engine *engine, const struct tl_snapshot 
 		return err;
 	struct tl_reader reader = tl_reader(tl_slice(value, len));
 	uint64_t number;
-	bool ok = tl_reader_uint(&reader, &number) && number <= SEQ_MAX;
+	bool ok = tl_reader_uint(&reader, &number) && number <= TL_SEQ_MAX;
 	free(value);
 	if (ok)
 		*value_out = number;

@@ -23,6 +23,9 @@
 
 #include "engine.h"
 
+/* Which no sequence number reaches, so that steps from there stay numbers. What stands beyond is damage, and no entry. */
+static const uint64_t TL_SEQ_MAX = UINT64_MAX / 4;
+
 struct tl_bounds {
 	uint64_t floor; /* the last sequence number dropped, 0 if none was */
 	uint64_t head;  /* the last one appended, 0 if none was */

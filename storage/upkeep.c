@@ -223,6 +223,15 @@ static enum tl_err gather_markers(struct tl_upkeep *upkeep, enum tl_due_kind kin
 	return err;
 }
 
+/* The number to end a walk before. 0 where it is damaged: then nobody is given a number any more, and there is no walk. */
+static enum tl_err read_end(const struct tl_upkeep *upkeep, const struct walk *walk, uint64_t *end_out)
+{
+	enum tl_err err = tl_database_read_uint(upkeep->database, walk->end_key, end_out);
+	if (err == TL_CORRUPT || (err == TL_OK && *end_out > TL_NUMBERS_END))
+		*end_out = 0;
+	return err == TL_CORRUPT ? TL_OK : err;
+}
+
 static enum tl_err gather_walk(struct tl_upkeep *upkeep)
 {
 	struct tl_sweep *sweep = &upkeep->sweep;
@@ -234,7 +243,7 @@ static enum tl_err gather_walk(struct tl_upkeep *upkeep)
 		return TL_OK;
 	}
 	const struct walk *walk = &walks[upkeep->walk];
-	enum tl_err err = tl_database_read_uint(upkeep->database, walk->end_key, &end);
+	enum tl_err err = read_end(upkeep, walk, &end);
 	if (err != TL_OK)
 		return err;
 	uint64_t no = upkeep->walk_next[upkeep->walk];
@@ -449,13 +458,26 @@ static void *run(void *arg)
 
 /* --- the options as of the last start --- */
 
+/* A number of upkeep's own. One that is damaged is `instead`. */
+static enum tl_err read_own(const struct tl_upkeep *upkeep, const char *key, uint64_t instead, uint64_t *value_out)
+{
+	char text[160];
+	enum tl_err err = tl_database_read_uint(upkeep->database, key, value_out);
+	if (err != TL_CORRUPT)
+		return err;
+	snprintf(text, sizeof text, "damaged data: what is kept as '%s' is made anew", key);
+	upkeep->options.events.log(upkeep->options.events.ctx, TL_LOG_ERROR, text);
+	*value_out = instead;
+	return TL_OK;
+}
+
 static enum tl_err note_option(struct tl_upkeep *upkeep, struct tl_batch *batch, const char *key, uint64_t value,
                                int walk)
 {
 	uint64_t before, end;
-	enum tl_err err = tl_database_read_uint(upkeep->database, key, &before);
+	enum tl_err err = read_own(upkeep, key, ~value, &before);
 	if (err == TL_OK)
-		err = tl_database_read_uint(upkeep->database, walks[walk].end_key, &end);
+		err = read_end(upkeep, &walks[walk], &end);
 	if (err != TL_OK || before == value)
 		return err;
 	tl_database_put_uint(batch, key, value);
@@ -477,13 +499,23 @@ static enum tl_err end_ids(struct tl_upkeep *upkeep, struct tl_batch *batch)
 	return err == TL_CORRUPT ? TL_OK : err;
 }
 
+static void note_lost_ids(struct tl_upkeep *upkeep)
+{
+	struct tl_dedup_list list;
+	if (tl_dedup_read_list(upkeep->database, &list) == TL_CORRUPT)
+		upkeep->options.events.log(upkeep->options.events.ctx, TL_LOG_ERROR,
+		                           "damaged data: which message ids have been used of late is forgotten; what is sent again is "
+		                           "stored again");
+}
+
 static enum tl_err note_options(struct tl_upkeep *upkeep)
 {
 	const struct tl_limits *limits = upkeep->options.limits;
 	struct tl_batch *batch = NULL;
 	enum tl_err err = tl_batch_new(upkeep->database->engine, &batch);
+	note_lost_ids(upkeep);
 	for (int walk = 0; walk < WALKS && err == TL_OK; walk++)
-		err = tl_database_read_uint(upkeep->database, walks[walk].key, &upkeep->walk_next[walk]);
+		err = read_own(upkeep, walks[walk].key, 1, &upkeep->walk_next[walk]);
 	if (err == TL_OK)
 		err = note_option(upkeep, batch, TL_META_INBOX_TTL, limits->inbox_ttl_ms, 0);
 	if (err == TL_OK)

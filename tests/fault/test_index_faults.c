@@ -368,6 +368,75 @@ static void nothing_left_to_seal(struct world *world)
 	CHECK(tl_index_work_count(&world->work, &marks) == TL_OK && marks == 0);
 }
 
+enum { CHUNKS_MAX = 2000 };
+
+/* Chunks of a segment. */
+struct chunks {
+	size_t count;
+	struct chunk {
+		size_t key_len, value_len;
+		char key[TL_INDEX_TERM_MAX + 32], *value;
+	} list[CHUNKS_MAX];
+};
+
+/* What stands behind the directory and behind the chunks of the first batch of the segment being made. */
+static void take_chunks(struct world *world, unsigned i, struct chunks *chunks)
+{
+	enum { FIRST_BATCH = 200 };
+	struct tl_iter *iter;
+	unsigned passed = 0;
+	CHECK(tl_iter_new(world->database.engine, NULL, tl_partition(TL_PART_INDEX, i + 1), false, &iter) == TL_OK);
+	for (bool there = tl_iter_seek(iter, tl_slice("\0", 1)); there; there = tl_iter_next(iter)) {
+		struct chunk *chunk = &chunks->list[chunks->count];
+		struct tl_slice key = tl_iter_key(iter), value = tl_iter_value(iter);
+		if (passed++ < FIRST_BATCH)
+			continue;
+		CHECK(chunks->count < CHUNKS_MAX && key.len <= sizeof chunk->key);
+		chunk->key_len = key.len;
+		chunk->value_len = value.len;
+		memcpy(chunk->key, key.ptr, key.len);
+		chunk->value = malloc(value.len + 1);
+		CHECK(chunk->value != NULL);
+		memcpy(chunk->value, value.ptr, value.len);
+		chunks->count++;
+	}
+	tl_iter_free(iter);
+	CHECK(chunks->count > 0);
+}
+
+static void put_chunks(struct world *world, unsigned i, struct chunks *chunks)
+{
+	for (size_t c = 0; c < chunks->count; c++) {
+		const struct chunk *chunk = &chunks->list[c];
+		tl_batch_put(world->batch, tl_partition(TL_PART_INDEX, i + 1), tl_slice(chunk->key, chunk->key_len),
+		             tl_slice(chunk->value, chunk->value_len));
+		free(chunk->value);
+	}
+}
+
+/* Where nothing is synced, a loss of power may leave what was committed last, and not what was before it: of a segment that takes
+ * several batches some of the chunks, and neither the messages that they are of nor the directory that lists the segment. Other
+ * messages come, and a segment with the same id. */
+static void chunks_left_over(struct world *world)
+{
+	static struct chunks chunks;
+	const unsigned i = CONVERSATIONS - 1;
+	struct tl_drop drop = {.limit = UINT64_MAX};
+	CHECK(world->heads[i] == 0);
+	append_words(world, i, TL_INDEX_TAIL, TL_INDEX_TAIL - 1);
+	finish(world);
+	take_chunks(world, i, &chunks);
+	CHECK(tl_engine_drop_range(world->database.engine, tl_partition(TL_PART_INDEX, i + 1), tl_slice("", 0), tl_slice("", 0),
+	                           &drop) == TL_OK);
+	put_chunks(world, i, &chunks);
+	commit(world);
+	world->heads[i] = 0;
+	close_world(world);
+	open_world(world);
+	append_words(world, i, TL_INDEX_TAIL, 0);
+	finish(world);
+}
+
 static void put_mark(struct world *world, uint64_t queue, struct tl_slice key, struct tl_slice value)
 {
 	tl_batch_put(world->batch, tl_partition(TL_PART_INDEX_QUEUE, queue), key, value);
@@ -432,6 +501,7 @@ int main(void)
 	index_anew_behind_long_message(&world);
 	nothing_left_to_seal(&world);
 	damaged_marks(&world);
+	chunks_left_over(&world);
 	for (unsigned i = 0; i < ROUNDS; i++)
 		round_of(&world);
 	finish(&world);

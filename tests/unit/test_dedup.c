@@ -1,5 +1,5 @@
 /* Message ids in buckets: found within the window and not after it, whatever the window was before and the clock does;
- * buckets are few, closed in time, and dropped by number. Cites (B1)–(B4) of storage/dedup.h. */
+ * buckets are few, closed in time, and dropped by number. Cites (B1)–(B5) of storage/dedup.h. */
 #include "dedup.h"
 
 #include "temp_dir.h"
@@ -228,7 +228,7 @@ static void test_no_room(void **state)
 }
 
 /* An id of before the bucket lowers its beginning, also for after a restart; what is younger than all that a conversation
- * has is not looked at (B4). */
+ * has is not looked at (B5). */
 static void test_latest(void **state)
 {
 	struct fixture *f = *state;
