@@ -17,13 +17,20 @@ static size_t step_of(const struct tl_limits *limits)
 	return limits->ending_step > 0 && limits->ending_step < TL_ENDINGS_STEP ? (size_t)limits->ending_step : TL_ENDINGS_STEP;
 }
 
-/* Whether the member at hand is one: behind something damaged it may be one who is gone. */
-static bool is_member(const struct tl_database *database, const struct tl_iter *iter, uint64_t conversation_no,
-                      uint64_t user_no)
+/* Adds the member at hand. Behind something damaged it may be one who is gone. */
+static enum tl_err add(const struct tl_database *database, const struct tl_iter *iter, struct tl_ending *ending)
 {
+	struct tl_slice key = tl_iter_key(iter);
 	struct tl_member_record member;
-	return tl_iter_error(iter) == TL_OK ||
-	       tl_member_read(database->engine, NULL, conversation_no, user_no, &member) == TL_OK;
+	uint64_t no;
+	enum tl_err err = TL_OK;
+	if (!tl_ordered_int_read(key.ptr, key.len, &no))
+		return TL_OK;
+	if (tl_iter_error(iter) != TL_OK)
+		err = tl_member_read(database->engine, NULL, ending->conversation_no, no, &member);
+	if (err == TL_OK)
+		ending->users[ending->count++] = no;
+	return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;
 }
 
 /* Fills in the users. */
@@ -32,18 +39,16 @@ static enum tl_err gather(const struct tl_database *database, struct tl_iter *it
 {
 	struct tl_member_key from;
 	const size_t step = step_of(limits);
-	uint64_t no;
+	enum tl_err err = TL_OK;
 	ending->count = 0;
 	tl_iter_retarget(iter, tl_partition(TL_PART_MEMBERS, ending->conversation_no));
 	tl_iter_pass_damage(iter);
 	bool there = tl_iter_seek(iter, tl_member_key(&from, ending->from));
-	for (; there && ending->count < step; there = tl_iter_next(iter)) {
-		struct tl_slice key = tl_iter_key(iter);
-		if (tl_ordered_int_read(key.ptr, key.len, &no) && is_member(database, iter, ending->conversation_no, no))
-			ending->users[ending->count++] = no;
-	}
+	for (; there && err == TL_OK && ending->count < step; there = tl_iter_next(iter))
+		err = add(database, iter, ending);
 	ending->more = there;
-	enum tl_err err = tl_iter_error(iter);
+	if (err == TL_OK)
+		err = tl_iter_error(iter);
 	return err == TL_CORRUPT ? TL_OK : err;
 }
 

@@ -6,6 +6,7 @@
  *             └── pipe: what devices are shown then ──► compared with what they are shown where nothing failed
  *
  * A child may also end: uthash ends the process where it gets no memory, as LevelDB does. */
+#include "endings.h"
 #include "message.h"
 #include "msgpack_reader.h"
 #include "pull.h"
@@ -97,7 +98,8 @@ static void open_world(struct world *w)
 	tl_due_board_init(&w->board);
 	w->limits = (struct tl_limits){.server = "test", .max_body = 1000, .dedup_window_ms = 100000, .edit_window_ms = 100000,
 	                               .recall_window_ms = 100000, .write_fanout_max = 10, .max_members = 100,
-	                               .max_conversations = 100, .inbox_ttl_ms = TTL, .retention_ms = TTL, .device_ttl_ms = TTL};
+	                               .max_conversations = 100, .inbox_ttl_ms = TTL, .retention_ms = TTL, .device_ttl_ms = TTL,
+	                               .ending_step = 1};
 	begin_transactions(w);
 }
 
@@ -267,6 +269,20 @@ static enum tl_err perform_sweep(struct world *w, const struct act *act)
 	return err == TL_OK ? commit(w) : err;
 }
 
+/* A group is dissolved, and what is left of it ends one by one. */
+static enum tl_err perform_endings(struct world *w, const struct act *act)
+{
+	struct tl_ending ending;
+	enum tl_err err = perform_step(w, act);
+	while (err == TL_OK && (err = tl_endings_next(&w->db, &w->limits, &ending)) == TL_OK) {
+		tl_transaction_chores(&w->txn, w->position + 1);
+		err = tl_endings_apply(&w->txn, &ending);
+		if (err == TL_OK)
+			err = commit(w);
+	}
+	return err == TL_NOT_FOUND ? TL_OK : err;
+}
+
 static enum tl_err perform_upkeep(struct world *w, const struct act *act)
 {
 	const struct tl_upkeep_options options = {.dir = w->dir.path, .limits = &w->limits};
@@ -316,6 +332,7 @@ static const struct act acts[] = {
 	{"dissolve, on read", perform_step, STEP("dan", "dissolve", "\x81" WIDE)},
 	{"pull", perform_pull, STEP("bob", "pull", "")},
 	{"sweep", perform_sweep, {NULL, NULL, NULL, 0}},
+	{"endings", perform_endings, STEP("ann", "dissolve", "\x81" TEAM)},
 	{"upkeep", perform_upkeep, {NULL, NULL, NULL, 0}},
 };
 
