@@ -7,7 +7,9 @@
  *
  * Whatever is read of a table is checked. LevelDB believes the footer, the index, the filters and what it merges: then damage
  * there ends the broker, hides what is there, or is copied as sound. And where a log cannot be opened or read, LevelDB opens
- * the database without what is in it and deletes it; here such an opening fails.
+ * the database without what is in it and deletes it; here such an opening fails. So does one, as an engine is opened, for which the
+ * manifest names a log that is missing or a table that has lost its end; and of several logs each has to begin where the one before it
+ * ended (leveldb_opening.h): in a copy that was made file by file, while the database was written to, they may not.
  *
  * Merging waits until it has to be. LevelDB merges a table with those of the next level when a level has grown too large, but
  * also when some hundreds of gets had to look into a second table after it, whatever its size (version_set.cc, "allowed_seeks").

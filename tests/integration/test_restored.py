@@ -1,10 +1,13 @@
 """A data directory that an older copy was put in the place of: the operator says so with a file `restored`, and everybody learns of
 it by another epoch. Copies of the whole, and of parts from different moments."""
 import os
+import re
 import shutil
+import subprocess
+import threading
 import unittest
 
-from harness import Broker, BrokerTest
+from harness import Broker, BrokerTest, Client, burst, until
 
 LOST = r"the ingest queue or the database's log is damaged: \d+ bytes"
 RESTORED = "the data directory was restored from a copy"
@@ -62,12 +65,13 @@ class Restored(BrokerTest):
         self.assertEqual(len(set(told)), 1, told)
         return told[0]
 
-    def texts(self, user="bob", after=0):
-        client = self.client(user, "reader")
-        messages = client.sync_all(after)
+    def texts(self, broker=None):
+        """All that bob has."""
+        client = Client(broker or self.broker, "bob", "reader")
+        messages = client.sync_all(limit=1000)
         client.close()
-        self.assertEqual([m["seq"] for m in messages], list(range(after + 1, after + len(messages) + 1)))
-        self.assertEqual([m["cseq"] for m in messages], list(range(after + 1, after + len(messages) + 1)))
+        for key in ("seq", "cseq"):
+            self.assertEqual([m[key] for m in messages], list(range(1, len(messages) + 1)))
         self.assertFalse([m for m in messages if "gone" in m])
         return [m["body"] for m in messages]
 
@@ -195,6 +199,38 @@ class Restored(BrokerTest):
         self.assertEqual(texts[:9], [f"old{i}" for i in range(5)] + [f"short{i}" for i in range(4)])
         self.assertEqual(texts[-2:], ["new0", "new1"])
         self.assertLessEqual(set(texts[9:-2]), {f"a longer one{i}" for i in range(5)})
+
+    def test_copy_of_a_running_one(self):
+        """No backup: it is refused, or what is in it is what there was at some moment."""
+        self.broker.options["write_buffer"] = "64k"
+        self.broker.restart()
+        stop, sent = threading.Event(), []
+        sender = threading.Thread(target=self.keep_sending, args=(stop, sent))
+        sender.start()
+        self.addCleanup(sender.join)
+        self.addCleanup(stop.set)
+        for _ in range(3):
+            before = len(sent)
+            until(lambda count=before: len(sent) > count + 3, "messages")
+            copy = Broker({"durability": self.durability, "write_buffer": "64k"}, start=False)
+            self.addCleanup(copy.close)
+            subprocess.run(["cp", "-a", self.broker.data_dir + "/.", copy.data_dir], capture_output=True, check=False)
+            try:
+                copy.start()
+            except AssertionError as failure:
+                self.assertRegex(str(failure), "cannot open the database: Corruption: .*(missing|CURRENT)")
+                continue
+            numbers = [int(text.split()[0]) for text in self.texts(broker=copy)]
+            self.assertEqual(numbers, sorted(set(numbers)))
+            if not re.search(LOST, copy.log()):
+                self.assertEqual(numbers, list(range(len(numbers))))
+
+    def keep_sending(self, stop, sent):
+        """From alice to bob, until told to stop: sent has an entry for each hundred messages, which are numbered."""
+        while not stop.is_set():
+            numbers = range(100 * len(sent), 100 * len(sent) + 100)
+            burst(self.broker, "alice", "im/user/bob", [f"{n} {'x' * 2000}".encode() for n in numbers])
+            sent.append(numbers)
 
     def test_without_a_database(self):
         self.send(60, "y" * 100000)
