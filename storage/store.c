@@ -25,6 +25,7 @@ enum {
 	TABLE_MIN = 2 * 1024 * 1024,
 	TABLE_MAX = 8 * 1024 * 1024,
 	BLOOM_BITS = 10,
+	TRY_AGAIN_MS = 1000,             /* how often the writer has to try whether it can write, while messages are refused */
 	REST_MS = 5000,                  /* of upkeep, between looks where nothing is due … */
 	REST_OTHER_CLOCK_MS = 2000,      /* … with a clock that was handed in, which may be set */
 	DAMAGED = 64,                    /* damaged conversations of which it is known that they have been complained of */
@@ -48,6 +49,7 @@ struct tl_store {
 	struct tl_back_pressure pressure; /* front thread's */
 	_Atomic uint64_t damaged[DAMAGED]; /* numbers of conversations that were said to be damaged: the last one in each place */
 	bool refusing;               /* front thread's: the last submission was refused */
+	uint64_t tried_ms;           /* front thread's: when the writer was last told to try, because the disk is nearly full */
 	struct tl_pack pack;         /* front thread's scratch */
 };
 
@@ -310,12 +312,23 @@ static void note_refusal(struct tl_store *store, enum tl_err err)
 	store->options.events.log(store->options.events.ctx, refusing ? TL_LOG_ERROR : TL_LOG_NOTICE, text);
 }
 
+/* The room may be taken by what the database would let go of if it were opened again: so the writer has to find out whether it
+ * can still be written, although there is nothing to be stored. */
+static enum tl_err refuse_for_room(struct tl_store *store, uint64_t now)
+{
+	if (now - store->tried_ms >= TRY_AGAIN_MS) {
+		store->tried_ms = now;
+		tl_writer_try(store->writer);
+	}
+	return TL_NO_SPACE;
+}
+
 static enum tl_err append_parts(struct tl_store *store, const struct tl_slice *parts, size_t count, uint64_t now)
 {
 	uint64_t position;
 	if (tl_disk_space_low(&store->disk, now, parts[0].len + parts[1].len,
 	                      tl_ingest_queue_backlog_bytes(store->queue)))
-		return TL_NO_SPACE;
+		return refuse_for_room(store, now);
 	slow_down(store);
 	return tl_ingest_queue_append(store->queue, parts, count, &position);
 }

@@ -64,6 +64,7 @@ struct tl_writer {
 	pthread_mutex_t lock;     /* for `stopping` */
 	pthread_cond_t stopping;  /* stop was set */
 	_Atomic bool stop;
+	_Atomic bool trial; /* the next commit is made even if there is nothing in it */
 	_Atomic bool failing;
 	_Atomic uint64_t records, messages, inbox_entries, batches, failures;
 };
@@ -215,7 +216,8 @@ static enum tl_err commit_last(struct tl_writer *writer, uint64_t end, struct tl
 	struct tl_batch *batch = writer->txn.batch;
 	tl_transaction_finish(&writer->txn);
 	tl_checkpoints_collect(writer->checkpoints, batch, &writer->txn.due, writer->options.limits->device_ttl_ms);
-	bool nothing = writer->group_count == 0 && end == writer->committed && tl_batch_count(batch) == 0;
+	bool trial = atomic_exchange(&writer->trial, false);
+	bool nothing = !trial && writer->group_count == 0 && end == writer->committed && tl_batch_count(batch) == 0;
 	note_batch(writer, end);
 	if (nothing)
 		return TL_OK;
@@ -505,7 +507,8 @@ static unsigned patience_ms(struct tl_writer *writer)
 static bool wait_for_work(struct tl_writer *writer)
 {
 	bool records = tl_ingest_queue_wait(writer->queue, writer->committed, patience_ms(writer));
-	return records || tl_chores_pending(writer->chores) || (writer->gathering && ms_until(&writer->gathered) == 0);
+	return records || tl_chores_pending(writer->chores) || (writer->gathering && ms_until(&writer->gathered) == 0) ||
+	       atomic_load(&writer->trial);
 }
 
 static void *run(void *arg)
@@ -580,6 +583,12 @@ void tl_writer_close(struct tl_writer *writer)
 	pthread_cond_destroy(&writer->stopping);
 	pthread_mutex_destroy(&writer->lock);
 	free(writer);
+}
+
+void tl_writer_try(struct tl_writer *writer)
+{
+	atomic_store(&writer->trial, true);
+	tl_ingest_queue_wake(writer->queue);
 }
 
 struct tl_writer_stats tl_writer_stats(const struct tl_writer *writer)

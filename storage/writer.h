@@ -70,4 +70,9 @@ void tl_writer_close(struct tl_writer *writer);
 
 struct tl_writer_stats tl_writer_stats(const struct tl_writer *writer);
 
+/* Has the writer commit, even if there is nothing to be committed. LevelDB tells of a merge that has failed, for want of room
+ * say, only to whoever writes next, and what such a merge has written stays on the disk until the database is opened again
+ * (W3). Any thread. */
+void tl_writer_try(struct tl_writer *writer);
+
 #endif

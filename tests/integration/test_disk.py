@@ -192,6 +192,28 @@ class FullDisk(FaultTest):
         self.broker.restart(kill=True)
         self.check_all(senders)
 
+    def test_a_database_that_fails_while_all_is_refused(self):
+        """A merge that has failed makes LevelDB refuse to write, and keeps what it wrote: then there may be no room only because of
+        that. It is noticed without anything being stored or synced, and the database is opened again."""
+        self.make_team()
+        senders = self.start_senders(100000, 300)
+        for sender in senders:
+            sender.wait(lambda s=sender: len(s.acks) > 300, "acks", 30)
+        self.broker.ballast((self.broker.free_bytes() >> 20) - 4)
+        self.until_refused(senders)
+        reader = self.client("ann", "reader")
+        until(lambda: reader.ok("hello")["latest"] > sum(len(sender.acks) for sender in senders), "all to be stored")
+        self.broker.fail("db", "any", errno.ENOSPC)
+        until(lambda: "storing failed" in self.broker.log(), "the log to say so", 20)
+        self.broker.heal()
+        until(lambda: "storing works again" in self.broker.log(), "the log to say so", 20)
+        self.broker.resize(4 * DISK)
+        for sender in senders:
+            sender.wait(lambda s=sender, n=len(sender.acks): len(s.acks) > n + 100, "acks at the end", 30)
+            sender.todo.clear()
+        senders_done(senders)
+        self.check_all(senders)
+
     def test_kill_while_full(self):
         """Started on the full disk: it runs, or says in one line why not. Nothing is lost in either case."""
         self.make_team()
