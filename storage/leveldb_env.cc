@@ -53,7 +53,7 @@ public:
 			status = keep_renamed(path); /* a new database has a log only if it has CURRENT */
 		if (status.ok())
 			status = target()->NewWritableFile(path, file_out);
-		if (status.ok() && is_log)
+		if (status.ok() && is_log && sync_logs_)
 			status = keep_names(path);
 		if (!status.ok()) {
 			delete *file_out;
@@ -61,7 +61,7 @@ public:
 			return status;
 		}
 		if (ends_with(path, ".ldb"))
-			*file_out = new timeline::NewTableFile(*file_out, [this, path] { return keep_names(path); });
+			*file_out = new timeline::NewTableFile(*file_out, [path] { return keep_names(path); });
 		if (is_log) {
 			*file_out = new timeline::LogFile(*file_out, &log_, sync_logs_);
 			note_log(1);
@@ -123,6 +123,7 @@ public:
 
 	void opened(leveldb_t *db)
 	{
+		opening_ = timeline::Opening(sync_logs_);
 		std::lock_guard<std::mutex> lock(mutex_);
 		db_ = db;
 		logs_ = 1;
@@ -154,9 +155,9 @@ public:
 
 private:
 	/* Syncs the directory that the file is in. LevelDB does that only when it has written to a manifest. */
-	leveldb::Status keep_names(const std::string &path) const
+	static leveldb::Status keep_names(const std::string &path)
 	{
-		return sync_logs_ ? timeline::sync_directory(path.substr(0, path.rfind('/'))) : leveldb::Status::OK();
+		return timeline::sync_directory(path.substr(0, path.rfind('/')));
 	}
 
 	leveldb::Status keep_renamed(const std::string &path)
@@ -233,7 +234,7 @@ private:
 
 	std::atomic<uint64_t> unreadable_{0}; /* reads of tables that failed */
 	timeline::Failure failure_; /* in reading, of the opening at hand */
-	timeline::Opening opening_; /* the one at hand */
+	timeline::Opening opening_; /* the one at hand, if any */
 	std::atomic<bool> checked_{false}; /* whether the files of the database are there */
 	tl_leveldb_must_merge *const must_merge_;
 	const bool sync_logs_;

@@ -24,8 +24,8 @@
  *
  * Of what had not been synced a loss of power may leave what was written last, without what was written before. LevelDB then
  * shows the one batch of a log and not the other, and does not open at all where it was about to write to its manifest. Here
- * both end where they are torn: a batch is there only with all that was committed before it. And where logs are synced, so is
- * the directory when it gets a new log or table, and before anything is removed that only the manifest of before needed.
+ * both end where they are torn: a batch is there only with all that was committed before it. And the directory is synced
+ * when it gets a new table or, where logs are synced, a new log, and before anything is removed that only the manifest of before needed.
  *
  * Every function may be called from any thread.
  */

@@ -48,11 +48,15 @@ bool Opening::note_field(leveldb::Slice *edit)
 	case COMPARATOR:
 		return skip_bytes(edit);
 	case LOG_NUMBER:
-		return take_number(edit, &first_log_);
-	case LAST_SEQUENCE:
 		if (!take_number(edit, &number))
 			return false;
-		next_sequence_ = number + 1;
+		next_sequence_ = number == first_log_ ? next_sequence_ : 0;
+		first_log_ = number;
+		return true;
+	case LAST_SEQUENCE: /* behind the log's number, in each record; the next log was begun after the first of them */
+		if (!take_number(edit, &number))
+			return false;
+		next_sequence_ = next_sequence_ > 0 ? next_sequence_ : number + 1;
 		return true;
 	case NEXT_FILE:
 	case PREVIOUS_LOG:
@@ -88,10 +92,19 @@ static std::string name_of(uint64_t number, const char *suffix)
 	return name;
 }
 
+static bool has_log_behind(const std::vector<std::string> &names, const std::string &log)
+{
+	return std::any_of(names.begin(), names.end(), [&log](const std::string &name) {
+		bool is_log = name.size() > 4 && name.compare(name.size() - 4, 4, ".log") == 0;
+		return is_log && (name.size() > log.size() || (name.size() == log.size() && name > log));
+	});
+}
+
+/* A log that is not synced may have lost its name with the power, but not one after which another one was begun. */
 leveldb::Status Opening::check(leveldb::Env *system, const std::string &dir, const std::vector<std::string> &names) const
 {
 	const std::string log = name_of(first_log_, "log");
-	if (first_log_ > 0 && std::find(names.begin(), names.end(), log) == names.end())
+	if (first_log_ > 0 && std::find(names.begin(), names.end(), log) == names.end() && (synced_ || has_log_behind(names, log)))
 		return leveldb::Status::Corruption("missing log", dir + "/" + log);
 	for (const auto &table : tables_) {
 		const std::string path = dir + "/" + name_of(table.first, "ldb");

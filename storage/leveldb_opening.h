@@ -43,8 +43,8 @@ private:
 	bool synced_;
 	uint64_t first_log_ = 0;              /* older ones are in tables; 0: none is named */
 	std::map<uint64_t, uint64_t> tables_; /* their sizes by their numbers */
-	uint64_t next_sequence_ = 0;          /* that the next log has to begin with; … */
-	bool at_most_ = true;                 /* … or with an earlier one: what the manifest names may be in the first one, too */
+	uint64_t next_sequence_ = 0;          /* that the next log has to begin with, 0: any; … */
+	bool at_most_ = true;                 /* … or with an earlier one: it is the manifest's, as of when the first log had been begun */
 };
 
 } // namespace timeline

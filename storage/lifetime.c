@@ -73,10 +73,11 @@ static void put_run(struct tl_batch *batch, const struct tl_lifetime *lifetime, 
 /* A merge that has met damage since the opening makes every write fail until the next one (leveldb_env.h). */
 static enum tl_err write_batch(struct tl_engine *engine, struct tl_batch *batch, bool closed, struct tl_why *why)
 {
-	enum tl_err err = tl_engine_commit(engine, batch, true, why);
+	struct tl_why last = {""};
+	enum tl_err err = tl_engine_commit(engine, batch, true, &last);
 	if (err == TL_IO && !closed && tl_engine_reopen(engine, NULL) == TL_OK)
-		err = tl_engine_commit(engine, batch, true, why);
-	return err;
+		err = tl_engine_commit(engine, batch, true, &last);
+	return err == TL_OK ? TL_OK : tl_fail(why, err, "%s", last.text);
 }
 
 /* After all that a run under `os` may have left to the system: then that is lost no more. Once more for the name of a log that

@@ -233,7 +233,8 @@ static enum tl_err open_parts(struct tl_store *store, struct tl_why *why)
 	if (err != TL_OK)
 		return err;
 	if ((err = check_directory(store->options.dir, why)) != TL_OK || (err = open_database(store, why)) != TL_OK ||
-	    (err = begin_run(store, why)) != TL_OK || (err = open_queue(store, why)) != TL_OK || (err = make_upkeep(store, why)) != TL_OK)
+	    (err = begin_run(store, why)) != TL_OK || (err = open_queue(store, why)) != TL_OK ||
+	    (err = make_upkeep(store, why)) != TL_OK)
 		return err;
 	err = tl_membership_new(&store->versions, &store->database, STANDINGS, &store->membership);
 	if (err == TL_OK)

@@ -20,7 +20,7 @@ struct fixture {
 	struct tl_lifetime lifetime;
 	unsigned lines;        /* logged */
 	enum tl_log level;     /* of the last one */
-	bool flushing_fails;
+	bool flushing_fails;   /* once the database is open */
 	char seen_at_removal[TL_EPOCH_BYTES + 1]; /* the epoch on the disk when the mark is to be removed … */
 	bool removal_fails;                       /* … which then fails */
 };
@@ -91,9 +91,12 @@ static enum tl_err try_begin(struct fixture *f, enum tl_durability durability, s
 	struct tl_engine_options engine = temp_dir_engine(&f->dir);
 	const struct tl_lifetime_options options = {
 		.dir = f->dir.path, .durability = durability, .boot_id = f->boot_id, .events = {.ctx = f, .log = on_log}};
+	const bool fails = f->flushing_fails;
 	engine.durable = durability != TL_DURABILITY_OS;
+	f->flushing_fails = false;
 	if (tl_database_open(&engine, &f->db, why) != TL_OK)
 		fail_msg("%s", why->text);
+	f->flushing_fails = fails;
 	return tl_lifetime_begin(&f->db, &options, &f->lifetime, why);
 }
 
