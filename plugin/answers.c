@@ -4,11 +4,6 @@
 
 #include <stdlib.h>
 
-enum {
-	UNREAD_BYTES_MAX = 48 * 1024 * 1024,
-	UNREAD_BYTES_PER_MS = 4096,
-};
-
 static struct tl_packet *encode(struct tl_encoder *encoder, struct tl_packet_block **block, const struct tl_route *route,
                                 struct tl_slice user, struct tl_slice device, const struct tl_response *response)
 {
@@ -32,8 +27,7 @@ void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, stru
 		return;
 	if (asked) {
 		packet->answers_request = true;
-		packet->position = asked->position;
-		packet->has_cursor = asked->has_cursor;
+		packet->asked = *asked;
 	}
 	tl_outbox_put_take(&plugin->outbox, packet);
 }
@@ -79,27 +73,6 @@ void tl_answer_committed(void *ctx, const struct tl_commit *commit)
 	tl_notify_committed(plugin->notify, commit);
 }
 
-/* Nothing tells a plugin whether a device reads what is sent to it, and what it does not read stays in the broker's memory.
- * So each device has an allowance of bytes, which comes back with time, and at once when it syncs from a later position
- * than before or goes on from a cursor: these it knows from an answer. */
-bool tl_answers_unread(struct tl_session *session)
-{
-	uint64_t now = tl_now_ms();
-	uint64_t back = now > session->unread_since ? (now - session->unread_since) * UNREAD_BYTES_PER_MS : 0;
-	session->unread_bytes -= back < session->unread_bytes ? back : session->unread_bytes;
-	session->unread_since = now;
-	return session->unread_bytes > UNREAD_BYTES_MAX;
-}
-
-static void note_unread(struct tl_session *session, const struct tl_packet *packet)
-{
-	if (packet->has_cursor || packet->position > session->position)
-		session->unread_bytes = 0;
-	if (packet->position > session->position)
-		session->position = packet->position;
-	session->unread_bytes += packet->payload.len;
-}
-
 /* Only to the connection that holds the client id now, and only if it is the same user's. */
 static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 {
@@ -112,7 +85,7 @@ static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 		session->changes--;
 	if (!packet->payload.ptr)
 		return false;
-	note_unread(session, packet);
+	tl_unread_sent(&session->unread, packet->qos, packet->payload.len, &packet->asked);
 	const struct tl_packet_address address = {
 		.client_id = packet->device.ptr,
 		.topic = packet->topic.ptr,

@@ -24,6 +24,8 @@ struct reading {
 	struct tl_presence *presence; /* the connection's; held */
 	const struct tl_request *request; /* NULL: the current seq is to be told, in the route's codec */
 	struct tl_route route;
+	uint64_t proof;                   /* for the answer's cursor; 0: none … */
+	char proof_text[TL_PROOF_DIGITS + 1]; /* … or empty */
 	struct tl_slice user, device, payload;
 	char data[];
 };
@@ -72,14 +74,18 @@ static void refuse(struct tl_plugin *plugin, const struct tl_session *session, s
 
 /* --- requests that read: on a reader thread --- */
 
-static struct tl_asked asked_by(const struct reading *reading, const struct tl_pack *map)
+/* `map`: NULL if the request could not be decoded. */
+static struct tl_asked asked_by(const struct reading *reading, const struct tl_pack *map, const struct tl_answer *answer)
 {
-	struct tl_asked asked = {0};
+	struct tl_asked asked = {.given = reading->proof, .next = answer->next, .is_page = answer->next > 0};
+	struct tl_slice cursor;
 	struct tl_reader value;
-	asked.has_cursor = tl_msgpack_find(tl_pack_bytes(map), "cursor", &value);
-	if (strcmp(reading->request->name, "sync") == 0 && tl_msgpack_find(tl_pack_bytes(map), "after", &value) &&
-	    !tl_reader_uint(&value, &asked.position))
-		asked.position = 0;
+	if (!map)
+		return asked;
+	if (tl_msgpack_find(tl_pack_bytes(map), "cursor", &value) && tl_reader_str(&value, &cursor))
+		asked.shown = tl_proof_find(cursor);
+	if (asked.is_page && tl_msgpack_find(tl_pack_bytes(map), "after", &value) && !tl_reader_uint(&value, &asked.after))
+		asked.after = 0;
 	return asked;
 }
 
@@ -87,7 +93,6 @@ static struct tl_asked asked_by(const struct reading *reading, const struct tl_p
 static bool answer_reading(struct reading *reading)
 {
 	struct tl_plugin *plugin = reading->plugin;
-	struct tl_asked asked = {0};
 	struct tl_answer answer;
 	struct tl_pack map;
 	struct tl_route route = reading->route; /* its rid is to lie in this time's `map` */
@@ -96,8 +101,7 @@ static bool answer_reading(struct reading *reading)
 	tl_answer_init(&answer);
 	tl_pack_init(&map);
 	enum tl_err err = tl_codec_decode(route.codec, reading->payload, TL_REQUEST_MAX_BYTES, &map, &answer.why);
-	if (err == TL_OK)
-		asked = asked_by(reading, &map);
+	bool decoded = err == TL_OK;
 	if (err == TL_OK)
 		err = take_rid(tl_pack_bytes(&map), &route.rid, &answer.why);
 	if (err == TL_OK) {
@@ -106,6 +110,7 @@ static bool answer_reading(struct reading *reading)
 		                             .raw = tl_pack_bytes(&map),
 		                             .weigh = route.codec == TL_CODEC_JSON ? tl_codec_weigh_json : NULL,
 		                             .unheard = unheard,
+		                             .proof = tl_slice_str(reading->proof_text),
 		                             .now = tl_now_ms()};
 		err = tl_store_try_read(plugin->store, reading->request, call, &answer, &reading->pull);
 	}
@@ -119,6 +124,7 @@ static bool answer_reading(struct reading *reading)
 		.fields = tl_pack_bytes(&answer.fields),
 		.field_count = answer.field_count,
 	};
+	const struct tl_asked asked = asked_by(reading, decoded ? &map : NULL, &answer);
 	tl_answer_send(plugin, &route, reading->user, reading->device, &response, &asked);
 done:
 	tl_pack_fini(&map);
@@ -217,6 +223,23 @@ static struct reading *reading_new(struct tl_plugin *plugin, const struct tl_ses
 	return reading;
 }
 
+/* Whether an answer may have a cursor. */
+static bool has_pages(const struct tl_request *request)
+{
+	for (const struct tl_param *param = request->params; param->key; param++)
+		if (param->type == TL_PARAM_CURSOR)
+			return true;
+	return false;
+}
+
+static void carry_proof(struct reading *reading, struct tl_session *session)
+{
+	if (has_pages(reading->request))
+		reading->proof = tl_unread_proof(&session->unread, reading->route.qos);
+	if (reading->proof != 0)
+		tl_proof_print(reading->proof, reading->proof_text);
+}
+
 static enum tl_err too_many(struct tl_why *why)
 {
 	return tl_fail(why, TL_RATE_LIMITED, "too many requests at once: wait for answers");
@@ -242,11 +265,13 @@ static enum tl_err read(struct tl_plugin *plugin, struct tl_session *session, co
 		return tl_fail(why, TL_TOO_LARGE, "a request has at most %d bytes", TL_REQUEST_MAX_BYTES);
 	if (session->requests >= plugin->options.requests_per_device)
 		return too_many(why);
-	if (tl_answers_unread(session))
-		return tl_fail(why, TL_RATE_LIMITED, "too many answers are unread: read them, and sync from where they end");
+	if (tl_unread_is_too_much(&session->unread, tl_now_ms()))
+		return tl_fail(why, TL_RATE_LIMITED, "too many answers are unread: read them, and go on from where they end");
 	struct reading *reading = reading_new(plugin, session, route, payload);
-	if (reading)
+	if (reading) {
 		reading->request = request;
+		carry_proof(reading, session);
+	}
 	return submit(plugin, session, reading, why);
 }
 

@@ -8,6 +8,7 @@
 #define TL_OUTBOX_H
 
 #include "slice.h"
+#include "unread.h"
 #include "waker.h"
 
 #include <pthread.h>
@@ -26,8 +27,7 @@ struct tl_packet {
 	struct tl_slice correlation; /* ptr NULL: none */
 	struct tl_slice payload;     /* ptr NULL: there is nothing to publish after all */
 	int qos;
-	uint64_t position;    /* of the request that it answers: the `after` of a sync, else 0 */
-	bool has_cursor;      /* likewise: it went on from a cursor */
+	struct tl_asked asked; /* all zeros: nothing */
 	bool answers_change;  /* one of those that a session's count of changes includes */
 	bool answers_request; /* one of those that a session's count of requests includes */
 	char data[];

@@ -138,19 +138,10 @@ void tl_tell_latest(struct tl_plugin *plugin, struct tl_session *session, enum t
 
 /* --- answers.c: what goes back --- */
 
-/* What a request that reads tells of earlier answers. */
-struct tl_asked {
-	uint64_t position; /* the `after` of a sync, 0 if there is none */
-	bool has_cursor;
-};
-
 /* Encodes a response and hands it over to be published. `asked`: what it answers, if that is a request that reads. Any
  * thread. */
 void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, struct tl_slice user,
                     struct tl_slice device, const struct tl_response *response, const struct tl_asked *asked);
-
-/* Whether the device leaves so many answers unread that it gets no more for now. */
-bool tl_answers_unread(struct tl_session *session);
 
 /* Hears of a commit. Writer thread. */
 void tl_answer_committed(void *plugin, const struct tl_commit *commit);

@@ -9,6 +9,7 @@
 #include "options.h"
 #include "presence.h"
 #include "rate.h"
+#include "unread.h"
 
 #include <uthash.h>
 
@@ -20,9 +21,7 @@ struct tl_session {
 	bool watching;           /* counts among those who are notified */
 	uint32_t requests;       /* that read, being worked on */
 	uint32_t changes;        /* requests that change something, being worked on */
-	uint64_t unread_bytes;   /* of answers, that the device has not been seen to read; see answers.c */
-	uint64_t unread_since;   /* ms: when this was last lowered */
-	uint64_t position;       /* the greatest `after` of its syncs */
+	struct tl_unread unread;
 	struct tl_allowance *allowance; /* the user's; rate.h's */
 	struct tl_presence *presence; /* ended with it; its requests hold it, too */
 	uint64_t since_tick;     /* the plugin's tick after which it began */

@@ -122,6 +122,13 @@ static bool cid_valid(struct tl_slice cid, bool direct_too)
 	return tl_id_valid(cid, TL_ID_MAX);
 }
 
+/* What stands before the first slash. */
+static struct tl_slice place_of(struct tl_slice cursor)
+{
+	const char *slash = memchr(cursor.ptr, '/', cursor.len);
+	return slash ? tl_slice(cursor.ptr, (size_t)(slash - (const char *)cursor.ptr)) : cursor;
+}
+
 static enum tl_err parse_text(const struct tl_param *param, struct tl_reader *reader, struct tl_arg *arg,
                               struct tl_why *why)
 {
@@ -141,6 +148,9 @@ static enum tl_err parse_text(const struct tl_param *param, struct tl_reader *re
 		if (arg->bytes.len > DURATION_MAX || !tl_duration_parse(arg->bytes, &arg->uint))
 			return wrong(why, param, "must be a duration such as \"90d\"");
 		return arg->uint == 0 || arg->uint >= param->min ? TL_OK : wrong(why, param, "is too short");
+	case TL_PARAM_CURSOR:
+		arg->bytes = place_of(arg->bytes);
+		/* fall through */
 	default:
 		if (arg->bytes.len < param->min || arg->bytes.len > param->max || has_control(arg->bytes))
 			return tl_fail(why, TL_BAD_REQUEST,

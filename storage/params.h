@@ -15,6 +15,7 @@ enum tl_param_type {
 	TL_PARAM_UINTS,    /* an array of at most max numbers from 1 */
 	TL_PARAM_BODY,     /* a string or binary */
 	TL_PARAM_STR,      /* min…max bytes of UTF-8 without control characters */
+	TL_PARAM_CURSOR,   /* likewise, and maybe a slash and a proof behind it: the place alone (tl_answer_cursor) */
 	TL_PARAM_CID,      /* a conversation's id, a direct chat's too */
 	TL_PARAM_NEW_CID,  /* one that clients may create: not a direct chat's */
 	TL_PARAM_UID,      /* a user's id */

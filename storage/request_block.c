@@ -10,13 +10,14 @@ const struct tl_param tl_block_params[] = {
 	[BLOCK_USER] = {.key = "user", .type = TL_PARAM_UID},
 	[BLOCK_ON] = {.key = "on", .type = TL_PARAM_BOOL},
 	[BLOCK_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_PAGE_MAX},
-	[BLOCK_CURSOR] = {.key = "cursor", .type = TL_PARAM_UID},
+	[BLOCK_CURSOR] = {.key = "cursor", .type = TL_PARAM_CURSOR, .min = 1, .max = TL_ID_MAX},
 	{.key = NULL},
 };
 
 /* --- the list --- */
 
-static enum tl_err list_blocked(struct tl_iter *iter, struct tl_slice cursor, uint64_t limit, struct tl_answer *answer)
+static enum tl_err list_blocked(struct tl_iter *iter, const struct tl_call *call, struct tl_slice cursor, uint64_t limit,
+                                struct tl_answer *answer)
 {
 	struct tl_slice last = cursor;
 	uint32_t count = 0;
@@ -37,7 +38,7 @@ static enum tl_err list_blocked(struct tl_iter *iter, struct tl_slice cursor, ui
 	}
 	tl_pack_array_end(&answer->fields, users, count);
 	if (there)
-		tl_answer_str(answer, "cursor", last);
+		tl_answer_cursor(answer, call, last);
 	return tl_iter_error(iter);
 }
 
@@ -55,6 +56,8 @@ static enum tl_err list_for(const struct tl_reading *reading, const struct tl_sn
 	struct tl_engine *engine = reading->database->engine;
 	struct tl_iter *iter;
 	uint64_t user_no;
+	if (cursor->given && !tl_uid_valid(cursor->bytes))
+		return tl_fail(&answer->why, TL_BAD_REQUEST, "'cursor' is none of this request's");
 	enum tl_err err = tl_user_no(engine, snapshot, call->user, &user_no);
 	if (err == TL_NOT_FOUND) {
 		answer_nobody(answer);
@@ -64,7 +67,7 @@ static enum tl_err list_for(const struct tl_reading *reading, const struct tl_sn
 		err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_BLOCKED, user_no), true, &iter);
 	if (err != TL_OK)
 		return err;
-	err = list_blocked(iter, cursor->given ? cursor->bytes : tl_slice("", 0),
+	err = list_blocked(iter, call, cursor->given ? cursor->bytes : tl_slice("", 0),
 	                   limit->given ? limit->uint : TL_PAGE_DEFAULT, answer);
 	tl_iter_free(iter);
 	return err;

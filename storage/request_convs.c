@@ -26,7 +26,7 @@ enum { PREVIEW_BYTES = 512 };
 
 const struct tl_param tl_convs_params[] = {
 	[ARG_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_PAGE_MAX},
-	[ARG_CURSOR] = {.key = "cursor", .type = TL_PARAM_STR, .min = 1, .max = 48},
+	[ARG_CURSOR] = {.key = "cursor", .type = TL_PARAM_CURSOR, .min = 1, .max = 48},
 	{.key = NULL},
 };
 
@@ -316,7 +316,7 @@ static enum tl_err answer_page(struct listing *l, const struct tl_call *call, st
 	tl_pack_array_end(out, convs, count);
 	if (at < l->count) {
 		int len = snprintf(cursor, sizeof cursor, "%" PRIu64 ".%" PRIu64, l->all[at - 1].ts, l->all[at - 1].no);
-		tl_answer_str(answer, "cursor", tl_slice(cursor, (size_t)len));
+		tl_answer_cursor(answer, call, tl_slice(cursor, (size_t)len));
 	}
 	return TL_OK;
 }

@@ -12,7 +12,7 @@ enum { ARG_LIMIT, ARG_CURSOR };
 
 const struct tl_param tl_devices_params[] = {
 	[ARG_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_PAGE_MAX},
-	[ARG_CURSOR] = {.key = "cursor", .type = TL_PARAM_STR, .min = 1, .max = TL_ID_MAX},
+	[ARG_CURSOR] = {.key = "cursor", .type = TL_PARAM_CURSOR, .min = 1, .max = TL_ID_MAX},
 	{.key = NULL},
 };
 
@@ -164,6 +164,6 @@ enum tl_err tl_devices(const struct tl_reading *reading, const struct tl_call *c
 		err = fill(reading, user_no, cursor->given ? cursor->bytes : tl_slice("", 0), &page);
 	tl_pack_array_end(&answer->fields, devices, page.count);
 	if (page.full)
-		tl_answer_str(answer, "cursor", tl_slice(page.last, page.last_len));
+		tl_answer_cursor(answer, call, tl_slice(page.last, page.last_len));
 	return err == TL_NOT_FOUND ? TL_OK : err;
 }

@@ -25,7 +25,7 @@ const struct tl_param tl_history_params[] = {
 	[ARG_AFTER] = {.key = "after", .type = TL_PARAM_UINT, .max = UINT64_MAX},
 	[ARG_AT] = {.key = "at", .type = TL_PARAM_UINT, .max = UINT64_MAX},
 	[ARG_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_PAGE_MAX},
-	[ARG_CURSOR] = {.key = "cursor", .type = TL_PARAM_STR, .min = 1, .max = 48},
+	[ARG_CURSOR] = {.key = "cursor", .type = TL_PARAM_CURSOR, .min = 1, .max = 48},
 	{.key = NULL},
 };
 
@@ -256,7 +256,7 @@ static void answer_cursor(struct tl_answer *answer, const struct page *page, con
 	int len = page->custom ? snprintf(cursor, sizeof cursor, "%c%" PRIu64 ".%" PRIu64, start->forwards ? 'a' : 'b',
 	                            page->order, page->cseq)
 	                 : snprintf(cursor, sizeof cursor, "%c%" PRIu64, start->forwards ? 'a' : 'b', page->cseq);
-	tl_answer_str(answer, "cursor", tl_slice(cursor, (size_t)len));
+	tl_answer_cursor(answer, page->call, tl_slice(cursor, (size_t)len));
 }
 
 static enum tl_err fill(struct page *page, const struct start *start)

@@ -76,7 +76,7 @@ enum { MEMBERS_CONV, MEMBERS_LIMIT, MEMBERS_CURSOR };
 const struct tl_param tl_members_params[] = {
 	[MEMBERS_CONV] = {.key = "conv", .type = TL_PARAM_CID, .required = true},
 	[MEMBERS_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_PAGE_MAX},
-	[MEMBERS_CURSOR] = {.key = "cursor", .type = TL_PARAM_STR, .min = 1, .max = 24},
+	[MEMBERS_CURSOR] = {.key = "cursor", .type = TL_PARAM_CURSOR, .min = 1, .max = 24},
 	{.key = NULL},
 };
 
@@ -109,9 +109,10 @@ static bool parse_cursor(const struct tl_arg *cursor, uint64_t *after_out)
 	return !cursor->given || (tl_cursor_numbers(cursor->bytes, 1, after_out) && *after_out < UINT64_MAX);
 }
 
-static enum tl_err list_members(const struct tl_visibility *v, struct tl_iter *iter, uint64_t after, uint64_t limit,
-                                struct tl_answer *answer)
+static enum tl_err list_members(const struct tl_visibility *v, struct tl_iter *iter, uint64_t after,
+                                const struct tl_call *call, struct tl_answer *answer)
 {
+	uint64_t limit = call->args[MEMBERS_LIMIT].given ? call->args[MEMBERS_LIMIT].uint : TL_PAGE_DEFAULT;
 	unsigned char key[TL_ORDERED_INT_MAX];
 	uint64_t user_no = after;
 	uint32_t count = 0;
@@ -131,14 +132,13 @@ static enum tl_err list_members(const struct tl_visibility *v, struct tl_iter *i
 	tl_pack_array_end(&answer->fields, members, count);
 	if (there) {
 		int len = snprintf(cursor, sizeof cursor, "%" PRIu64, user_no);
-		tl_answer_str(answer, "cursor", tl_slice(cursor, (size_t)len));
+		tl_answer_cursor(answer, call, tl_slice(cursor, (size_t)len));
 	}
 	return tl_iter_error(iter);
 }
 
 static enum tl_err answer_members(const struct tl_visibility *v, const struct tl_call *call, struct tl_answer *answer)
 {
-	const struct tl_arg *limit = &call->args[MEMBERS_LIMIT];
 	struct tl_iter *iter;
 	uint64_t after;
 	if (!parse_cursor(&call->args[MEMBERS_CURSOR], &after))
@@ -147,7 +147,7 @@ static enum tl_err answer_members(const struct tl_visibility *v, const struct tl
 		tl_iter_new(v->engine, v->snapshot, tl_partition(TL_PART_MEMBERS, v->conversation_no), true, &iter);
 	if (err != TL_OK)
 		return err;
-	err = list_members(v, iter, after, limit->given ? limit->uint : TL_PAGE_DEFAULT, answer);
+	err = list_members(v, iter, after, call, answer);
 	tl_iter_free(iter);
 	return err;
 }

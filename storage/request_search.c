@@ -18,7 +18,7 @@ const struct tl_param tl_search_params[] = {
 	[ARG_SINCE] = {.key = "since", .type = TL_PARAM_UINT, .max = UINT64_MAX},
 	[ARG_UNTIL] = {.key = "until", .type = TL_PARAM_UINT, .max = UINT64_MAX},
 	[ARG_LIMIT] = {.key = "limit", .type = TL_PARAM_UINT, .min = 1, .max = TL_SEARCH_PAGE_MAX},
-	[ARG_CURSOR] = {.key = "cursor", .type = TL_PARAM_STR, .min = 1, .max = 64},
+	[ARG_CURSOR] = {.key = "cursor", .type = TL_PARAM_CURSOR, .min = 1, .max = 64},
 	{.key = NULL},
 };
 
@@ -45,12 +45,12 @@ static enum tl_err parse_cursor(const struct tl_arg *cursor, struct tl_search_op
 
 /* --- the page --- */
 
-static void answer_cursor(struct tl_answer *answer, const struct tl_search_place *place)
+static void answer_cursor(struct tl_answer *answer, const struct tl_call *call, const struct tl_search_place *place)
 {
 	char cursor[64];
 	int len = snprintf(cursor, sizeof cursor, "%" PRIu64 ".%" PRIu64 ".%" PRIu64, place->ts, place->conversation_no,
 	                   place->cseq);
-	tl_answer_str(answer, "cursor", tl_slice(cursor, (size_t)len));
+	tl_answer_cursor(answer, call, tl_slice(cursor, (size_t)len));
 }
 
 static void pack_highlights(struct tl_pack *pack, const struct tl_search_hit *hit)
@@ -160,7 +160,7 @@ static enum tl_err answer_page(const struct tl_reading *reading, const struct tl
 	else if (err == TL_OK)
 		err = fill(search, call, answer, options->query != NULL, &more, &place);
 	if (err == TL_OK && more)
-		answer_cursor(answer, &place);
+		answer_cursor(answer, call, &place);
 	answer->damaged = tl_search_unreadable(search);
 	if (tl_search_damaged(search) > 0)
 		tl_indexer_damaged(reading->indexer, tl_search_damaged(search));

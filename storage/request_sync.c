@@ -212,6 +212,7 @@ static enum tl_err position(const struct tl_reading *reading, const struct tl_ca
 static void answer_position(const struct tl_reading *reading, struct tl_answer *answer, const struct tl_inbox *inbox,
                             uint64_t next)
 {
+	answer->next = next;
 	tl_answer_uint(answer, "next", next);
 	tl_answer_uint(answer, "latest", inbox->latest);
 	tl_answer_uint(answer, "floor", inbox->floor);

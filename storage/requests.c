@@ -1,5 +1,6 @@
 #include "requests.h"
 
+#include "id.h"
 #include "msgpack_reader.h"
 
 #define READ(op) {.name = #op, .params = tl_##op##_params, .read = tl_##op}
@@ -56,7 +57,7 @@ void tl_answer_init(struct tl_answer *answer)
 	tl_pack_init(&answer->fields);
 	answer->field_count = 0;
 	answer->why.text[0] = '\0';
-	answer->damaged = answer->pull_after = answer->pull_limit = 0;
+	answer->next = answer->damaged = answer->pull_after = answer->pull_limit = 0;
 }
 
 void tl_answer_fini(struct tl_answer *answer)
@@ -83,6 +84,19 @@ void tl_answer_str(struct tl_answer *answer, const char *key, struct tl_slice va
 	tl_pack_cstr(&answer->fields, key);
 	tl_pack_str(&answer->fields, value);
 	answer->field_count++;
+}
+
+void tl_answer_cursor(struct tl_answer *answer, const struct tl_call *call, struct tl_slice place)
+{
+	char text[TL_ID_MAX + 1 + TL_PROOF_MAX];
+	size_t len = place.len;
+	memcpy(text, place.ptr, place.len);
+	if (call->proof.len > 0) {
+		text[len++] = '/';
+		memcpy(text + len, call->proof.ptr, call->proof.len);
+		len += call->proof.len;
+	}
+	tl_answer_str(answer, "cursor", tl_slice(text, len));
 }
 
 /* An answer that failed holds no pairs, whatever was packed before the failure. */

@@ -24,6 +24,7 @@ enum {
 	TL_RETENTION_MIN_MS = 1000,     /* of a conversation, unless it is for ever */
 	TL_REQUEST_MAX_BYTES = 65536,   /* a request's payload, but for a body */
 	TL_REQUEST_MAX_DEPTH = 8,       /* how deep a request may be nested */
+	TL_PROOF_MAX = 32,              /* bytes of what a cursor carries beside its place */
 };
 
 /* Whose request, and what it says. Borrowed. */
@@ -35,6 +36,7 @@ struct tl_call {
 	size_t (*weigh)(struct tl_slice packed); /* bytes that a packed item takes on the wire; NULL: as packed */
 	uint64_t now;               /* ms: of acceptance if it changes something, else of now */
 	bool unheard;               /* nobody will see the answer */
+	struct tl_slice proof;      /* to stand in each cursor of the answer; empty: nothing is to */
 	const uint64_t *pulled_floor; /* the user's inbox has been filled up for this call and began here then (pull.h); or NULL */
 };
 
@@ -43,6 +45,7 @@ struct tl_answer {
 	struct tl_pack fields;
 	uint32_t field_count;
 	struct tl_why why; /* on failure, for a person */
+	uint64_t next;     /* of a page of `sync`: the `after` of the next one */
 	uint64_t damaged;   /* number of a conversation of which something could not be read and is left out; 0: of none */
 	uint64_t pull_after, pull_limit; /* on TL_AGAIN: what has to be in the user's inbox first (pull.h) */
 };
@@ -106,6 +109,9 @@ void tl_answer_fini(struct tl_answer *answer);
 void tl_answer_uint(struct tl_answer *answer, const char *key, uint64_t value);
 void tl_answer_bool(struct tl_answer *answer, const char *key, bool value);
 void tl_answer_str(struct tl_answer *answer, const char *key, struct tl_slice value);
+
+/* The answer's cursor: the place where to go on, at most TL_ID_MAX bytes without a slash; and behind a slash the call's proof. */
+void tl_answer_cursor(struct tl_answer *answer, const struct tl_call *call, struct tl_slice place);
 
 /* --- the requests, in files of their own; each has its table of arguments beside it --- */
 

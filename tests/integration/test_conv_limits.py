@@ -1,7 +1,10 @@
 """Bounds of the conversation requests, and what they say to a request that is wrong."""
+import json
+import struct
 import unittest
 
 from harness import Broker, Client, TimelineTest
+from wire import PUBACK, PUBLISH, Wire, packet, publish, unpack_publish
 
 
 class Limits(TimelineTest):
@@ -179,6 +182,66 @@ class Roster(TimelineTest):
         conv = self.group(self.a, join="open")
         self.b.ok("block", {"user": self.alice})
         self.b.ok("join", {"conv": conv})
+
+
+class Paging(TimelineTest):
+    """Who reads as fast as he can is not refused, however much there is. (Who does not read: test_hostile.py. On a machine that is
+    busy, time alone may give enough; test_unread.c has a clock of its own.)"""
+    options = {"durability": "os"}
+    size, count = 900000, 100
+
+    def setUp(self):
+        super().setUp()
+        self.a = self.client(self.uid("alice"))
+        self.convs = [self.group(self.a) for _ in range(4)]
+        for number in range(self.count):
+            packet_id = self.a.publish(f"im/conv/{self.convs[number % 4]}", b"x" * self.size)
+        self.a.wait_ack(packet_id)
+        for conv in self.convs:
+            self.a.send_ok(f"conv/{conv}", "end")
+        self.wire = Wire(self.broker)
+        self.addCleanup(self.wire.close)
+        self.assertTrue(self.wire.connect("reader", self.a.user))
+
+    def ask(self, op, requests, qos):
+        """Makes requests at once: the answers, in whatever order they come."""
+        self.wire.send(b"".join(publish(f"im/req/{op}/{tag}", json.dumps(request).encode(), qos and 1)
+                                for tag, request in requests.items()))
+        answers = {}
+        while len(answers) < len(requests):
+            received = self.wire.receive_kind(PUBLISH)
+            topic, number, body = unpack_publish(received, self.wire.version)
+            if number:
+                self.wire.send(packet(PUBACK, struct.pack("!H", number)))
+            answers[topic.split("/")[-1]] = answer = json.loads(body)
+            self.assertTrue(answer["ok"], answer)
+        return answers
+
+    def large(self, page):
+        return sum(len(m.get("body", "")) == self.size for m in page["messages"])
+
+    def test_syncing(self):
+        after, more, found = 0, True, 0
+        while more:
+            page = self.ask("sync", {"t": {"after": after}}, qos=1)["t"]
+            found += self.large(page)
+            after, more = page["next"], page["more"]
+        self.assertEqual(found, self.count)
+
+    def test_histories(self):
+        """All at the same time."""
+        requests, found = {conv: {"conv": conv} for conv in self.convs}, 0
+        while requests:
+            pages = self.ask("history", requests, qos=0)
+            found += sum(self.large(page) for page in pages.values())
+            requests = {conv: {"conv": conv, "cursor": page["cursor"]} for conv, page in pages.items() if page["more"]}
+        self.assertEqual(found, self.count)
+
+    def test_a_cursor_serves_another_connection(self):
+        page = self.a.ok("history", {"conv": self.convs[0], "limit": 1})
+        other = self.client(self.a.user)
+        following = other.ok("history", {"conv": self.convs[0], "limit": 1, "cursor": page["cursor"]})
+        self.assertEqual(following["messages"][0]["cseq"], page["messages"][0]["cseq"] - 1)
 
 
 class Bounds(TimelineTest):

@@ -230,6 +230,52 @@ class Requests(HostileTest):
     def test_ten_thousand_syncs_at_qos_0_and_no_reading(self):
         self.never_reads(0)
 
+    def guesses(self, requests, number):
+        """As never_reads, with requests that look as if what was answered before had been read."""
+        user, pacer = self.uid("guesser"), self.client(self.uid("pacer"))
+        client = self.client(user)
+        for _ in range(1500):
+            packet_id = client.publish(f"im/user/{user}", b"g" * 4000)
+        client.wait_ack(packet_id)
+        client.send_ok(f"user/{user}", "end")
+        before = self.rss()
+        wire = self.wire(user, receive_buffer=4096)
+        frames = [publish(f"im/req/{op}/{n}", json.dumps(request).encode(), number and n + 1)
+                  for n, (op, request) in enumerate(requests(f"d:{user}:{user}"))]
+        for begin in range(0, len(frames), 25):
+            if not wire.send_anyway(b"".join(frames[begin:begin + 25])):
+                break
+            pacer.ok("sync", {"after": 0})
+            if PLAIN:
+                self.assertLess(self.rss() - before, 150, f"MiB more than before, after {begin} requests")
+        self.check_well_behaved()
+        wire.close()
+
+    def test_guessing_positions_and_no_reading(self):
+        for number in (0, 1):
+            with self.subTest(qos=number):
+                self.guesses(lambda conv: [("sync", {"after": n, "limit": 1000}) for n in range(1400)], number)
+
+    def test_guessing_where_pages_end_and_no_reading(self):
+        """Pages of an inbox that do not overlap say nothing of other answers."""
+        def requests(conv):
+            for n in range(1400):
+                yield "sync", {"after": n, "limit": 1}
+                yield "history", {"conv": conv, "before": 1400, "limit": 1000}
+
+        self.guesses(lambda conv: list(requests(conv)), 1)
+
+    def test_guessing_cursors_and_no_reading(self):
+        def requests(conv):
+            for n in range(700):
+                yield "history", {"conv": conv, "before": 1400, "limit": 50}
+                yield "history", {"conv": conv, "cursor": "b1350", "limit": 50}
+                yield "history", {"conv": conv, "cursor": f"b1300/{n:016x}", "limit": 1}
+
+        for number in (0, 1):
+            with self.subTest(qos=number):
+                self.guesses(lambda conv: list(requests(conv)), number)
+
     def test_ten_thousand_syncs_at_once_and_no_reading(self):
         """All in one go: most are refused, and others are served meanwhile."""
         wire = self.wire(receive_buffer=4096)

@@ -80,12 +80,6 @@ enum tl_err tl_plugin_allows(struct tl_plugin *plugin, struct tl_session *sessio
 	return TL_OK;
 }
 
-bool tl_answers_unread(struct tl_session *session)
-{
-	(void)session;
-	return false;
-}
-
 uint64_t tl_now_ms(void)
 {
 	return 1;
