@@ -37,7 +37,7 @@ static bool may_have_lost(const struct tl_run_record *last, const char *boot)
 	return last->durability == TL_DURABILITY_OS && !last->closed && other_boot;
 }
 
-/* Whether the last run has lost what it told (Y2). */
+/* Whether the last run has lost what it told (Y2); not if what was noted of it does not decode. */
 static enum tl_err judge_last(const struct tl_database *database, const char *boot, bool *lost_out, struct tl_why *why)
 {
 	struct tl_run_record last;
@@ -49,8 +49,7 @@ static enum tl_err judge_last(const struct tl_database *database, const char *bo
 	if (err == TL_NOT_FOUND)
 		return TL_OK;
 	if (err == TL_OK) {
-		err = tl_run_record_unpack(tl_slice(value, len), &last) ? TL_OK : TL_CORRUPT;
-		*lost_out = err == TL_OK && may_have_lost(&last, boot);
+		*lost_out = tl_run_record_unpack(tl_slice(value, len), &last) && may_have_lost(&last, boot);
 		free(value);
 	}
 	return err == TL_OK ? TL_OK : tl_fail(why, err, "the database's own records cannot be read: %s", tl_err_text(err));

@@ -7,6 +7,7 @@
  *
  * A child may also end: uthash ends the process where it gets no memory, as LevelDB does. */
 #include "endings.h"
+#include "failing_allocation.h"
 #include "message.h"
 #include "msgpack_reader.h"
 #include "pull.h"
@@ -30,31 +31,10 @@ enum { TTL = 10000, NOW = 5000, LATER = 20000, SHOWN_MAX = 256 * 1024 };
 
 static unsigned countdown; /* the allocation that takes it to 0 fails; 0: none does */
 
-static bool fails(void)
+bool allocation_fails(size_t bytes)
 {
+	(void)bytes;
 	return countdown > 0 && --countdown == 0;
-}
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-	return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails() ? NULL : __real_realloc(old, size);
 }
 
 /* --- in the child --- */

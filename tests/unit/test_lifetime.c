@@ -261,10 +261,10 @@ static void test_begin_fails(void **state)
 	begin_other(f, TL_DURABILITY_OS, "b");
 }
 
+/* What was noted of the last run does not decode: it is as if nothing were. */
 static void test_damaged(void **state)
 {
 	struct fixture *f = *state;
-	struct tl_why why = {""};
 	struct tl_batch *batch;
 	begin(f, TL_DURABILITY_OS, "a");
 	assert_int_equal(tl_batch_new(f->db.engine, &batch), TL_OK);
@@ -272,8 +272,7 @@ static void test_damaged(void **state)
 	assert_int_equal(tl_engine_commit(f->db.engine, batch, true, NULL), TL_OK);
 	tl_batch_free(batch);
 	kill_run(f);
-	assert_int_equal(try_begin(f, TL_DURABILITY_OS, &why), TL_CORRUPT);
-	assert_true(why.text[0] != '\0');
+	begin_same(f, TL_DURABILITY_OS, "b");
 }
 
 /* --- the operator --- */

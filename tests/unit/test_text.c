@@ -2,6 +2,7 @@
  * and bodies made to hurt. A body is copied to a heap block of exactly its size, so that the address sanitizer sees a
  * read beyond it; every analysis of every test is checked against what text.h promises of any (check_tokens,
  * check_terms). */
+#include "failing_allocation.h"
 #include "text.h"
 
 #include <setjmp.h>
@@ -14,35 +15,13 @@
 
 #include <cmocka.h>
 
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
 static size_t allocations, fail_at; /* the fail_at-th fails; 0: none */
 static size_t held_max;             /* bytes of the largest one */
 
-static bool fails(size_t size)
+bool allocation_fails(size_t size)
 {
 	held_max = size > held_max ? size : held_max;
 	return ++allocations == fail_at;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return fails(size) ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails(count * size) ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails(size) ? NULL : __real_realloc(old, size);
 }
 
 static const char json[] = "application/json", plain[] = "text/plain";
