@@ -1,5 +1,6 @@
 #include "upkeep.h"
 
+#include "agenda.h"
 #include "endings.h"
 #include "reclaim.h"
 #include "sweep.h"
@@ -18,25 +19,6 @@ enum {
 	RETRY_MS = 500,        /* after a failure */
 };
 
-/* Where to go on reading markers, and when there is one to be read. */
-struct place {
-	uint64_t time, no;
-	uint64_t due; /* ms: of the first one from there on, as of the last look or as told since; UINT64_MAX: there is none */
-};
-
-/* A walk over all users, or all conversations. */
-static const struct walk {
-	const char *key;     /* of the number to go on with */
-	const char *end_key; /* of the number to end before */
-	enum tl_due_kind kinds[2];
-	int kind_count;
-} walks[] = {
-	{TL_META_WALK_USERS, TL_META_NEXT_USER, {TL_DUE_INBOX, TL_DUE_DEVICES}, 2},
-	{TL_META_WALK_CONVERSATIONS, TL_META_NEXT_CONVERSATION, {TL_DUE_STORE}, 1},
-};
-
-enum { WALKS = sizeof walks / sizeof walks[0], SOURCES = TL_DUE_KINDS /* the walks stand in for TL_DUE_DROP */ };
-
 struct tl_upkeep {
 	struct tl_chore chore; /* first: found again from it */
 	struct tl_database *database;
@@ -49,12 +31,8 @@ struct tl_upkeep {
 	struct tl_sweep sweep;   /* the writer's while a chore waits */
 	struct tl_ending ending; /* likewise */
 	bool endings;            /* there may be some on record */
-	struct place places[TL_DUE_KINDS];
-	uint64_t walk_next[WALKS]; /* 0: done */
-	uint64_t bucket_due;       /* ms: when the first bucket of message ids is over, as of the last look */
+	struct tl_agenda agenda;
 	struct tl_reclaim reclaim;
-	int walk;                  /* the one in the sweep at hand, or -1 */
-	unsigned turn;             /* which source comes first */
 	bool failing;
 	struct timespec since; /* when the step at hand began */
 
@@ -101,21 +79,11 @@ static void wake(void *ctx)
 	pthread_mutex_unlock(&upkeep->lock);
 }
 
-/* When something is due next, as far as is known. */
-static uint64_t next_due(const struct tl_upkeep *upkeep)
-{
-	uint64_t due = upkeep->bucket_due;
-	for (int kind = TL_DUE_DROP + 1; kind < TL_DUE_KINDS; kind++)
-		if (upkeep->places[kind].due < due)
-			due = upkeep->places[kind].due;
-	return due;
-}
-
 /* Rests where there is nothing to do: until something is due, or the writer tells of something that is earlier, but no longer
  * than `ms`. False if upkeep is to stop. */
 static bool rest(struct tl_upkeep *upkeep, uint64_t ms)
 {
-	uint64_t now = upkeep->options.now(), due = next_due(upkeep);
+	uint64_t now = upkeep->options.now(), due = tl_agenda_next_due(&upkeep->agenda);
 	if (due < now + ms)
 		ms = due > now + REST_SHORTEST_MS ? due - now : REST_SHORTEST_MS;
 	const struct timespec until = tl_thread_deadline(ms);
@@ -184,129 +152,6 @@ static enum tl_err have_done(struct tl_upkeep *upkeep, enum tl_err (*apply)(stru
 	return done ? TL_OK : TL_CLOSED;
 }
 
-/* --- what is to be looked at --- */
-
-static void add(struct tl_sweep *sweep, enum tl_due_kind kind, uint64_t no, uint64_t due)
-{
-	sweep->items[sweep->count++] = (struct tl_sweep_item){.kind = kind, .no = no, .due = due};
-}
-
-/* Markers whose time has come, from where the last look ended. Where none has, the database is left alone. */
-static enum tl_err gather_markers(struct tl_upkeep *upkeep, enum tl_due_kind kind)
-{
-	struct place *place = &upkeep->places[kind];
-	struct tl_sweep *sweep = &upkeep->sweep;
-	uint64_t time, no, due = UINT64_MAX;
-	struct tl_pair_key key;
-	struct tl_iter *iter;
-	if (place->due > sweep->now)
-		return TL_OK;
-	enum tl_err err =
-		tl_iter_new(upkeep->database->engine, NULL, tl_partition(TL_PART_DUE, kind), false, &iter);
-	if (err != TL_OK)
-		return err;
-	bool there = tl_iter_seek(iter, tl_pair_key(&key, place->time, place->no));
-	for (; there; there = tl_iter_next(iter)) {
-		if (!tl_pair_key_parse(tl_iter_key(iter), &time, &no))
-			continue;
-		if (time > sweep->now || sweep->count == TL_SWEEP_ITEMS) {
-			due = time;
-			break;
-		}
-		add(sweep, kind, no, time);
-		place->time = time;
-		place->no = no + 1;
-	}
-	if ((err = tl_iter_error(iter)) == TL_OK)
-		place->due = due;
-	tl_iter_free(iter);
-	return err;
-}
-
-/* The number to end a walk before. 0 where it is damaged: then nobody is given a number any more, and there is no walk. */
-static enum tl_err read_end(const struct tl_upkeep *upkeep, const struct walk *walk, uint64_t *end_out)
-{
-	enum tl_err err = tl_database_read_uint(upkeep->database, walk->end_key, end_out);
-	if (err == TL_CORRUPT || (err == TL_OK && *end_out > TL_NUMBERS_END))
-		*end_out = 0;
-	return err == TL_CORRUPT ? TL_OK : err;
-}
-
-static enum tl_err gather_walk(struct tl_upkeep *upkeep)
-{
-	struct tl_sweep *sweep = &upkeep->sweep;
-	uint64_t end;
-	for (upkeep->walk = 0; upkeep->walk < WALKS && upkeep->walk_next[upkeep->walk] == 0; upkeep->walk++)
-		;
-	if (upkeep->walk == WALKS) {
-		upkeep->walk = -1;
-		return TL_OK;
-	}
-	const struct walk *walk = &walks[upkeep->walk];
-	enum tl_err err = read_end(upkeep, walk, &end);
-	if (err != TL_OK)
-		return err;
-	uint64_t no = upkeep->walk_next[upkeep->walk];
-	for (; no < end && sweep->count + (size_t)walk->kind_count <= TL_SWEEP_ITEMS; no++)
-		for (int i = 0; i < walk->kind_count; i++)
-			add(sweep, walk->kinds[i], no, 0);
-	sweep->walk_key = walk->key;
-	sweep->walk_next = no < end ? no : 0;
-	return TL_OK;
-}
-
-/* Buckets of message ids whose window has passed. */
-static enum tl_err gather_buckets(struct tl_upkeep *upkeep)
-{
-	struct tl_sweep *sweep = &upkeep->sweep;
-	struct tl_dedup_list list;
-	uint64_t window_ms = upkeep->options.limits->dedup_window_ms;
-	enum tl_err err = tl_dedup_read_list(upkeep->database, &list);
-	upkeep->bucket_due = UINT64_MAX;
-	for (size_t i = 0; err == TL_OK && i < list.count && sweep->count < TL_SWEEP_ITEMS; i++) {
-		uint64_t last = list.buckets[i].last;
-		if (tl_dedup_is_over(&list.buckets[i], window_ms, sweep->now))
-			add(sweep, TL_DUE_IDS, list.buckets[i].no, 0);
-		else if (last > 0 && window_ms < UINT64_MAX - last && last + window_ms < upkeep->bucket_due)
-			upkeep->bucket_due = last + window_ms;
-	}
-	return err == TL_CORRUPT ? TL_OK : err;
-}
-
-/* What was put before the place that has been reached, or before the first marker behind it, is looked at too. */
-static void go_back(struct tl_upkeep *upkeep)
-{
-	for (int kind = TL_DUE_DROP + 1; kind < TL_DUE_KINDS; kind++) {
-		struct place *place = &upkeep->places[kind];
-		uint64_t told = tl_due_told(upkeep->board, (enum tl_due_kind)kind);
-		if (told < place->due)
-			place->due = told;
-		if (told <= place->time) {
-			place->time = told;
-			place->no = 0;
-		}
-	}
-}
-
-/* Each source comes first in turn, so that none waits for ever. */
-static enum tl_err gather(struct tl_upkeep *upkeep)
-{
-	struct tl_sweep *sweep = &upkeep->sweep;
-	enum tl_err err = TL_OK;
-	sweep->count = 0;
-	sweep->walk_key = NULL;
-	sweep->now = upkeep->options.now();
-	if (sweep->now > atomic_load(&upkeep->board->looked_until))
-		atomic_store(&upkeep->board->looked_until, sweep->now);
-	go_back(upkeep);
-	for (unsigned i = 0; i < SOURCES && err == TL_OK; i++) {
-		unsigned source = (upkeep->turn + i) % SOURCES;
-		err = source == TL_DUE_DROP ? gather_walk(upkeep) : gather_markers(upkeep, (enum tl_due_kind)source);
-	}
-	upkeep->turn++;
-	return err == TL_OK ? gather_buckets(upkeep) : err;
-}
-
 /* --- sweeping --- */
 
 static void note_behind(struct tl_upkeep *upkeep)
@@ -356,7 +201,7 @@ static enum tl_err finish_earlier(struct tl_upkeep *upkeep)
 static enum tl_err sweep(struct tl_upkeep *upkeep, bool *more_out)
 {
 	struct tl_sweep *s = &upkeep->sweep;
-	enum tl_err err = gather(upkeep);
+	enum tl_err err = tl_agenda_gather(&upkeep->agenda, upkeep->options.now(), s);
 	*more_out = s->count > 0 || s->walk_key != NULL;
 	if (err != TL_OK || (s->count == 0 && !s->walk_key))
 		return err;
@@ -366,8 +211,8 @@ static enum tl_err sweep(struct tl_upkeep *upkeep, bool *more_out)
 		err = have_done(upkeep, apply_raise);
 	if (err == TL_OK)
 		err = drop_and_settle(upkeep);
-	if (err == TL_OK && s->walk_key)
-		upkeep->walk_next[upkeep->walk] = s->walk_next;
+	if (err == TL_OK)
+		tl_agenda_swept(&upkeep->agenda, s);
 	return err;
 }
 
@@ -410,8 +255,7 @@ static void note_outcome(struct tl_upkeep *upkeep, enum tl_err err)
 /* Begins again after a failure: with what is half-dropped, and with the first marker. */
 static void begin_again(struct tl_upkeep *upkeep, bool *finished)
 {
-	for (int kind = 0; kind < TL_DUE_KINDS; kind++)
-		upkeep->places[kind] = (struct place){0, 0, 0};
+	tl_agenda_begin_again(&upkeep->agenda);
 	*finished = false;
 	upkeep->endings = true;
 }
@@ -456,82 +300,6 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* --- the options as of the last start --- */
-
-/* A number of upkeep's own. One that is damaged is `instead`. */
-static enum tl_err read_own(const struct tl_upkeep *upkeep, const char *key, uint64_t instead, uint64_t *value_out)
-{
-	char text[160];
-	enum tl_err err = tl_database_read_uint(upkeep->database, key, value_out);
-	if (err != TL_CORRUPT)
-		return err;
-	snprintf(text, sizeof text, "damaged data: what is kept as '%s' is made anew", key);
-	upkeep->options.events.log(upkeep->options.events.ctx, TL_LOG_ERROR, text);
-	*value_out = instead;
-	return TL_OK;
-}
-
-static enum tl_err note_option(struct tl_upkeep *upkeep, struct tl_batch *batch, const char *key, uint64_t value,
-                               int walk)
-{
-	uint64_t before, end;
-	enum tl_err err = read_own(upkeep, key, ~value, &before);
-	if (err == TL_OK)
-		err = read_end(upkeep, &walks[walk], &end);
-	if (err != TL_OK || before == value)
-		return err;
-	tl_database_put_uint(batch, key, value);
-	if (end > 0) { /* else the database is new */
-		upkeep->walk_next[walk] = 1;
-		tl_database_put_uint(batch, walks[walk].key, 1);
-	}
-	return TL_OK;
-}
-
-/* Where ids are deduplicated no more, no other one ends the bucket of the last ones. Before the writer's thread, whose matter it is. */
-static enum tl_err end_ids(struct tl_upkeep *upkeep, struct tl_batch *batch)
-{
-	struct tl_dedup ids;
-	if (upkeep->options.limits->dedup_window_ms > 0)
-		return TL_OK;
-	tl_dedup_init(&ids, upkeep->database);
-	enum tl_err err = tl_dedup_prepare(&ids, batch, upkeep->options.now(), 0);
-	return err == TL_CORRUPT ? TL_OK : err;
-}
-
-static void note_lost_ids(struct tl_upkeep *upkeep)
-{
-	struct tl_dedup_list list;
-	if (tl_dedup_read_list(upkeep->database, &list) == TL_CORRUPT)
-		upkeep->options.events.log(upkeep->options.events.ctx, TL_LOG_ERROR,
-		                           "damaged data: which message ids have been used of late is forgotten; what is sent again is "
-		                           "stored again");
-}
-
-static enum tl_err note_options(struct tl_upkeep *upkeep)
-{
-	const struct tl_limits *limits = upkeep->options.limits;
-	struct tl_batch *batch = NULL;
-	enum tl_err err = tl_batch_new(upkeep->database->engine, &batch);
-	note_lost_ids(upkeep);
-	for (int walk = 0; walk < WALKS && err == TL_OK; walk++)
-		err = read_own(upkeep, walks[walk].key, 1, &upkeep->walk_next[walk]);
-	if (err == TL_OK)
-		err = note_option(upkeep, batch, TL_META_INBOX_TTL, limits->inbox_ttl_ms, 0);
-	if (err == TL_OK)
-		err = note_option(upkeep, batch, TL_META_INBOX_MAX, limits->inbox_max, 0);
-	if (err == TL_OK)
-		err = note_option(upkeep, batch, TL_META_DEVICE_TTL, limits->device_ttl_ms, 0);
-	if (err == TL_OK)
-		err = note_option(upkeep, batch, TL_META_RETENTION, limits->retention_ms, 1);
-	if (err == TL_OK)
-		err = end_ids(upkeep, batch);
-	if (err == TL_OK && tl_batch_count(batch) > 0)
-		err = tl_engine_commit(upkeep->database->engine, batch, true, NULL);
-	tl_batch_free(batch);
-	return err;
-}
-
 /* --- life --- */
 
 static void init_lock(struct tl_upkeep *upkeep)
@@ -552,7 +320,6 @@ enum tl_err tl_upkeep_new(struct tl_database *database, struct tl_chores *chores
 	upkeep->queue = queue;
 	upkeep->board = board;
 	upkeep->options = *options;
-	upkeep->walk = -1;
 	upkeep->endings = true;
 	upkeep->sweep.database = database;
 	upkeep->sweep.limits = options->limits;
@@ -562,7 +329,8 @@ enum tl_err tl_upkeep_new(struct tl_database *database, struct tl_chores *chores
 	board->wake = wake;
 	board->ctx = upkeep;
 	init_lock(upkeep);
-	enum tl_err err = note_options(upkeep);
+	tl_agenda_init(&upkeep->agenda, database, board, options->limits, &options->events);
+	enum tl_err err = tl_agenda_note_options(&upkeep->agenda, options->now());
 	if (err != TL_OK) {
 		tl_upkeep_free(upkeep);
 		return err;
