@@ -107,10 +107,10 @@ class Block(TimelineTest):
                 self.assertEqual(found, others, (limit, codec))
         # A cursor need not be in the list any more.
         page = self.a.ok("block", {"limit": 5})
-        self.a.ok("block", {"user": page["cursor"], "on": False})
+        self.a.ok("block", {"user": page["users"][-1], "on": False})
         rest = self.a.ok("block", {"limit": 1000, "cursor": page["cursor"]})
         self.assertEqual((rest["users"], "cursor" in rest), (others[5:], False))
-        for key, value in (("limit", 0), ("limit", 1001), ("limit", "5"), ("cursor", 5), ("cursor", ""), ("cursor", "a/b")):
+        for key, value in (("limit", 0), ("limit", 1001), ("limit", "5"), ("cursor", 5), ("cursor", ""), ("cursor", "a+b"), ("cursor", "/a")):
             response = self.a.request("block", {key: value})
             self.assertEqual(response["error"]["code"], "bad_request")
             self.assertIn(f"'{key}'", response["error"]["message"])
