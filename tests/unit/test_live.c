@@ -478,10 +478,12 @@ static void test_subscribing_while_writing(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(test_a_crowd), TEST(test_one_by_one), TEST(test_a_long_delivery), TEST(test_few),
-	                                   TEST(test_listeners_to_all), TEST(test_direct_chats), TEST(test_what_waits_is_bounded), TEST(test_nobody_listens), TEST(test_nobody_listens_any_more),
-	                                   TEST(test_subscribing), TEST(test_subscribing_meanwhile), TEST(test_inconclusive),
-	                                   TEST(test_what_waits_and_nobody_hears), TEST(test_once_an_hour), TEST(test_many_conversations),
-	                                   TEST(test_subscribing_while_writing)};
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_crowd), TEST(test_one_by_one), TEST(test_a_long_delivery), TEST(test_few),
+		TEST(test_listeners_to_all), TEST(test_direct_chats), TEST(test_what_waits_is_bounded),
+		TEST(test_nobody_listens), TEST(test_nobody_listens_any_more), TEST(test_subscribing),
+		TEST(test_subscribing_meanwhile), TEST(test_inconclusive), TEST(test_what_waits_and_nobody_hears),
+		TEST(test_once_an_hour), TEST(test_many_conversations), TEST(test_subscribing_while_writing),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
