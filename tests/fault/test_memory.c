@@ -263,9 +263,14 @@ static enum tl_err perform_endings(struct world *w, const struct act *act)
 	return err == TL_NOT_FOUND ? TL_OK : err;
 }
 
+static uint64_t clock_ms(void)
+{
+	return NOW;
+}
+
 static enum tl_err perform_upkeep(struct world *w, const struct act *act)
 {
-	const struct tl_upkeep_options options = {.dir = w->dir.path, .limits = &w->limits};
+	const struct tl_upkeep_options options = {.dir = w->dir.path, .limits = &w->limits, .now = clock_ms};
 	struct tl_upkeep *upkeep;
 	(void)act;
 	enum tl_err err = tl_upkeep_new(&w->db, NULL, NULL, &w->board, &options, &upkeep);
