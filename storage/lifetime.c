@@ -126,8 +126,12 @@ static enum tl_err begin(struct tl_database *database, int dir_fd, struct tl_lif
 	enum tl_err err = find_mark(dir_fd, &restored, why);
 	if (err == TL_OK)
 		err = judge_last(database, lifetime->boot, &lost, why);
-	if (err == TL_OK)
-		err = commit(database, lifetime, restored || lost, false, why);
+	if (err != TL_OK)
+		return err;
+	err = commit(database, lifetime, restored || lost, false, why);
+	lifetime->begun = err == TL_OK;
+	if (!restored && !lost && lifetime->durability != TL_DURABILITY_OS)
+		return TL_OK; /* what is read needs no note of it: the disk may be full */
 	if (err == TL_OK && restored)
 		err = remove_mark(dir_fd, why);
 	if (err == TL_OK && (restored || lost))
@@ -138,7 +142,7 @@ static enum tl_err begin(struct tl_database *database, int dir_fd, struct tl_lif
 enum tl_err tl_lifetime_begin(struct tl_database *database, const struct tl_lifetime_options *options,
                               struct tl_lifetime *lifetime_out, struct tl_why *why)
 {
-	struct tl_lifetime lifetime = {.begun = true, .durability = options->durability};
+	struct tl_lifetime lifetime = {.durability = options->durability};
 	int dir_fd = open(options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
 		return tl_fail(why, TL_IO, "the data directory %s: %s", options->dir, strerror(errno));

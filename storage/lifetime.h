@@ -11,6 +11,7 @@
  *   (Y2) The machine has been started anew since a run under `durability os` that was not closed. What such a run told may not have
  *        reached the disk; what the others tell has.
  *   (Y3) A run that is closed has all that it told, and all that it accepted, on the disk.
+ *   (Y4) Only a run under `os` has to be noted for that: another one begins also where nothing can be written.
  */
 #ifndef TL_LIFETIME_H
 #define TL_LIFETIME_H
@@ -38,7 +39,7 @@ struct tl_lifetime {
 };
 
 /* Begins a run, and with it another life where it has to be, which is logged. Before anything else is done with the database. On
- * failure no run has begun. */
+ * failure no run has begun, nor has it where (Y4) has it succeed all the same. */
 TL_MUST_USE enum tl_err tl_lifetime_begin(struct tl_database *database, const struct tl_lifetime_options *options,
                                           struct tl_lifetime *lifetime_out, struct tl_why *why);
 

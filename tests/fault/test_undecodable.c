@@ -27,7 +27,7 @@
 
 enum {
 	CASES_AT_ONCE = 8,
-	CASES_BY_DEFAULT = 250,
+	CASES_BY_DEFAULT = 120,
 	HANG_S = 120,
 	SENT = TL_INDEX_TAIL,   /* messages of the bystanders, each time */
 	SENT_BEFORE = TL_INDEX_TAIL + 8,

@@ -261,6 +261,22 @@ static void test_begin_fails(void **state)
 	begin_other(f, TL_DURABILITY_OS, "b");
 }
 
+/* What has been stored can be read on a disk that is full (Y4); what such a run was is not known afterwards, and need not be. */
+static void test_begin_without_note(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, TL_DURABILITY_GROUP, "a");
+	close_run(f);
+	f->flushing_fails = true;
+	begin_same(f, TL_DURABILITY_GROUP, "a");
+	assert_false(f->lifetime.begun);
+	kill_run(f);
+	begin_same(f, TL_DURABILITY_STRICT, "b");
+	kill_run(f);
+	f->flushing_fails = false;
+	begin_same(f, TL_DURABILITY_OS, "b");
+}
+
 /* What was noted of the last run does not decode: it is as if nothing were. */
 static void test_damaged(void **state)
 {
@@ -335,7 +351,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_first),     TEST(test_nothing_lost), TEST(test_lost),     TEST(test_other_durability),
-		TEST(test_end_fails), TEST(test_begin_fails),  TEST(test_damaged),  TEST(test_restored),
+		TEST(test_end_fails), TEST(test_begin_fails), TEST(test_begin_without_note), TEST(test_damaged),  TEST(test_restored),
 		TEST(test_restored_and_lost), TEST(test_restored_twice),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
