@@ -206,8 +206,8 @@ class FullDisk(FaultTest):
         self.broker.fail("db", "any", errno.ENOSPC)
         until(lambda: "storing failed" in self.broker.log(), "the log to say so", 20)
         self.broker.heal()
-        until(lambda: "storing works again" in self.broker.log(), "the log to say so", 20)
         self.broker.resize(4 * DISK)
+        until(lambda: "storing works again" in self.broker.log(), "the log to say so", 20)
         for sender in senders:
             sender.wait(lambda s=sender, n=len(sender.acks): len(s.acks) > n + 100, "acks at the end", 30)
             sender.todo.clear()
