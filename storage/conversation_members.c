@@ -326,9 +326,11 @@ static void delete_member(struct tl_batch *batch, const struct tl_conversation *
 	             tl_slice("", 0));
 }
 
-/* Puts what the member may still see, and marks the member as gone. */
+/* Puts what the member may still see, and marks the member as gone. Who has become the owner is muted no longer, whatever his role
+ * was before. */
 static enum tl_err remove_member(struct tl_engine *engine, struct tl_batch *batch,
-                                 const struct tl_conversation *conversation, struct tl_member *member, uint64_t last)
+                                 const struct tl_conversation *conversation, const struct tl_user *user,
+                                 struct tl_member *member, uint64_t last)
 {
 	struct tl_former_record former = {0};
 	enum tl_err err = tl_former_read(engine, NULL, conversation->no, member->user_no, &former);
@@ -336,7 +338,8 @@ static enum tl_err remove_member(struct tl_engine *engine, struct tl_batch *batc
 		return err;
 	former.cleared = member->record.cleared;
 	former.deleted_some = member->record.deleted_some;
-	former.muted = member->record.role == TL_ROLE_MUTED;
+	former.muted = member->record.role == TL_ROLE_MUTED &&
+	               !tl_slice_equal(conversation->record.owner, tl_slice(user->uid, user->uid_len));
 	add_period(&former, member->record.since, last);
 	tl_conversation_put_former(conversation, batch, member->user_no, &former);
 	delete_member(batch, conversation, member->user_no);
@@ -385,7 +388,7 @@ enum tl_err tl_conversations_remove(struct tl_conversations *conversations, stru
 		struct tl_member *member = NULL;
 		enum tl_err err = tl_conversations_member(conversations, conversation, users[i]->no, &member);
 		if (err == TL_OK && member)
-			err = remove_member(conversations->database->engine, batch, conversation, member, last);
+			err = remove_member(conversations->database->engine, batch, conversation, users[i], member, last);
 		if (err != TL_OK)
 			return err;
 	}

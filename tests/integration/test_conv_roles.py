@@ -297,6 +297,17 @@ class Ownership(TimelineTest):
         muted.ok("join", {"conv": conv})
         check("member")
 
+    def test_a_muted_one_who_has_become_the_owner_is_muted_no_longer(self):
+        conv = self.group(self.a, self.b.user, join="open")
+        self.a.ok("role", {"conv": conv, "user": self.b.user, "role": "muted"})
+        self.a.ok("leave", {"conv": conv})
+        self.assertEqual(self.roles(self.b, conv), {self.b.user: "owner"})
+        self.c.ok("join", {"conv": conv})
+        self.b.ok("leave", {"conv": conv})
+        self.b.ok("join", {"conv": conv})
+        self.assertEqual(self.roles(self.c, conv), {self.b.user: "member", self.c.user: "owner"})
+        self.b.send_ok(f"conv/{conv}", "x")
+
     def test_last_one_leaving_dissolves(self):
         conv = self.group(self.a, self.b.user, join="open")
         self.a.send_ok(f"conv/{conv}", "kept in the inboxes")
