@@ -231,7 +231,7 @@ enum tl_err tl_agenda_note_options(struct tl_agenda *agenda, uint64_t now)
 	if (err == TL_OK)
 		err = end_ids(agenda, now, batch);
 	if (err == TL_OK && tl_batch_count(batch) > 0)
-		err = tl_engine_commit(agenda->database->engine, batch, true, NULL);
+		err = tl_database_commit_first(agenda->database, batch, NULL);
 	tl_batch_free(batch);
 	return err;
 }

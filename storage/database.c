@@ -71,6 +71,15 @@ static enum tl_err make_epoch(struct tl_database *db, struct tl_batch *batch, st
 	return TL_OK;
 }
 
+enum tl_err tl_database_commit_first(struct tl_database *database, struct tl_batch *batch, struct tl_why *why)
+{
+	struct tl_why last = {""};
+	enum tl_err err = tl_engine_commit(database->engine, batch, true, &last);
+	if (err == TL_IO && tl_engine_reopen(database->engine, NULL) == TL_OK)
+		err = tl_engine_commit(database->engine, batch, true, &last);
+	return err == TL_OK ? TL_OK : tl_fail(why, err, "%s", last.text);
+}
+
 enum tl_err tl_database_renew(struct tl_database *database, struct tl_batch *batch, struct tl_why *why)
 {
 	database->life++;

@@ -25,6 +25,10 @@ void tl_database_close(struct tl_database *database);
  * If that fails the database is to be closed. TL_IO: there are no random numbers. */
 TL_MUST_USE enum tl_err tl_database_renew(struct tl_database *database, struct tl_batch *batch, struct tl_why *why);
 
+/* Commits, synced, before the store is used: a merge that has met damage since the opening makes every write fail until the next
+ * one (leveldb_env.h), so where this fails the database is opened again, once. Errors as tl_engine_commit. */
+TL_MUST_USE enum tl_err tl_database_commit_first(struct tl_database *database, struct tl_batch *batch, struct tl_why *why);
+
 /* Reads an unsigned value of TL_PART_META; one that is missing is 0. */
 TL_MUST_USE enum tl_err tl_database_read_uint(const struct tl_database *database, const char *key,
                                               uint64_t *value_out);

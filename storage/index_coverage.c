@@ -44,7 +44,7 @@ enum tl_err tl_index_coverage_update(struct tl_database *database, bool search)
 	if ((err = is_new(engine, &is_empty)) != TL_OK || (err = tl_batch_new(engine, &batch)) != TL_OK)
 		return err;
 	put_index(batch, search, is_empty);
-	err = tl_engine_commit(engine, batch, true, NULL);
+	err = tl_database_commit_first(database, batch, NULL);
 	tl_batch_free(batch);
 	return err;
 }

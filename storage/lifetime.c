@@ -69,16 +69,6 @@ static void put_run(struct tl_batch *batch, const struct tl_lifetime *lifetime, 
 	tl_pack_fini(&pack);
 }
 
-/* A merge that has met damage since the opening makes every write fail until the next one (leveldb_env.h). */
-static enum tl_err write_batch(struct tl_engine *engine, struct tl_batch *batch, bool closed, struct tl_why *why)
-{
-	struct tl_why last = {""};
-	enum tl_err err = tl_engine_commit(engine, batch, true, &last);
-	if (err == TL_IO && !closed && tl_engine_reopen(engine, NULL) == TL_OK)
-		err = tl_engine_commit(engine, batch, true, &last);
-	return err == TL_OK ? TL_OK : tl_fail(why, err, "%s", last.text);
-}
-
 /* After all that a run under `os` may have left to the system: then that is lost no more. Once more for the name of a log that
  * was begun for this batch. */
 static enum tl_err commit(struct tl_database *database, const struct tl_lifetime *lifetime, bool renew, bool closed,
@@ -94,7 +84,7 @@ static enum tl_err commit(struct tl_database *database, const struct tl_lifetime
 		err = tl_database_renew(database, batch, why);
 	put_run(batch, lifetime, closed);
 	if (err == TL_OK)
-		err = write_batch(database->engine, batch, closed, why);
+		err = closed ? tl_engine_commit(database->engine, batch, true, why) : tl_database_commit_first(database, batch, why);
 	tl_batch_free(batch);
 	return err == TL_OK ? tl_engine_flush(database->engine, why) : err;
 }
