@@ -328,7 +328,7 @@ void model_answer(struct model *model, const char *cid, unsigned owner)
 	if (model->question.what == QUESTION_CID) {
 		snprintf(c->cid, sizeof c->cid, "%s", cid);
 	} else {
-		c->owner = owner;
+		model_make_owner(c, owner);
 		c->entries[c->count - 1].event.owner = (int)owner; /* of the leaving that raised it */
 	}
 	model->question.what = QUESTION_NONE;

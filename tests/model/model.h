@@ -230,6 +230,9 @@ void model_retain(const struct model *model, struct conversation *conversation);
 void model_come(struct conversation *conversation, unsigned user, uint64_t since);
 void model_go(struct conversation *conversation, unsigned user);
 
+/* One who was muted is so no longer. */
+void model_make_owner(struct conversation *conversation, unsigned user);
+
 /* TL_OK if the user is a member, in a group or channel, of at least this rank. */
 enum tl_err model_require(const struct model *model, const struct op *op, enum rank rank);
 

@@ -26,6 +26,13 @@ void model_go(struct conversation *c, unsigned user)
 	member->periods[member->period_count++] = (struct period){member->since, c->count};
 }
 
+void model_make_owner(struct conversation *c, unsigned user)
+{
+	c->owner = user;
+	if (c->members[user].role == ROLE_MUTED)
+		c->members[user].role = ROLE_MEMBER;
+}
+
 static bool contains(const unsigned *users, unsigned count, unsigned user)
 {
 	for (unsigned i = 0; i < count; i++)
@@ -168,7 +175,7 @@ struct result model_set_role(struct model *model, const struct op *op)
 	event->users[event->user_count++] = target;
 	if (op->role == ROLE_OWNER) {
 		c->members[c->owner].role = ROLE_ADMIN;
-		c->owner = target;
+		model_make_owner(c, target);
 	} else {
 		c->members[target].role = op->role;
 	}
@@ -261,9 +268,10 @@ static void inherit(struct model *model, int conversation, uint32_t heirs, struc
 		c->dissolved = c->left_by_all = true;
 		return;
 	}
-	c->owner = (unsigned)__builtin_ctz(heirs);
-	event->owner = (int)c->owner;
-	if ((heirs & (heirs - 1)) != 0)
+	event->owner = __builtin_ctz(heirs);
+	if ((heirs & (heirs - 1)) == 0)
+		model_make_owner(c, (unsigned)event->owner);
+	else
 		model->question =
 			(struct question){.what = QUESTION_OWNER, .conversation = conversation, .candidates = heirs};
 }
