@@ -61,6 +61,7 @@ void tl_transaction_release(struct tl_transaction *txn)
 void tl_transaction_next(struct tl_transaction *txn)
 {
 	tl_batch_clear(txn->batch);
+	tl_users_next_batch(&txn->users);
 	tl_transaction_forget_runs(txn);
 	tl_transaction_release(txn);
 	HASH_CLEAR(hh, txn->dedup);

@@ -7,14 +7,32 @@
 
 static const struct tl_slice own_record = {"", 0};
 
+/* A record that the batch at hand changes, of a user who is not at hand. */
+struct tl_recounted {
+	uint64_t no;
+	uint64_t groups, position, ended;
+	UT_hash_handle hh;
+};
+
 void tl_users_init(struct tl_users *users, struct tl_database *database)
 {
 	*users = (struct tl_users){.database = database, .numbers = {.key = TL_META_NEXT_USER}};
 }
 
+void tl_users_next_batch(struct tl_users *users)
+{
+	struct tl_recounted *recounted, *next;
+	HASH_ITER(hh, users->recounted, recounted, next)
+	{
+		HASH_DEL(users->recounted, recounted);
+		free(recounted);
+	}
+}
+
 void tl_users_clear(struct tl_users *users)
 {
 	struct tl_user *user, *next;
+	tl_users_next_batch(users);
 	HASH_CLEAR(by_uid, users->by_uid);
 	HASH_ITER(by_no, users->by_no, user, next)
 	{
@@ -159,6 +177,39 @@ static enum tl_err read_record(struct tl_engine *engine, const struct tl_snapsho
 	return TL_OK;
 }
 
+/* As read_record, with what the batch at hand has changed in it. */
+static enum tl_err read_latest(struct tl_users *users, uint64_t no, struct tl_user_record *record_out, char **bytes_out)
+{
+	struct tl_recounted *recounted;
+	enum tl_err err = read_record(users->database->engine, NULL, no, record_out, bytes_out);
+	if (err != TL_OK)
+		return err;
+	HASH_FIND(hh, users->recounted, &no, sizeof no, recounted);
+	if (recounted) {
+		record_out->groups = recounted->groups;
+		record_out->position = recounted->position;
+		record_out->ended = recounted->ended;
+	}
+	return TL_OK;
+}
+
+/* Keeps what the batch at hand makes of the record. */
+static enum tl_err keep_recounted(struct tl_users *users, uint64_t no, const struct tl_user_record *record)
+{
+	struct tl_recounted *recounted;
+	HASH_FIND(hh, users->recounted, &no, sizeof no, recounted);
+	if (!recounted) {
+		if (!(recounted = malloc(sizeof *recounted)))
+			return TL_NO_MEMORY;
+		recounted->no = no;
+		HASH_ADD(hh, users->recounted, no, sizeof no, recounted);
+	}
+	recounted->groups = record->groups;
+	recounted->position = record->position;
+	recounted->ended = record->ended;
+	return TL_OK;
+}
+
 static void take_groups(struct tl_user *user, const struct tl_user_record *record)
 {
 	user->groups = record->groups;
@@ -172,7 +223,7 @@ static enum tl_err complete(struct tl_users *users, struct tl_batch *batch, stru
 {
 	struct tl_user_record record;
 	char *bytes;
-	enum tl_err err = read_record(users->database->engine, NULL, user->no, &record, &bytes);
+	enum tl_err err = read_latest(users, user->no, &record, &bytes);
 	if (err == TL_OK) {
 		take_groups(user, &record);
 		free(bytes);
@@ -262,7 +313,7 @@ enum tl_err tl_users_find_no(struct tl_users *users, struct tl_iter *iter, uint6
 	}
 	struct tl_user_record record;
 	char *bytes;
-	enum tl_err err = read_record(users->database->engine, NULL, no, &record, &bytes);
+	enum tl_err err = read_latest(users, no, &record, &bytes);
 	if (err != TL_OK)
 		return err;
 	user = user_new(record.uid, no);
@@ -305,7 +356,7 @@ static enum tl_err recount(struct tl_users *users, struct tl_batch *batch, uint6
 	char *bytes = NULL;
 	HASH_FIND(by_no, users->by_no, &no, sizeof no, user);
 	bool known = user && !user->named_only;
-	enum tl_err err = known ? TL_OK : read_record(users->database->engine, NULL, no, &record, &bytes);
+	enum tl_err err = known ? TL_OK : read_latest(users, no, &record, &bytes);
 	if (err != TL_OK)
 		return err;
 	if (known)
@@ -313,9 +364,12 @@ static enum tl_err recount(struct tl_users *users, struct tl_batch *batch, uint6
 	count(&record, position);
 	if (user)
 		take_groups(user, &record);
-	put_record(batch, no, &record);
+	else
+		err = keep_recounted(users, no, &record);
+	if (err == TL_OK)
+		put_record(batch, no, &record);
 	free(bytes);
-	return TL_OK;
+	return err;
 }
 
 enum tl_err tl_users_count_group(struct tl_users *users, struct tl_batch *batch, uint64_t no, uint64_t position,

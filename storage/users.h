@@ -36,11 +36,15 @@ struct tl_users {
 	struct tl_numbers numbers;
 	struct tl_user *by_no;
 	struct tl_user *by_uid;
+	struct tl_recounted *recounted; /* what the batch at hand counts of others (users.c) */
 	bool replaying; /* what is being applied may have been applied in part before: see transaction.h */
 };
 
 void tl_users_init(struct tl_users *users, struct tl_database *database);
 void tl_users_fini(struct tl_users *users);
+
+/* The batch at hand is in the database, or given up. */
+void tl_users_next_batch(struct tl_users *users);
 
 /* Forgets everything cached, for when a batch may not have been applied. */
 void tl_users_clear(struct tl_users *users);

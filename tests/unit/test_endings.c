@@ -412,6 +412,34 @@ static void test_others_counted_meanwhile(void **state)
 	check_done(f);
 }
 
+/* Who is not at hand when a step counts, and is asked for by name or by number in the same batch. */
+static void test_asked_for_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_user *user;
+	struct tl_iter *iter;
+	uint64_t no[USERS];
+	make_group(f, "kept", 0, USERS);
+	make_group(f, "team", 0, USERS);
+	for (unsigned i = 0; i < USERS; i++)
+		no[i] = take(f, i)->no;
+	dissolve(f, "team", 0, USERS);
+	do {
+		forget(f);
+		if (!next(f))
+			break;
+		apply(f);
+		assert_int_equal(tl_transaction_iter(&f->txn, &iter), TL_OK);
+		for (unsigned i = 0; i < USERS; i += 2)
+			assert_int_equal(tl_users_find_no(&f->txn.users, iter, no[i], &user), TL_OK);
+		for (unsigned i = 0; i < USERS; i++)
+			take(f, i);
+		commit(f);
+		check_counts(f);
+	} while (true);
+	check_done(f);
+}
+
 /* An engine has applied the conversation and not what is kept of the members (X2). */
 static void test_half_done(void **state)
 {
@@ -469,7 +497,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_small), TEST(test_large),    TEST(test_limit),                    TEST(test_lists),
 		TEST(test_once),  TEST(test_in_order), TEST(test_others_counted_meanwhile), TEST(test_half_done),
-		TEST(test_damage),
+		TEST(test_damage), TEST(test_asked_for_meanwhile),
 	};
 	return cmocka_run_group_tests_name("endings", tests, NULL, NULL);
 }
