@@ -73,7 +73,7 @@ static enum tl_err assess_inbox(struct view *view, struct tl_sweep_item *item)
 	return err;
 }
 
-static enum tl_err read_retention(struct view *view, struct tl_sweep_item *item, uint64_t *retention_ms_out)
+static enum tl_err read_retention(struct view *view, struct tl_sweep_item *item)
 {
 	struct tl_conversation_record record;
 	char *bytes;
@@ -81,7 +81,7 @@ static enum tl_err read_retention(struct view *view, struct tl_sweep_item *item,
 		tl_conversation_read(view->sweep->database->engine, view->snapshot, item->no, &record, &bytes);
 	if (err != TL_OK)
 		return err;
-	*retention_ms_out = tl_retention_ms(&record, view->sweep->limits);
+	item->retention_ms = tl_retention_ms(&record, view->sweep->limits);
 	item->custom = record.order == TL_ORDER_CUSTOM;
 	free(bytes);
 	return TL_OK;
@@ -91,17 +91,17 @@ static enum tl_err assess_store(struct view *view, struct tl_sweep_item *item)
 {
 	struct tl_engine *engine = view->sweep->database->engine;
 	struct tl_bounds bounds;
-	uint64_t retention_ms, ts;
-	enum tl_err err = read_retention(view, item, &retention_ms);
+	uint64_t ts;
+	enum tl_err err = read_retention(view, item);
 	if (err == TL_OK)
 		err = read_bounds(view, item, &bounds);
 	if (err == TL_OK)
-		err = tl_store_floor(engine, view->snapshot, item->no, &bounds, retention_ms, view->sweep->now,
+		err = tl_store_floor(engine, view->snapshot, item->no, &bounds, item->retention_ms, view->sweep->now,
 		                     &item->floor);
-	if (err != TL_OK || item->floor == item->head || retention_ms == 0)
+	if (err != TL_OK || item->floor == item->head || item->retention_ms == 0)
 		return err;
 	if ((err = tl_store_entry_ts(engine, view->snapshot, item->no, item->floor + 1, &ts)) == TL_OK)
-		item->next = tl_due_time(ts, retention_ms);
+		item->next = tl_due_time(ts, item->retention_ms);
 	return err;
 }
 
@@ -171,11 +171,11 @@ static bool parse_dropping(struct tl_slice key, struct tl_slice value, struct tl
 /* Its floor is committed, so that is how far it is to be dropped. */
 static enum tl_err resume(struct view *view, struct tl_sweep_item *item)
 {
-	uint64_t from = item->from, retention_ms;
+	uint64_t from = item->from;
 	struct tl_bounds bounds;
 	if (!is_timeline(item))
 		return TL_OK;
-	enum tl_err err = item->kind == TL_DUE_STORE ? read_retention(view, item, &retention_ms) : TL_OK;
+	enum tl_err err = item->kind == TL_DUE_STORE ? read_retention(view, item) : TL_OK;
 	if (err == TL_OK)
 		err = read_bounds(view, item, &bounds);
 	item->from = from;
@@ -332,27 +332,34 @@ static enum tl_err mark_new_inbox_entries(struct tl_transaction *txn, const stru
 	return TL_OK;
 }
 
-static enum tl_err mark_new_messages(struct tl_transaction *txn, const struct tl_sweep_item *item)
+static enum tl_err mark_last_message(struct tl_transaction *txn, const struct tl_sweep_item *item, uint64_t retention_ms)
 {
-	struct tl_conversation_record record;
 	struct tl_bounds bounds;
 	struct tl_iter *iter;
-	char *bytes;
 	uint64_t ts;
-	if (item->next > 0)
-		return TL_OK;
 	enum tl_err err = tl_transaction_iter(txn, &iter);
 	if (err == TL_OK)
 		err = tl_timeline_bounds(txn->database->engine, NULL, iter, tl_sweep_partition(item), &bounds, NULL, NULL);
 	if (err != TL_OK || bounds.head == item->head)
 		return err;
 	if ((err = tl_store_entry_ts(txn->database->engine, NULL, item->no, bounds.head, &ts)) == TL_OK)
-		err = tl_conversation_read(txn->database->engine, NULL, item->no, &record, &bytes);
+		tl_due_put(&txn->due, txn->batch, TL_DUE_STORE, tl_due_time(ts, retention_ms), item->no);
+	return err;
+}
+
+/* Likewise where it has been changed meanwhile how long messages live: then the conversation is looked at again. */
+static enum tl_err mark_new_messages(struct tl_transaction *txn, const struct tl_sweep_item *item)
+{
+	struct tl_conversation_record record;
+	char *bytes;
+	enum tl_err err = tl_conversation_read(txn->database->engine, NULL, item->no, &record, &bytes);
 	if (err != TL_OK)
 		return err;
-	tl_due_put(&txn->due, txn->batch, TL_DUE_STORE, tl_due_time(ts, tl_retention_ms(&record, txn->limits)), item->no);
+	uint64_t retention_ms = tl_retention_ms(&record, txn->limits);
 	free(bytes);
-	return TL_OK;
+	if (retention_ms != item->retention_ms && !item->damaged)
+		tl_due_put(&txn->due, txn->batch, TL_DUE_STORE, tl_due_now(txn->now), item->no);
+	return item->next > 0 ? TL_OK : mark_last_message(txn, item, retention_ms);
 }
 
 /* Whether an inbox has moved on from what has been dropped of it: then the rest is on record, to be dropped next. */
@@ -383,8 +390,6 @@ static enum tl_err settle_dropped(struct tl_transaction *txn, const struct tl_sw
 static enum tl_err settle(struct tl_transaction *txn, const struct tl_sweep_item *item)
 {
 	enum tl_err err = TL_OK;
-	if (item->due > 0)
-		tl_due_delete(txn->batch, item->kind, item->due, item->no);
 	if (tl_sweep_is_dropped(item) || item->on_record)
 		err = settle_dropped(txn, item);
 	tl_due_put(&txn->due, txn->batch, item->kind, item->next, item->no);
@@ -393,10 +398,19 @@ static enum tl_err settle(struct tl_transaction *txn, const struct tl_sweep_item
 	return err == TL_NOT_FOUND || err == TL_CORRUPT ? TL_OK : err;
 }
 
+static void delete_markers(const struct tl_sweep *sweep, struct tl_transaction *txn)
+{
+	for (size_t i = 0; i < sweep->count; i++)
+		if (sweep->items[i].due > 0)
+			tl_due_delete(txn->batch, sweep->items[i].kind, sweep->items[i].due, sweep->items[i].no);
+}
+
+/* All that is deleted goes first, because what is put may be the very marker of an item that is repeated. */
 enum tl_err tl_sweep_settle(const struct tl_sweep *sweep, struct tl_transaction *txn)
 {
 	enum tl_err err = TL_OK;
 	txn->now = sweep->now;
+	delete_markers(sweep, txn);
 	for (size_t i = 0; i < sweep->count && err == TL_OK; i++)
 		err = settle(txn, &sweep->items[i]);
 	if (err == TL_OK && sweep->walk_key)

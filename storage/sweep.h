@@ -27,6 +27,7 @@ struct tl_sweep_item {
 	uint64_t floor; /* the floor as it is to be; at most the head */
 	uint64_t head;  /* as of the assessment */
 	uint64_t next;  /* when the marker after this one is due; 0: not known */
+	uint64_t retention_ms; /* of the conversation, as of the assessment */
 	bool custom;    /* the conversation has order keys */
 	bool repeated;  /* another marker of a timeline that is in the sweep already */
 	bool on_record; /* the database says that it is being dropped */

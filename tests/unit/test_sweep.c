@@ -399,6 +399,54 @@ static void test_appended_meanwhile(void **state)
 	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2);
 }
 
+/* A timeline has several markers whose time has come: the one that is put again may be any of them. */
+static void test_appended_meanwhile_to_many(void **state)
+{
+	struct fixture *f = *state;
+	append(f, 1000);
+	append(f, 9500);
+	f->sweep.now = 50000;
+	step(f, 0);
+	append(f, 9600); /* it expires in the same bucket as the one before */
+	for (int n = 1; n < STEPS; n++)
+		step(f, n);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2);
+	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), 1);
+	sweep_all(f, 50000);
+	assert_all(f, 3, 3, 3);
+}
+
+static void set_retention(struct fixture *f, const char *retention, uint64_t now)
+{
+	struct tl_conversation_record record = f->group->record;
+	record.retention = tl_slice_str(retention);
+	tl_transaction_record(&f->txn, ++f->position, false);
+	f->txn.now = now;
+	tl_transaction_retention_changed(&f->txn, f->group);
+	assert_int_equal(tl_conversation_change(f->group, f->txn.batch, &record), TL_OK);
+	commit(f);
+}
+
+/* How long messages live is changed again while a sweep looks at the conversation for the change before, within the same second. */
+static void test_retention_changed_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	for (int before = 1; before < STEPS; before++) {
+		uint64_t base = (uint64_t)before * 100000;
+		append(f, base);
+		append(f, base + 1000);
+		set_retention(f, "50s", base + 20000);
+		f->sweep.now = base + 20200;
+		for (int n = 0; n < STEPS; n++) {
+			if (n == before)
+				set_retention(f, "1s", base + 20500);
+			step(f, n);
+		}
+		sweep_all(f, base + 20800);
+		assert_timeline(f, TL_PART_STORE, f->conversation_no, f->group->head, f->group->head);
+	}
+}
+
 /* An inbox is cut when it has grown by an eighth beyond its maximum, whenever entries expire. */
 static void test_inbox_max(void **state)
 {
@@ -540,7 +588,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_some), TEST(test_runs), TEST(test_all),      TEST(test_crash),   TEST(test_floor_comes_first),
-		TEST(test_clock_set_back), TEST(test_appended_meanwhile), TEST(test_inbox_max), TEST(test_inbox_max_and_clock_set_back), TEST(test_skipped_meanwhile),
+		TEST(test_clock_set_back), TEST(test_appended_meanwhile), TEST(test_appended_meanwhile_to_many),
+		TEST(test_retention_changed_meanwhile), TEST(test_inbox_max), TEST(test_inbox_max_and_clock_set_back), TEST(test_skipped_meanwhile),
 		TEST(test_devices),        TEST(test_damage), TEST(test_damaged_while_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
