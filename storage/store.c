@@ -27,7 +27,7 @@ enum {
 	BLOOM_BITS = 10,
 	TRY_AGAIN_MS = 1000,             /* how often the writer has to try whether it can write, while messages are refused */
 	REST_MS = 5000,                  /* of upkeep, between looks where nothing is due … */
-	REST_OTHER_CLOCK_MS = 2000,      /* … with a clock that was handed in, which may be set */
+	REST_OTHER_CLOCK_MS = 5,         /* … with a clock that was handed in, which may be set */
 	DAMAGED = 64,                    /* damaged conversations of which it is known that they have been complained of */
 	MEMBERS_PER_CONVERSATION = 8,    /* cached members for each cached conversation, on average */
 };

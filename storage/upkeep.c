@@ -79,13 +79,18 @@ static void wake(void *ctx)
 	pthread_mutex_unlock(&upkeep->lock);
 }
 
+static uint64_t shortest_rest_ms(const struct tl_upkeep *upkeep)
+{
+	return upkeep->options.rest_max_ms < REST_SHORTEST_MS ? upkeep->options.rest_max_ms : REST_SHORTEST_MS;
+}
+
 /* Rests where there is nothing to do: until something is due, or the writer tells of something that is earlier, but no longer
  * than `ms`. False if upkeep is to stop. */
 static bool rest(struct tl_upkeep *upkeep, uint64_t ms)
 {
-	uint64_t now = upkeep->options.now(), due = tl_agenda_next_due(&upkeep->agenda);
+	uint64_t now = upkeep->options.now(), due = tl_agenda_next_due(&upkeep->agenda), shortest_ms = shortest_rest_ms(upkeep);
 	if (due < now + ms)
-		ms = due > now + REST_SHORTEST_MS ? due - now : REST_SHORTEST_MS;
+		ms = due > now + shortest_ms ? due - now : shortest_ms;
 	const struct timespec until = tl_thread_deadline(ms);
 	bool sleeps = tl_due_sleep(upkeep->board, now + ms);
 	pthread_mutex_lock(&upkeep->lock);
@@ -273,7 +278,7 @@ static void *run(void *arg)
 {
 	struct tl_upkeep *upkeep = arg;
 	bool finished = false, more = true, on = true;
-	uint64_t rest_ms = REST_SHORTEST_MS;
+	uint64_t rest_ms = shortest_rest_ms(upkeep);
 	clock_gettime(CLOCK_MONOTONIC, &upkeep->since);
 	while (on) {
 		look_for_told(upkeep, &finished);
@@ -293,7 +298,7 @@ static void *run(void *arg)
 		more |= upkeep->endings;
 		more |= reclaim(upkeep);
 		on = more ? go_on(upkeep) : rest(upkeep, rest_ms);
-		rest_ms = more ? REST_SHORTEST_MS : 2 * rest_ms;
+		rest_ms = more ? shortest_rest_ms(upkeep) : 2 * rest_ms;
 		if (rest_ms > upkeep->options.rest_max_ms)
 			rest_ms = upkeep->options.rest_max_ms;
 	}

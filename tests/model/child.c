@@ -13,10 +13,12 @@ enum { SETTLE_US = 60000000, POLL_US = 200 };
 void child_init(struct child *child)
 {
 	pthread_mutex_init(&child->lock, NULL);
+	pthread_cond_init(&child->changed, NULL);
 }
 
 void child_fini(struct child *child)
 {
+	pthread_cond_destroy(&child->changed);
 	pthread_mutex_destroy(&child->lock);
 	close(child->pipe);
 }
@@ -146,6 +148,8 @@ static void on_committed(void *ctx, const struct tl_commit *commit)
 {
 	struct child *child = ctx;
 	pthread_mutex_lock(&child->lock);
+	while (child->held)
+		pthread_cond_wait(&child->changed, &child->lock);
 	for (size_t i = 0; i < commit->append_count; i++)
 		check_told(child, &commit->appends[i], &commit->deliveries[commit->appends[i].delivery]);
 	for (size_t i = 0; i < commit->outcome_count; i++) {
@@ -190,6 +194,7 @@ void child_open(struct child *child)
 
 void child_close(struct child *child)
 {
+	child_let_go(child);
 	tl_store_close(child->store);
 	child->store = NULL;
 }
@@ -262,10 +267,86 @@ void child_submit(struct child *child)
 		child_settle(child);
 }
 
+/* --- holding the writer --- */
+
+static void set_held(struct child *child, bool held)
+{
+	pthread_mutex_lock(&child->lock);
+	child->held = held;
+	pthread_cond_broadcast(&child->changed);
+	pthread_mutex_unlock(&child->lock);
+}
+
+static void set_waits(struct wish *wish, bool waits)
+{
+	pthread_mutex_lock(&wish->child->lock);
+	wish->waits = waits;
+	pthread_cond_broadcast(&wish->child->changed);
+	pthread_mutex_unlock(&wish->child->lock);
+}
+
+static void be_ready(struct tl_pull *pull)
+{
+	set_waits((struct wish *)(void *)pull, false);
+}
+
+static struct wish *free_wish(struct child *child)
+{
+	struct wish *found = NULL;
+	pthread_mutex_lock(&child->lock);
+	for (size_t i = 0; i < WISHES_MAX && !found; i++)
+		if (!child->wishes[i].waits)
+			found = &child->wishes[i];
+	pthread_mutex_unlock(&child->lock);
+	return found;
+}
+
+void child_hold(struct child *child)
+{
+	set_held(child, true);
+}
+
+void child_wish(struct child *child)
+{
+	const struct name device = device_name(WATCHER);
+	struct wish *wish = free_wish(child);
+	struct tl_answer answer;
+	if (!wish)
+		return;
+	*wish = (struct wish){.pull = {.ready = be_ready}, .child = child, .user = user_name(below(&child->rng, USERS))};
+	const struct tl_call call = {.user = tl_slice_str(wish->user.text), .device = tl_slice_str(device.text),
+	                             .raw = tl_slice("\x80", 1), .now = child->shared->now};
+	set_waits(wish, true);
+	tl_answer_init(&answer);
+	enum tl_err err = tl_store_try_read(child->store, tl_request_find(tl_slice_str("sync")), call, &answer, &wish->pull);
+	CHECK(err == TL_OK || err == TL_AGAIN);
+	if (err == TL_OK)
+		set_waits(wish, false);
+	tl_answer_fini(&answer);
+}
+
+static bool any_waits(const struct child *child)
+{
+	for (size_t i = 0; i < WISHES_MAX; i++)
+		if (child->wishes[i].waits)
+			return true;
+	return false;
+}
+
+void child_let_go(struct child *child)
+{
+	set_held(child, false);
+	pthread_mutex_lock(&child->lock);
+	while (any_waits(child))
+		pthread_cond_wait(&child->changed, &child->lock);
+	pthread_mutex_unlock(&child->lock);
+}
+
 /* --- settling --- */
 
 static void wait_until_applied(struct child *child)
 {
+	child_let_go(child);
 	for (int us = 0; tl_store_stats(child->store).queue_bytes > 0; us += POLL_US) {
 		CHECK(us < SETTLE_US);
 		usleep(POLL_US);

@@ -14,6 +14,7 @@
 enum {
 	OPS_MAX = 32768,   /* of a life; no user gets more entries than that */
 	WATCHER = DEVICES, /* the child's own device of any user */
+	WISHES_MAX = 4,    /* that wait at a time */
 };
 
 /* What a device may know of its checkpoint. */
@@ -34,6 +35,14 @@ struct shared {
 	uint64_t floors[USERS]; /* the last ones seen */
 	uint32_t entry_at[USERS][OPS_MAX + 1];
 	uint32_t place_of[USERS][OPS_MAX + 1];
+};
+
+/* A page of an inbox that has to be filled up first. */
+struct wish {
+	struct tl_pull pull; /* first: found again from it */
+	struct child *child;
+	struct name user;
+	bool waits;
 };
 
 /* What a child says to its parent. */
@@ -59,6 +68,9 @@ struct child {
 	struct model *model;
 	bool settled; /* the model knows all that the store has accepted */
 	uint64_t told_latest[USERS];
+	bool held;              /* the writer is to wait */
+	pthread_cond_t changed; /* `held`, or that a wish waits */
+	struct wish wishes[WISHES_MAX];
 };
 
 /* The answers given so far, for a model that is made anew. */
@@ -90,6 +102,15 @@ void child_close(struct child *child);
 
 /* Does the operation to come, and answers the question that it may leave. */
 void child_submit(struct child *child);
+
+/* Has the writer wait behind the next commit that it tells of. What is submitted meanwhile, and wished for, it finds all at once. */
+void child_hold(struct child *child);
+
+/* Wishes for a page of somebody's inbox, which nobody will look at. */
+void child_wish(struct child *child);
+
+/* Has the writer go on, and waits for what was wished for. */
+void child_let_go(struct child *child);
 
 /* Waits until everything accepted is applied, and makes the model know of it. */
 void child_settle(struct child *child);

@@ -36,6 +36,7 @@ enum {
 	LIFE_OPS = 3000,  /* at most, unless told otherwise */
 	CHILD_OPS = 900,  /* at most */
 	BURST = 40,       /* operations at most without waiting for them */
+	HELD_US = 10000,  /* at most that the writer is held for upkeep's sake */
 	KILL_US = 4000,   /* at most after the operation */
 	STALL_US = 2000,  /* of a sync, at most, where power may be lost … */
 	SYNCS_FEW = 50,   /* … after so many of them at most … */
@@ -132,12 +133,31 @@ static void compare_all(struct child *child)
 	}
 }
 
+/* Operations that the writer finds all at once, with what upkeep and devices want of it. */
+static void submit_crowd(struct child *child, size_t end)
+{
+	struct rng *rng = &child->rng;
+	child_hold(child);
+	for (unsigned left = 2 + below(rng, BURST / 4); left > 0 && child->model->next < end; left--) {
+		child_submit(child);
+		child_tick(child);
+		if (chance(rng, 10))
+			usleep(below(rng, HELD_US));
+		while (chance(rng, 30))
+			child_wish(child);
+	}
+	child_let_go(child);
+}
+
 static void submit_some(struct child *child, size_t end)
 {
 	const struct setup *setup = child->setup;
 	unsigned left = 1 + below(&child->rng, setup->power ? 3 * BURST : BURST);
 	for (; left > 0 && child->model->next < end; left--) {
-		child_submit(child);
+		if (chance(&child->rng, 20))
+			submit_crowd(child, end);
+		else
+			child_submit(child);
 		while (chance(&child->rng, setup->power ? 5 : 25))
 			read_something(child);
 	}
