@@ -73,15 +73,14 @@ static uint32_t copy_without_bodies(struct tl_slice map, struct tl_pack *out)
 	return kept;
 }
 
-/* JSON has no binary: what is under body64 becomes the body. */
-static enum tl_err take_body64(struct tl_pack *map, struct tl_why *why)
+enum tl_err tl_codec_take_body64(struct tl_pack *map, struct tl_why *why)
 {
 	struct tl_slice packed = tl_pack_bytes(map), text;
 	struct tl_reader value;
 	struct tl_pack with_body;
 	unsigned char *bytes;
 	size_t len;
-	if (!is_map(packed) || !tl_msgpack_find(packed, "body64", &value))
+	if (!tl_msgpack_find(packed, "body64", &value))
 		return TL_OK;
 	if (!tl_reader_str(&value, &text) || !decode_base64(text, &bytes, &len))
 		return tl_fail(why, TL_BAD_REQUEST, "'body64' must be base64");
@@ -91,10 +90,14 @@ static enum tl_err take_body64(struct tl_pack *map, struct tl_why *why)
 	tl_pack_bin(&with_body, tl_slice(bytes, len));
 	tl_pack_map_end(&with_body, open, 1 + copy_without_bodies(packed, &with_body));
 	free(bytes);
+	if (with_body.failed) {
+		tl_pack_fini(&with_body);
+		return TL_NO_MEMORY;
+	}
 	tl_pack_fini(map);
 	*map = with_body;
 	map->packer.data = &map->buffer;
-	return map->failed ? TL_NO_MEMORY : TL_OK;
+	return TL_OK;
 }
 
 enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, size_t max_bytes, struct tl_pack *map_out,
@@ -112,8 +115,6 @@ enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, size_t
 		tl_pack_raw(map_out, payload);
 	} else {
 		err = tl_json_to_msgpack(payload, TL_REQUEST_MAX_DEPTH, &map_out->buffer, why);
-		if (err == TL_OK)
-			err = take_body64(map_out, why);
 	}
 	if (err == TL_OK && map_out->failed)
 		err = TL_NO_MEMORY;

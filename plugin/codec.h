@@ -15,6 +15,10 @@ enum tl_codec tl_codec_of(struct tl_slice payload);
 TL_MUST_USE enum tl_err tl_codec_decode(enum tl_codec codec, struct tl_slice payload, size_t max_bytes,
                                         struct tl_pack *map_out, struct tl_why *why);
 
+/* JSON has no binary: puts what a map that was JSON has under `body64` in the place of its `body`. TL_BAD_REQUEST where that is no
+ * base64, TL_NO_MEMORY; then the map is as before. */
+TL_MUST_USE enum tl_err tl_codec_take_body64(struct tl_pack *map, struct tl_why *why);
+
 /* How many bytes a packed item takes in JSON. */
 size_t tl_codec_weigh_json(struct tl_slice packed);
 

@@ -75,15 +75,13 @@ static enum tl_err take_props(struct incoming *in)
 {
 	const struct tl_properties *properties = in->properties;
 	struct tl_pack *pack = &in->plugin->pack;
-	size_t bytes = 0;
 	tl_pack_clear(pack);
-	for (uint32_t i = 0; i < properties->props_count && i < TL_PROPS_MAX; i++) {
+	for (uint32_t i = 0; i < properties->props_count; i++) {
 		const struct tl_property *property = &properties->props[i];
-		bytes += property->name.len + property->value.len;
 		tl_pack_str(pack, property->name);
 		tl_pack_str(pack, property->value);
 	}
-	if (properties->props_count > TL_PROPS_MAX || bytes > TL_PROPS_BYTES_MAX)
+	if (properties->pair_count > TL_PROPS_MAX || properties->pair_bytes > TL_PROPS_BYTES_MAX)
 		return bad(in, "a message has at most 16 user properties of 1024 bytes in all");
 	if (properties->content_type.len > TL_CTYPE_MAX)
 		return bad(in, "a content type has at most 128 bytes");

@@ -58,14 +58,14 @@ static enum tl_err take_rid(struct tl_slice map, struct tl_slice *rid_out, struc
 	return TL_OK;
 }
 
-/* Answers a request that gets no further. Its rid is given back if it can be made out at little cost. */
+/* Answers a request that gets no further. Its rid is given back if it is known or can be made out at little cost. */
 static void refuse(struct tl_plugin *plugin, const struct tl_session *session, struct tl_route *route, const char *op,
                    struct tl_slice payload, enum tl_err err, const char *why)
 {
 	struct tl_pack map;
 	tl_pack_init(&map);
-	if (tl_codec_decode(route->codec, payload, REFUSED_MAX, &map, NULL) != TL_OK ||
-	    take_rid(tl_pack_bytes(&map), &route->rid, NULL) != TL_OK)
+	if (route->rid.len == 0 && (tl_codec_decode(route->codec, payload, REFUSED_MAX, &map, NULL) != TL_OK ||
+	                            take_rid(tl_pack_bytes(&map), &route->rid, NULL) != TL_OK))
 		route->rid = tl_slice("", 0);
 	const struct tl_response response = {.op = op, .rid = route->rid, .err = err, .why = why};
 	tl_answer_send(plugin, route, session->user, session->device, &response, NULL);
@@ -215,6 +215,7 @@ static struct reading *reading_new(struct tl_plugin *plugin, const struct tl_ses
 	reading->plugin = plugin;
 	reading->presence = tl_presence_hold(session->presence);
 	reading->route = *route;
+	reading->route.rid = tl_slice("", 0); /* each decoding finds it in its own map */
 	reading->route.topic = place(&to, route->topic);
 	reading->route.correlation = place(&to, route->correlation);
 	reading->user = place(&to, session->user);
@@ -307,19 +308,33 @@ static enum tl_err check_body(const struct tl_plugin *plugin, struct tl_slice ma
 	return TL_OK;
 }
 
+/* Decodes it to plugin->pack. The rid is known then even if the body is refused. */
+static enum tl_err decode(struct tl_plugin *plugin, const struct tl_request *request, struct tl_route *route,
+                          struct tl_slice payload, struct tl_why *why)
+{
+	struct tl_pack *map = &plugin->pack;
+	enum tl_err body = TL_OK;
+	tl_pack_clear(map);
+	enum tl_err err = tl_codec_decode(route->codec, payload, max_bytes(plugin, request, route->codec), map, why);
+	if (err == TL_OK && request->carries_body && route->codec == TL_CODEC_JSON)
+		body = tl_codec_take_body64(map, why);
+	if (err == TL_OK)
+		err = take_rid(tl_pack_bytes(map), &route->rid, why);
+	if (err == TL_OK)
+		err = body;
+	if (err == TL_OK && payload.len > TL_REQUEST_MAX_BYTES)
+		err = check_body(plugin, tl_pack_bytes(map), why);
+	return err;
+}
+
 static enum tl_err change(struct tl_plugin *plugin, struct tl_session *session, const struct tl_request *request,
                           struct tl_route *route, struct tl_slice payload, struct tl_why *why)
 {
 	if (session->changes >= CHANGES_MAX)
 		return too_many(why);
-	tl_pack_clear(&plugin->pack);
-	enum tl_err err = tl_codec_decode(route->codec, payload, max_bytes(plugin, request, route->codec), &plugin->pack, why);
-	if (err == TL_OK && payload.len > TL_REQUEST_MAX_BYTES)
-		err = check_body(plugin, tl_pack_bytes(&plugin->pack), why);
+	enum tl_err err = decode(plugin, request, route, payload, why);
 	if (err == TL_OK && tl_request_reads(request, tl_pack_bytes(&plugin->pack)))
 		return read(plugin, session, request, route, payload, why);
-	if (err == TL_OK)
-		err = take_rid(tl_pack_bytes(&plugin->pack), &route->rid, why);
 	if (err == TL_OK)
 		err = tl_request_check(request, tl_pack_bytes(&plugin->pack), why);
 	if (err != TL_OK)

@@ -113,7 +113,9 @@ struct tl_properties {
 	struct tl_slice response_topic;                /* ptr NULL: absent */
 	struct tl_slice correlation;                   /* ptr NULL: absent */
 	struct tl_property props[TL_PROPS_MAX];        /* the other user properties, each name once */
-	uint32_t props_count;                          /* of all of them: those beyond TL_PROPS_MAX are not kept */
+	uint32_t props_count;
+	uint32_t pair_count;                           /* the other user properties as they were sent … */
+	size_t pair_bytes;                             /* … and their names and values */
 };
 
 /* properties.c: false if memory is short. */

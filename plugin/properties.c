@@ -36,11 +36,14 @@ static bool keep_binary(struct tl_plugin *plugin, void *data, size_t len, struct
 static void take_prop(struct tl_properties *properties, struct tl_slice name, struct tl_slice value)
 {
 	uint32_t at = 0;
-	while (at < properties->props_count && at < TL_PROPS_MAX && !tl_slice_equal(properties->props[at].name, name))
+	properties->pair_count++;
+	properties->pair_bytes += name.len + value.len;
+	while (at < properties->props_count && !tl_slice_equal(properties->props[at].name, name))
 		at++;
-	if (at < TL_PROPS_MAX)
-		properties->props[at] = (struct tl_property){name, value};
-	if (at == properties->props_count || at == TL_PROPS_MAX)
+	if (at == TL_PROPS_MAX)
+		return;
+	properties->props[at] = (struct tl_property){name, value};
+	if (at == properties->props_count)
 		properties->props_count++;
 }
 

@@ -4,7 +4,7 @@ import unittest
 
 import msgpack
 
-from harness import MQTT311, MQTT5, NOT_AUTHORISED, TimelineTest
+from harness import MQTT311, MQTT5, NOT_AUTHORISED, TimelineTest, encode
 
 CODECS = ("json", "msgpack")
 
@@ -113,6 +113,57 @@ class Rid(Requests):
     def test_absent_where_there_was_none(self):
         self.assertNotIn("rid", self.a.ok("hello"))
         self.assertNotIn("rid", self.a.request("info"))
+
+
+class Arguments(Requests):
+    """Every request: a good one, and the keys that it knows."""
+    options = {"durability": "os"}
+
+    def setUp(self):
+        super().setUp()
+        conv, me = self.group(self.a, join="open"), self.alice
+        self.a.send_ok(f"conv/{conv}", "mine")
+        pages, settings = ("limit", "cursor"), ("name", "history", "join", "post", "order", "fanout", "retention", "index")
+        self.table = {
+            "hello": ({}, ()), "sync": ({"after": 0}, ("after", "limit")), "convs": ({}, pages), "devices": ({}, pages),
+            "history": ({"conv": conv}, ("conv", "before", "after", "at", *pages)),
+            "get": ({"conv": conv, "cseq": 2}, ("conv", "cseq")), "info": ({"conv": conv}, ("conv",)),
+            "search": ({"q": "mine"}, ("q", "conv", "from", "type", "since", "until", *pages)),
+            "members": ({"conv": conv}, ("conv", *pages)), "create": ({}, ("conv", "kind", "members", *settings)),
+            "update": ({"conv": conv}, ("conv", *settings)), "join": ({"conv": conv}, ("conv",)),
+            "add": ({"conv": conv, "users": [me]}, ("conv", "users")),
+            "remove": ({"conv": conv, "users": ["nobody"]}, ("conv", "users")),
+            "role": ({"conv": conv, "user": me, "role": "owner"}, ("conv", "user", "role")),
+            "read": ({"conv": conv, "cseq": 1}, ("conv", "cseq")), "set": ({"conv": conv}, ("conv", "mute", "pin")),
+            "delete": ({"conv": conv, "cseqs": []}, ("conv", "cseqs", "all")),
+            "edit": ({"conv": conv, "cseq": 2, "body": "mine"}, ("conv", "cseq", "body", "body64")),
+            "recall": ({"conv": conv, "cseq": 2}, ("conv", "cseq")), "block": ({"user": "x"}, ("user", "on", *pages)),
+            "leave": ({"conv": conv}, ("conv",)), "dissolve": ({"conv": self.group(self.a)}, ("conv",))}
+
+    def test_those_of_other_requests_are_ignored(self):
+        keys = {key for _, known in self.table.values() for key in known} | {"op", "ok", "error", "id", "tag", "accept"}
+        for op, (request, known) in self.table.items():
+            for codec in CODECS:
+                for junk in (None, "!", {"x": [1]}, -1):
+                    with self.subTest(op=op, codec=codec, junk=junk):
+                        self.a.ok(op, dict(request, **dict.fromkeys(keys - set(known), junk)), codec=codec)
+
+    def test_a_wrong_one_is_named_and_the_rid_given_back(self):
+        """However large the request is."""
+        for op, (request, known) in self.table.items():
+            for codec in CODECS:
+                for key in known if codec == "json" else set(known) - {"body64"}:
+                    for wrong in ([[]], {"x": "y" * 5000}):
+                        with self.subTest(op=op, codec=codec, key=key):
+                            response = self.refused(op, encode(dict(request, **{key: wrong, "rid": 17}), codec), codec=codec)
+                            self.assertEqual(response["rid"], 17)
+                            self.assertIn(f"'{key}'", response["error"]["message"])
+
+    def test_a_body_that_is_too_large_and_a_rid(self):
+        body = "x" * (self.a.ok("hello")["limits"]["max_body"] + 1)
+        for codec in CODECS:
+            response = self.refused("edit", encode({"conv": "c", "cseq": 1, "body": body, "rid": "r"}, codec), "too_large", codec)
+            self.assertEqual(response["rid"], "r")
 
 
 class Topics(Requests):
