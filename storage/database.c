@@ -48,8 +48,7 @@ static enum tl_err make_epoch(struct tl_database *db, struct tl_batch *batch, st
 	snprintf(db->epoch, sizeof db->epoch, "%016" PRIx64, random);
 	tl_pack_init(&pack);
 	tl_pack_cstr(&pack, db->epoch);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, meta(), tl_slice_str(TL_META_EPOCH), tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, meta(), tl_slice_str(TL_META_EPOCH), &pack);
 	tl_pack_fini(&pack);
 	return TL_OK;
 }

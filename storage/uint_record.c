@@ -24,7 +24,6 @@ void tl_uint_record_put(struct tl_batch *batch, struct tl_partition partition, s
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_pack_uint(&pack, value);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, partition, key, tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, partition, key, &pack);
 	tl_pack_fini(&pack);
 }

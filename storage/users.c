@@ -117,8 +117,7 @@ static void put_record(struct tl_batch *batch, uint64_t no, const struct tl_user
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_user_record_pack(&pack, record);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_USER, no), own_record, tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_USER, no), own_record, &pack);
 	tl_pack_fini(&pack);
 }
 
