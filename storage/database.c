@@ -1,12 +1,12 @@
 #include "database.h"
 
 #include "msgpack_reader.h"
+#include "random_number.h"
 #include "uint_record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum {
 	NUMBERS_BLOCK = 1024,
@@ -34,8 +34,8 @@ void tl_database_put_uint(struct tl_batch *batch, const char *key, uint64_t valu
 
 static enum tl_err make_random(uint64_t *random_out, struct tl_why *why)
 {
-	bool ok = getrandom(random_out, sizeof *random_out, 0) == (ssize_t)sizeof *random_out;
-	return ok ? TL_OK : tl_fail(why, TL_IO, "no random numbers from the kernel");
+	enum tl_err err = tl_random_number(random_out);
+	return err == TL_OK ? TL_OK : tl_fail(why, err, "no random numbers from the kernel");
 }
 
 static enum tl_err make_epoch(struct tl_database *db, struct tl_batch *batch, struct tl_why *why)
