@@ -10,6 +10,7 @@
  */
 #include "msgpack_reader.h"
 #include "store.h"
+#include "rng.h"
 #include "temp_dir.h"
 
 #include <inttypes.h>
@@ -17,7 +18,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -41,21 +41,13 @@ enum fault { FAULT_NONE, FAULT_NOTHING_APPLIED, FAULT_ALL_APPLIED, FAULT_PARTS_A
 
 static struct {
 	pthread_t main_thread;
-	uint64_t rng;               /* writer thread */
+	struct rng rng;             /* writer thread */
 	_Atomic int kind;           /* enum fault */
 	_Atomic unsigned percent;   /* of the calls that fail */
 	_Atomic unsigned left;      /* faults still to come */
 	_Atomic unsigned happened;
 	_Atomic bool gate_shut;
 } faults;
-
-static uint64_t rng_next(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
 
 static void arm(enum fault kind, unsigned percent, unsigned count)
 {
@@ -188,8 +180,8 @@ void __wrap_tl_batch_free(struct tl_batch *batch)
 /* Whether the partition is among the chosen: a function of the choice, so that all of it is or none. */
 static bool chosen(uint64_t choice, struct tl_partition partition)
 {
-	uint64_t state = choice ^ partition.no << 8 ^ partition.kind;
-	return rng_next(&state) & 1;
+	struct rng rng = {choice ^ partition.no << 8 ^ partition.kind};
+	return rng_next(&rng) & 1;
 }
 
 static enum tl_err commit_chosen(struct tl_engine *engine, const struct shadow *shadow, uint64_t choice)
@@ -258,7 +250,7 @@ struct told {
 struct world {
 	struct temp_dir dir;
 	struct tl_store *store;
-	uint64_t rng;
+	struct rng rng;
 	int *expected[CONVERSATIONS]; /* numbers of the messages in order, or EVENT */
 	size_t counts[CONVERSATIONS];
 	uint32_t submitted; /* messages, each with its number as route and body */
@@ -341,14 +333,13 @@ static void close_store(struct world *world)
 
 static int set_up(void **state)
 {
-	const char *given = getenv("TL_SEED");
 	struct world *world = calloc(1, sizeof *world);
 	if (!world || !temp_dir_make(&world->dir))
 		return -1;
-	world->rng = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32;
-	print_message("TL_SEED=%" PRIu64 "\n", world->rng);
+	world->rng.state = rng_seed();
+	print_message("TL_SEED=%" PRIu64 "\n", world->rng.state);
 	faults.main_thread = pthread_self();
-	faults.rng = rng_next(&world->rng);
+	faults.rng.state = rng_next(&world->rng);
 	atomic_store(&faults.gate_shut, false);
 	arm(FAULT_NONE, 0, 0);
 	pthread_mutex_init(&world->lock, NULL);
@@ -469,17 +460,12 @@ static void submit_new(struct world *world, unsigned user, unsigned conversation
 	submit(world, user, conversation, world->submitted++);
 }
 
-static unsigned below(struct world *world, unsigned limit)
-{
-	return (unsigned)(rng_next(&world->rng) % limit);
-}
-
 static void submit_any(struct world *world)
 {
-	unsigned user = below(world, USERS);
-	unsigned conversation = below(world, 2) ? below(world, GROUPS) : direct_of(user, below(world, USERS));
+	unsigned user = below(&world->rng, USERS);
+	unsigned conversation = below(&world->rng, 2) ? below(&world->rng, GROUPS) : direct_of(user, below(&world->rng, USERS));
 	submit_new(world, user, conversation);
-	if ((world->submitted - 1) % 3 == 0 && below(world, 2))
+	if ((world->submitted - 1) % 3 == 0 && below(&world->rng, 2))
 		submit(world, user, conversation, world->submitted - 1); /* once more: a repeat */
 }
 
@@ -758,7 +744,7 @@ static void test_parts_of_blocks(void **state)
 	make_direct_chats(world); /* so that there are users, and the faults hit the blocks */
 	wait_until_applied(world);
 	for (unsigned i = 0; i < 60; i++) {
-		unsigned user = below(world, USERS), other = (user + 1 + below(world, USERS - 1)) % USERS;
+		unsigned user = below(&world->rng, USERS), other = (user + 1 + below(&world->rng, USERS - 1)) % USERS;
 		blocked[user] ^= 1u << other;
 		arm(FAULT_PARTS_APPLIED, 70, FAULTS_MAX);
 		submit_block(world, user, other, blocked[user] >> other & 1);

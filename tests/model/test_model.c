@@ -21,6 +21,7 @@
 #include "checks.h"
 #include "clock.h"
 #include "power.h"
+#include "rng.h"
 #include "temp_dir.h"
 
 #include <inttypes.h>
@@ -30,7 +31,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -383,8 +383,7 @@ static size_t parse_ops(const char *text)
 
 int main(int argc, char **argv)
 {
-	const char *given = getenv("TL_SEED");
-	struct rng seeds = {given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32};
+	struct rng seeds = {rng_seed()};
 	size_t ops = 0;
 	for (int option; (option = getopt(argc, argv, "s:o:p")) != -1;)
 		if (option == 's')

@@ -5,6 +5,7 @@
 
 #include "database.h"
 #include "message.h"
+#include "rng.h"
 #include "temp_dir.h"
 
 #include <inttypes.h>
@@ -12,7 +13,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -25,7 +25,8 @@ struct fixture {
 	struct tl_database db;
 	struct tl_batch *batch;
 	enum entry entries[MANY + 1]; /* by cseq */
-	uint64_t head, running, rng;
+	uint64_t head, running;
+	struct rng rng;
 };
 
 static unsigned reads;
@@ -60,7 +61,6 @@ bool __wrap_tl_iter_next(struct tl_iter *iter)
 
 static int set_up(void **state)
 {
-	const char *given = getenv("TL_SEED");
 	struct fixture *f = calloc(1, sizeof *f);
 	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
@@ -68,8 +68,8 @@ static int set_up(void **state)
 	const struct tl_engine_options options = temp_dir_engine(&f->dir);
 	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
 	assert_int_equal(tl_batch_new(f->db.engine, &f->batch), TL_OK);
-	f->rng = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-	print_message("TL_SEED=%" PRIu64 "\n", f->rng);
+	f->rng.state = rng_seed();
+	print_message("TL_SEED=%" PRIu64 "\n", f->rng.state);
 	*state = f;
 	return 0;
 }
@@ -82,12 +82,6 @@ static int tear_down(void **state)
 	temp_dir_remove(&f->dir);
 	free(f);
 	return 0;
-}
-
-static unsigned below(struct fixture *f, unsigned limit)
-{
-	f->rng = f->rng * 6364136223846793005U + 1442695040888963407U;
-	return (unsigned)(f->rng >> 33) % limit;
 }
 
 static void append(struct fixture *f, enum entry entry)
@@ -122,9 +116,9 @@ static void commit(struct fixture *f)
 static void append_some(struct fixture *f, unsigned unreadable_percent)
 {
 	for (unsigned left = ENTRIES; left > 0;) {
-		bool events = below(f, 2);
-		for (unsigned run = 1 + below(f, events ? 40 : 3); run > 0 && left > 0; run--, left--) {
-			bool unreadable = below(f, 100) < unreadable_percent;
+		bool events = below(&f->rng, 2);
+		for (unsigned run = 1 + below(&f->rng, events ? 40 : 3); run > 0 && left > 0; run--, left--) {
+			bool unreadable = below(&f->rng, 100) < unreadable_percent;
 			append(f, events ? (unreadable ? UNREADABLE_EVENT : EVENT) : unreadable ? UNREADABLE_MESSAGE : MESSAGE);
 		}
 	}
@@ -150,7 +144,7 @@ static void check_all(struct fixture *f)
 	struct tl_store_reader reader;
 	tl_store_reader_init(&reader, f->db.engine, NULL);
 	for (uint64_t low = 1; low <= f->head + 1; low++) {
-		uint64_t high = low + below(f, (unsigned)(f->head + 2 - low));
+		uint64_t high = low + below(&f->rng, (unsigned)(f->head + 2 - low));
 		assert_int_equal(find(&reader, low, f->head + 1), expected(f, low, f->head + 1));
 		assert_int_equal(find(&reader, low, high), expected(f, low, high));
 	}
