@@ -9,6 +9,7 @@
 #include "msgpack_writer.h"
 #include "store.h"
 #include "temp_dir.h"
+#include "wrapped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,8 +28,7 @@ static struct {
 	_Atomic int countdown; /* of the commits; the one at 0 fails */
 } faults;
 
-enum tl_err __real_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
+WRAPPED(tl_engine_commit);
 
 static bool is_due(enum fault kind)
 {

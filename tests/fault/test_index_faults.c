@@ -11,6 +11,7 @@
 #include "rng.h"
 #include "temp_dir.h"
 #include "timeline.h"
+#include "wrapped.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,8 +47,7 @@ static _Noreturn void failed(const char *what, int line)
 static bool armed;
 static unsigned faults;
 
-enum tl_err __real_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
+WRAPPED(tl_engine_commit);
 
 enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why)
 {

@@ -9,9 +9,10 @@
  * others are. Faults hit the writer thread alone. TL_SEED in the environment repeats the choices.
  */
 #include "msgpack_reader.h"
-#include "store.h"
 #include "rng.h"
+#include "store.h"
 #include "temp_dir.h"
+#include "wrapped.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -88,26 +89,13 @@ static struct shadow {
 	struct change *first, **last;
 } shadows[4];
 
-enum tl_err __real_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out,
-                                 size_t *len_out);
-enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out,
-                                 size_t *len_out);
-enum tl_err __real_tl_engine_reopen(struct tl_engine *engine, struct tl_why *why);
-enum tl_err __wrap_tl_engine_reopen(struct tl_engine *engine, struct tl_why *why);
-void __real_tl_batch_put(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key,
-                         struct tl_slice value);
-void __wrap_tl_batch_put(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key,
-                         struct tl_slice value);
-void __real_tl_batch_delete(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key);
-void __wrap_tl_batch_delete(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key);
-void __real_tl_batch_clear(struct tl_batch *batch);
-void __wrap_tl_batch_clear(struct tl_batch *batch);
-void __real_tl_batch_free(struct tl_batch *batch);
-void __wrap_tl_batch_free(struct tl_batch *batch);
+WRAPPED(tl_engine_commit);
+WRAPPED(tl_engine_get);
+WRAPPED(tl_engine_reopen);
+WRAPPED(tl_batch_put);
+WRAPPED(tl_batch_delete);
+WRAPPED(tl_batch_clear);
+WRAPPED(tl_batch_free);
 
 static struct shadow *shadow_of(const struct tl_batch *batch)
 {

@@ -10,6 +10,7 @@
 #include "read_inbox.h"
 #include "store.h"
 #include "temp_dir.h"
+#include "wrapped.h"
 
 #include <ftw.h>
 #include <setjmp.h>
@@ -45,17 +46,9 @@ static bool is_due(enum fault kind)
 	return true;
 }
 
-enum tl_err __real_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __real_tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
-                                        struct tl_slice to, struct tl_drop *drop);
-enum tl_err __wrap_tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
-                                        struct tl_slice to, struct tl_drop *drop);
-
-enum tl_err __real_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
-enum tl_err __wrap_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
+WRAPPED(tl_engine_commit);
+WRAPPED(tl_engine_drop_range);
+WRAPPED(tl_iter_new);
 
 static _Atomic unsigned marker_reads;
 

@@ -6,6 +6,7 @@
 #include "conversations.h"
 #include "id.h"
 #include "temp_dir.h"
+#include "wrapped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,16 +17,8 @@
 
 static unsigned reads; /* of the engine, so far */
 
-enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out,
-                                 size_t *len_out);
-enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out,
-                                 size_t *len_out);
-enum tl_err __real_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
-enum tl_err __wrap_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
+WRAPPED(tl_engine_get);
+WRAPPED(tl_iter_new);
 
 enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                  struct tl_partition partition, struct tl_slice key, char **value_out,

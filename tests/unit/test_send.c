@@ -1,11 +1,12 @@
 /* A message from the queue: who may send, direct chats that come into being, repeats, what the receipt says; and what is
  * read for it where nothing of its chat is at hand. */
-#include "blocks.h"
 #include "send.h"
 
+#include "blocks.h"
 #include "msgpack_reader.h"
 #include "records.h"
 #include "temp_dir.h"
+#include "wrapped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,12 +16,8 @@
 
 static unsigned gets, iterators; /* since somebody set them to 0 */
 
-enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
-enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
-void __real_tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition);
-void __wrap_tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition);
+WRAPPED(tl_engine_get);
+WRAPPED(tl_iter_retarget);
 
 enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                  struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out)

@@ -7,6 +7,7 @@
 #include "message.h"
 #include "rng.h"
 #include "temp_dir.h"
+#include "wrapped.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -31,14 +32,9 @@ struct fixture {
 
 static unsigned reads;
 
-enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
-enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
-bool __real_tl_iter_seek(struct tl_iter *iter, struct tl_slice key);
-bool __wrap_tl_iter_seek(struct tl_iter *iter, struct tl_slice key);
-bool __real_tl_iter_next(struct tl_iter *iter);
-bool __wrap_tl_iter_next(struct tl_iter *iter);
+WRAPPED(tl_engine_get);
+WRAPPED(tl_iter_seek);
+WRAPPED(tl_iter_next);
 
 enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                  struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out)
