@@ -8,10 +8,10 @@
  * (X2) is about parts of a batch "whose watermark is missing": the database's own partition is applied only where all
  * others are. Faults hit the writer thread alone. TL_SEED in the environment repeats the choices.
  */
+#include "database_fixture.h"
 #include "msgpack_reader.h"
 #include "rng.h"
 #include "store.h"
-#include "temp_dir.h"
 #include "wrapped.h"
 
 #include <inttypes.h>
@@ -830,17 +830,13 @@ static void test_standing_while_replaying(void **state)
 
 static void damage_group(struct world *world)
 {
-	const struct tl_engine_options options = temp_dir_engine(&world->dir);
-	struct tl_database database;
-	struct tl_batch *batch;
 	uint64_t no;
-	struct tl_why why;
 	close_store(world);
-	assert_int_equal(tl_database_open(&options, &database, &why), TL_OK);
+	struct tl_database database = open_database(&world->dir);
+	struct tl_batch *batch = new_batch(database.engine);
 	assert_int_equal(tl_conversation_no(database.engine, NULL, tl_slice_str("group0"), &no), TL_OK);
-	assert_int_equal(tl_batch_new(database.engine, &batch), TL_OK);
 	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION, no), tl_slice("", 0), tl_slice_str("\xc1"));
-	assert_int_equal(tl_engine_commit(database.engine, batch, true, &why), TL_OK);
+	commit_batch(database.engine, batch);
 	tl_batch_free(batch);
 	tl_database_close(&database);
 	open_store(world);

@@ -2,8 +2,8 @@
  * with looking at all of them for each step. TL_SEED in the environment repeats the choices. */
 #include "backlog.h"
 
+#include "database_fixture.h"
 #include "rng.h"
-#include "temp_dir.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -24,12 +24,10 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
-	assert_int_equal(tl_batch_new(f->db.engine, &f->batch), TL_OK);
+	f->db = open_database(&f->dir);
+	f->batch = new_batch(f->db.engine);
 	f->rng.state = rng_seed();
 	print_message("TL_SEED=%" PRIu64 "\n", f->rng.state);
 	*state = f;
@@ -48,8 +46,7 @@ static int tear_down(void **state)
 
 static void commit(struct fixture *f)
 {
-	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
-	tl_batch_clear(f->batch);
+	commit_batch(f->db.engine, f->batch);
 }
 
 static void make_stores(struct fixture *f)

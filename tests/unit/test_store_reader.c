@@ -4,9 +4,9 @@
 #include "store_reader.h"
 
 #include "database.h"
+#include "database_fixture.h"
 #include "message.h"
 #include "rng.h"
-#include "temp_dir.h"
 #include "wrapped.h"
 
 #include <inttypes.h>
@@ -58,12 +58,10 @@ bool __wrap_tl_iter_next(struct tl_iter *iter)
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
-	assert_int_equal(tl_batch_new(f->db.engine, &f->batch), TL_OK);
+	f->db = open_database(&f->dir);
+	f->batch = new_batch(f->db.engine);
 	f->rng.state = rng_seed();
 	print_message("TL_SEED=%" PRIu64 "\n", f->rng.state);
 	*state = f;
@@ -104,8 +102,7 @@ static void append(struct fixture *f, enum entry entry)
 
 static void commit(struct fixture *f)
 {
-	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
-	tl_batch_clear(f->batch);
+	commit_batch(f->db.engine, f->batch);
 }
 
 /* Runs of events between single messages and some in a row; some of either cannot be read. */
