@@ -1,9 +1,9 @@
 #include "audience.h"
 
 #include "id.h"
+#include "random_number.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 #include <uthash.h>
 #include <xxhash.h>
 
@@ -42,9 +42,10 @@ enum tl_err tl_audience_new(struct tl_audience **audience_out)
 	struct tl_audience *audience = calloc(1, sizeof *audience);
 	if (!audience)
 		return TL_NO_MEMORY;
-	if (getrandom(&audience->seed, sizeof audience->seed, 0) != (ssize_t)sizeof audience->seed) {
+	enum tl_err err = tl_random_number(&audience->seed);
+	if (err != TL_OK) {
 		free(audience);
-		return TL_IO;
+		return err;
 	}
 	*audience_out = audience;
 	return TL_OK;

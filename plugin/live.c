@@ -2,6 +2,7 @@
 
 #include "audience.h"
 #include "broker.h"
+#include "clock.h"
 #include "id.h"
 #include "message.h"
 
@@ -9,7 +10,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <uthash.h>
 
 struct packet {
@@ -312,7 +312,7 @@ static bool is_its_turn(struct tl_live *live, const struct packet *packet, bool 
 /* Whether it is others' turn (V2). What was published has been delivered by now. */
 static bool rests(struct tl_live *live)
 {
-	uint64_t now = tl_waker_now_ms();
+	uint64_t now = tl_monotonic_ms();
 	if (live->tired) {
 		uint64_t rest = (now - live->flushed_ms) / 2;
 		live->rest_ms = now + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
@@ -368,7 +368,7 @@ static bool judge_rounds(struct tl_live *live)
 {
 	bool any = false, conclusive = live->went_on && !live->inconclusive;
 	pthread_mutex_lock(&live->lock);
-	tl_audience_tick(live->audience, tl_waker_now_ms());
+	tl_audience_tick(live->audience, tl_monotonic_ms());
 	for (const struct round *round = live->rounds; conclusive && round; round = round->hh.next) {
 		if (round->heard)
 			continue;
@@ -410,7 +410,7 @@ bool tl_live_flush(struct tl_live *live)
 		return false;
 	bool any = publish_waiting(live);
 	if (live->tired)
-		live->flushed_ms = tl_waker_now_ms();
+		live->flushed_ms = tl_monotonic_ms();
 	if (live->tired || live->waiting)
 		tl_waker_wake(live->waker);
 	return any;

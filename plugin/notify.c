@@ -1,6 +1,7 @@
 #include "notify.h"
 
 #include "broker.h"
+#include "clock.h"
 #include "following.h"
 #include "id.h"
 #include "notification.h"
@@ -9,7 +10,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <uthash.h>
 #include <utlist.h>
 
@@ -303,7 +303,7 @@ static struct tl_followed *take_heads(struct tl_notify *notify, const struct tl_
 
 static void announce_to_followers(struct tl_notify *notify, struct tl_followed *touched)
 {
-	uint64_t now = touched ? tl_waker_now_ms() : 0;
+	uint64_t now = touched ? tl_monotonic_ms() : 0;
 	while (touched) {
 		struct tl_followed *next = touched->next_touched;
 		struct watcher *watcher;
@@ -445,7 +445,7 @@ static size_t tell(struct tl_notify *notify, struct watcher *watcher, struct tl_
 
 static unsigned flush_queue(struct tl_notify *notify, enum queue queue, unsigned most, struct tl_pack *pack)
 {
-	uint64_t now = queue == IN_TURN && notify->queues[queue] ? tl_waker_now_ms() : 0;
+	uint64_t now = queue == IN_TURN && notify->queues[queue] ? tl_monotonic_ms() : 0;
 	unsigned told = 0;
 	size_t bytes = 0;
 	for (; notify->queues[queue] && told < most && bytes < FLUSHED_BYTES; told++) {
@@ -460,7 +460,7 @@ static unsigned flush_queue(struct tl_notify *notify, enum queue queue, unsigned
 
 static void end_waiting(struct tl_notify *notify)
 {
-	uint64_t now = notify->queues[LATER] ? tl_waker_now_ms() : 0;
+	uint64_t now = notify->queues[LATER] ? tl_monotonic_ms() : 0;
 	while (notify->queues[LATER] && notify->queues[LATER]->later_ms <= now)
 		put_into(notify, notify->queues[LATER], IN_TURN);
 }

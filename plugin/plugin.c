@@ -14,7 +14,6 @@
 #include <malloc.h>
 #include <mosquitto.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -24,20 +23,6 @@ enum {
 	MMAP_FROM = 64 * 1024,    /* bytes: what malloc gives back to the system at once when it is freed */
 	TRIM_FROM = 4 * 1024 * 1024,
 };
-
-uint64_t tl_now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void log_event(void *ctx, enum tl_log level, const char *text)
 {
@@ -63,7 +48,7 @@ static void end_session(struct tl_plugin *plugin, struct tl_session *session)
 	if (session->watching)
 		tl_notify_unwatch(plugin->notify, session->user);
 	tl_live_ended(plugin->live, session->live);
-	tl_rates_leave(plugin->rates, session->allowance, monotonic_ns());
+	tl_rates_leave(plugin->rates, session->allowance, tl_monotonic_ns());
 	tl_sessions_end(&plugin->sessions, session);
 }
 
@@ -87,7 +72,7 @@ enum tl_err tl_plugin_allows(struct tl_plugin *plugin, struct tl_session *sessio
                              struct tl_why *why)
 {
 	bool messages = kind == TL_RATE_MESSAGES;
-	if (!session->allowance || tl_rates_take(plugin->rates, session->allowance, kind, monotonic_ns()))
+	if (!session->allowance || tl_rates_take(plugin->rates, session->allowance, kind, tl_monotonic_ns()))
 		return TL_OK;
 	return tl_fail(why, TL_RATE_LIMITED, "a user may send %" PRIu64 " %s a second on average: try again later",
 	               messages ? plugin->options.message_rate : plugin->options.request_rate,

@@ -5,6 +5,7 @@
 
 #include "arena.h"
 #include "broker.h"
+#include "clock.h"
 #include "codec.h"
 #include "live.h"
 #include "log.h"
@@ -46,9 +47,6 @@ struct tl_plugin {
 	_Atomic int defer;         /* what leaves an access to others; MOSQ_ERR_SUCCESS: not known yet */
 	bool sleeps_after_tick;    /* what a tick publishes goes out one loop later, so that loop must not sleep */
 };
-
-/* ms since the epoch. Any thread. */
-uint64_t tl_now_ms(void);
 
 /* The session of the connection, begun if need be; NULL where it has none (see session.h). */
 struct tl_session *tl_plugin_session(struct tl_plugin *plugin, const struct mosquitto *client);

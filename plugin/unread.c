@@ -1,9 +1,10 @@
 #include "unread.h"
 
+#include "random_number.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
 	BYTES_MAX = 48 * 1024 * 1024,
@@ -36,7 +37,7 @@ uint64_t tl_unread_proof(struct tl_unread *unread, int qos)
 	struct tl_proof *proof = &stream->proofs[stream->proof_count];
 	if (stream->proof_count == TL_PROOFS_MAX)
 		return proof[-1].number;
-	if (getrandom(&proof->number, sizeof proof->number, 0) != (ssize_t)sizeof proof->number)
+	if (tl_random_number(&proof->number) != TL_OK)
 		return 0;
 	proof->upto = UINT64_MAX;
 	stream->proof_count++;

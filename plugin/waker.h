@@ -18,7 +18,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
 struct tl_waker;
 
@@ -46,13 +45,5 @@ void tl_waker_is_awake(struct tl_waker *waker);
 /* Says that the tick has come; whether it was wanted. To be called at its start: what is handed over after this call
  * needs another wake. */
 bool tl_waker_ticked(struct tl_waker *waker);
-
-/* Now on the clock that alarms go by, ms. */
-static inline uint64_t tl_waker_now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 #endif

@@ -146,8 +146,7 @@ static void put(struct tl_batch *batch, struct tl_pack *pack, const struct tl_ch
 {
 	tl_pack_clear(pack);
 	tl_device_record_pack(pack, &checkpoint->record);
-	tl_pack_check(pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_DEVICES, user_of(checkpoint)), device_of(checkpoint), tl_pack_bytes(pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_DEVICES, user_of(checkpoint)), device_of(checkpoint), pack);
 }
 
 void tl_checkpoints_collect(struct tl_checkpoints *checkpoints, struct tl_batch *batch, struct tl_due *due,

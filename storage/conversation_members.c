@@ -156,9 +156,7 @@ void tl_conversation_put_member(const struct tl_conversation *conversation, stru
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_member_record_pack(&pack, &member->record);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_MEMBERS, conversation->no), tl_member_key(&key, member->user_no),
-	             tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_MEMBERS, conversation->no), tl_member_key(&key, member->user_no), &pack);
 	tl_pack_fini(&pack);
 }
 
@@ -311,9 +309,7 @@ void tl_conversation_put_former(const struct tl_conversation *conversation, stru
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_former_record_pack(&pack, former);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_FORMER, conversation->no), tl_member_key(&key, user_no),
-	             tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_FORMER, conversation->no), tl_member_key(&key, user_no), &pack);
 	tl_pack_fini(&pack);
 }
 

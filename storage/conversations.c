@@ -234,8 +234,7 @@ static void put_name(struct tl_batch *batch, const struct tl_conversation *conve
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_conversation_name_pack(&pack, &conversation->name);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), conversation->record.cid, tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), conversation->record.cid, &pack);
 	tl_pack_fini(&pack);
 }
 

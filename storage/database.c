@@ -1,11 +1,12 @@
 #include "database.h"
 
 #include "msgpack_reader.h"
+#include "random_number.h"
+#include "uint_record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum {
 	NUMBERS_BLOCK = 1024,
@@ -17,42 +18,24 @@ static struct tl_partition meta(void)
 	return tl_partition(TL_PART_META, 0);
 }
 
-static enum tl_err read_meta(const struct tl_database *db, const char *key, char **value_out, size_t *len_out)
-{
-	return tl_engine_get(db->engine, NULL, meta(), tl_slice_str(key), value_out, len_out);
-}
-
 enum tl_err tl_database_read_uint(const struct tl_database *database, const char *key, uint64_t *value_out)
 {
-	char *value;
-	size_t len;
-	enum tl_err err = read_meta(database, key, &value, &len);
-	if (err == TL_NOT_FOUND) {
-		*value_out = 0;
-		return TL_OK;
-	}
-	if (err != TL_OK)
+	enum tl_err err = tl_uint_record_get(database->engine, NULL, meta(), tl_slice_str(key), value_out);
+	if (err != TL_NOT_FOUND)
 		return err;
-	struct tl_reader reader = tl_reader(tl_slice(value, len));
-	bool ok = tl_reader_uint(&reader, value_out);
-	free(value);
-	return ok ? TL_OK : TL_CORRUPT;
+	*value_out = 0;
+	return TL_OK;
 }
 
 void tl_database_put_uint(struct tl_batch *batch, const char *key, uint64_t value)
 {
-	struct tl_pack pack;
-	tl_pack_init(&pack);
-	tl_pack_uint(&pack, value);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, meta(), tl_slice_str(key), tl_pack_bytes(&pack));
-	tl_pack_fini(&pack);
+	tl_uint_record_put(batch, meta(), tl_slice_str(key), value);
 }
 
 static enum tl_err make_random(uint64_t *random_out, struct tl_why *why)
 {
-	bool ok = getrandom(random_out, sizeof *random_out, 0) == (ssize_t)sizeof *random_out;
-	return ok ? TL_OK : tl_fail(why, TL_IO, "no random numbers from the kernel");
+	enum tl_err err = tl_random_number(random_out);
+	return err == TL_OK ? TL_OK : tl_fail(why, err, "no random numbers from the kernel");
 }
 
 static enum tl_err make_epoch(struct tl_database *db, struct tl_batch *batch, struct tl_why *why)
@@ -65,8 +48,7 @@ static enum tl_err make_epoch(struct tl_database *db, struct tl_batch *batch, st
 	snprintf(db->epoch, sizeof db->epoch, "%016" PRIx64, random);
 	tl_pack_init(&pack);
 	tl_pack_cstr(&pack, db->epoch);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, meta(), tl_slice_str(TL_META_EPOCH), tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, meta(), tl_slice_str(TL_META_EPOCH), &pack);
 	tl_pack_fini(&pack);
 	return TL_OK;
 }
@@ -109,7 +91,7 @@ static enum tl_err load_epoch(struct tl_database *db)
 {
 	char *value;
 	size_t len;
-	enum tl_err err = read_meta(db, TL_META_EPOCH, &value, &len);
+	enum tl_err err = tl_engine_get(db->engine, NULL, meta(), tl_slice_str(TL_META_EPOCH), &value, &len);
 	if (err != TL_OK)
 		return err == TL_NOT_FOUND ? TL_CORRUPT : err;
 	struct tl_reader reader = tl_reader(tl_slice(value, len));
@@ -208,19 +190,14 @@ enum tl_err tl_numbers_name(struct tl_numbers *numbers, struct tl_database *data
                             struct tl_slice name, uint64_t *number_out)
 {
 	struct tl_batch *batch;
-	struct tl_pack pack;
 	uint64_t number;
 	enum tl_err err = tl_numbers_take(numbers, database, &number);
 	if (err == TL_OK)
 		err = tl_batch_new(database->engine, &batch);
 	if (err != TL_OK)
 		return err;
-	tl_pack_init(&pack);
-	tl_pack_uint(&pack, number);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(names, 0), name, tl_pack_bytes(&pack));
-	err = pack.failed ? TL_NO_MEMORY : tl_engine_commit(database->engine, batch, false, NULL);
-	tl_pack_fini(&pack);
+	tl_uint_record_put(batch, tl_partition(names, 0), name, number);
+	err = tl_engine_commit(database->engine, batch, false, NULL);
 	tl_batch_free(batch);
 	if (err == TL_OK)
 		*number_out = number;

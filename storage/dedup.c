@@ -40,8 +40,7 @@ static void put_list(struct tl_batch *batch, const struct tl_dedup_list *list)
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_dedup_list_pack(&pack, list);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_META, 0), tl_slice_str(TL_META_DEDUP), tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_META, 0), tl_slice_str(TL_META_DEDUP), &pack);
 	tl_pack_fini(&pack);
 }
 
@@ -190,8 +189,7 @@ void tl_dedup_put(struct tl_dedup *dedup, struct tl_batch *batch, const struct t
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_dedup_record_pack(&pack, record);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_DEDUP, bucket->no), db_key(&bytes, key), tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_DEDUP, bucket->no), db_key(&bytes, key), &pack);
 	tl_pack_fini(&pack);
 	if (record->ts < bucket->from) { /* B5 */
 		bucket->from = record->ts;

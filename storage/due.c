@@ -1,6 +1,7 @@
 #include "due.h"
 
 #include "msgpack_reader.h"
+#include "uint_record.h"
 
 #include <stdlib.h>
 
@@ -76,13 +77,7 @@ void tl_due_mark(struct tl_due *due, struct tl_batch *batch, enum tl_due_kind ki
 void tl_due_drop(struct tl_due *due, struct tl_batch *batch, struct tl_partition timeline, uint64_t from, bool tell)
 {
 	struct tl_pair_key key;
-	struct tl_pack pack;
-	tl_pack_init(&pack);
-	tl_pack_uint(&pack, from);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_DUE, TL_DUE_DROP), tl_pair_key(&key, timeline.kind, timeline.no),
-	             tl_pack_bytes(&pack));
-	tl_pack_fini(&pack);
+	tl_uint_record_put(batch, tl_partition(TL_PART_DUE, TL_DUE_DROP), tl_pair_key(&key, timeline.kind, timeline.no), from);
 	if (tell)
 		tl_due_hurry(due);
 }

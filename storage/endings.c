@@ -2,6 +2,7 @@
 
 #include "conversation_parts.h"
 #include "msgpack_reader.h"
+#include "uint_record.h"
 
 #include <stdlib.h>
 
@@ -119,13 +120,8 @@ static enum tl_err end_all(struct tl_transaction *txn, const struct tl_ending *e
 static void put_rest(struct tl_transaction *txn, const struct tl_ending *ending)
 {
 	struct tl_pair_key key;
-	struct tl_pack pack;
-	tl_pack_init(&pack);
-	tl_pack_uint(&pack, ending->users[ending->count - 1] + 1);
-	tl_pack_check(&pack, txn->batch);
-	tl_batch_put(txn->batch, on_record(), tl_pair_key(&key, ending->position, ending->conversation_no),
-	             tl_pack_bytes(&pack));
-	tl_pack_fini(&pack);
+	tl_uint_record_put(txn->batch, on_record(), tl_pair_key(&key, ending->position, ending->conversation_no),
+	                   ending->users[ending->count - 1] + 1);
 }
 
 /* By the queue record, as any other leaving. */

@@ -1,8 +1,7 @@
 #include "inbox.h"
 
 #include "ordered_int.h"
-
-#include <stdlib.h>
+#include "uint_record.h"
 
 static const struct tl_slice floor_key = {"\xff", 1}; /* behind all entries */
 
@@ -100,18 +99,12 @@ enum tl_err tl_inbox_bounds(struct tl_iter *iter, uint64_t user_no, struct tl_bo
 
 enum tl_err tl_inbox_stored_floor(struct tl_engine *engine, uint64_t user_no, uint64_t *floor_out)
 {
-	char *value;
-	size_t len;
 	uint64_t floor = 0;
-	enum tl_err err = tl_engine_get(engine, NULL, tl_partition(TL_PART_INBOX, user_no), floor_key, &value, &len);
-	if (err == TL_OK) {
-		struct tl_reader reader = tl_reader(tl_slice(value, len));
-		if (!tl_reader_uint(&reader, &floor) || floor > TL_SEQ_MAX)
-			err = TL_CORRUPT;
-		free(value);
-	}
+	enum tl_err err = tl_uint_record_get(engine, NULL, tl_partition(TL_PART_INBOX, user_no), floor_key, &floor);
 	if (err != TL_OK && err != TL_NOT_FOUND)
 		return err;
+	if (floor > TL_SEQ_MAX)
+		return TL_CORRUPT;
 	*floor_out = floor;
 	return TL_OK;
 }
@@ -124,10 +117,5 @@ void tl_inbox_put(struct tl_batch *batch, uint64_t user_no, uint64_t seq, struct
 
 void tl_inbox_put_floor(struct tl_batch *batch, uint64_t user_no, uint64_t floor)
 {
-	struct tl_pack pack;
-	tl_pack_init(&pack);
-	tl_pack_uint(&pack, floor);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_INBOX, user_no), floor_key, tl_pack_bytes(&pack));
-	tl_pack_fini(&pack);
+	tl_uint_record_put(batch, tl_partition(TL_PART_INBOX, user_no), floor_key, floor);
 }

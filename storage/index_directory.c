@@ -98,8 +98,7 @@ void tl_directory_put(const struct tl_directory *directory, uint64_t conversatio
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_directory_pack(&pack, directory);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_INDEX, conversation_no), directory_key, tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_INDEX, conversation_no), directory_key, &pack);
 	tl_pack_fini(&pack);
 }
 

@@ -26,8 +26,8 @@ void tl_index_mark(struct tl_batch *batch, uint64_t position, uint64_t conversat
 	tl_pack_array(&pack, 2);
 	tl_pack_uint(&pack, cseq);
 	tl_pack_uint(&pack, ts);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_FRESH), tl_pair_key(&key, position, conversation_no), tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_FRESH),
+	                  tl_pair_key(&key, position, conversation_no), &pack);
 	tl_pack_fini(&pack);
 }
 
@@ -38,9 +38,8 @@ void tl_index_mark_upkeep(struct tl_batch *batch, uint64_t conversation_no, uint
 	tl_pack_init(&pack);
 	tl_pack_array(&pack, 1);
 	tl_pack_uint(&pack, position);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_UPKEEP), key_of(&key, conversation_no),
-	             tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_UPKEEP), key_of(&key, conversation_no),
+	                  &pack);
 	tl_pack_fini(&pack);
 }
 

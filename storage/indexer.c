@@ -1,5 +1,6 @@
 #include "indexer.h"
 
+#include "clock.h"
 #include "disk_space.h"
 #include "index_work.h"
 #include "thread.h"
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -40,20 +40,6 @@ struct tl_indexer {
 	_Atomic uint64_t marks; /* fresh ones in the database */
 	_Atomic uint64_t failures, damaged;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 /* --- sleeping --- */
 
@@ -100,7 +86,7 @@ static bool may_go_on(struct tl_indexer *indexer)
 /* (J3) */
 static bool disk_is_low(struct tl_indexer *indexer)
 {
-	bool low = tl_disk_space_low(&indexer->disk, now_ms(), TL_INDEX_BATCH_BYTES, 0);
+	bool low = tl_disk_space_low(&indexer->disk, tl_monotonic_ms(), TL_INDEX_BATCH_BYTES, 0);
 	if (low != indexer->low)
 		indexer->options.events.log(indexer->options.events.ctx, low ? TL_LOG_WARNING : TL_LOG_NOTICE,
 		                            low ? "indexing for searches pauses: the disk is nearly full"
@@ -167,7 +153,7 @@ static void rest(struct tl_indexer *indexer, uint64_t us)
 /* One piece, and a rest. False: there is nothing more to do. */
 static bool work(struct tl_indexer *indexer)
 {
-	uint64_t done = 0, begun_us = now_us();
+	uint64_t done = 0, begun_ns = tl_monotonic_ns();
 	bool did = false;
 	if (disk_is_low(indexer)) {
 		sleep_ms(indexer, LOW_DISK_MS);
@@ -186,7 +172,7 @@ static bool work(struct tl_indexer *indexer)
 		return true;
 	}
 	if (did)
-		rest(indexer, now_us() - begun_us);
+		rest(indexer, (tl_monotonic_ns() - begun_ns) / 1000);
 	return did;
 }
 

@@ -64,8 +64,7 @@ static void put_run(struct tl_batch *batch, const struct tl_lifetime *lifetime, 
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_run_record_pack(&pack, &record);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_META, 0), tl_slice_str(TL_META_RUN), tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_META, 0), tl_slice_str(TL_META_RUN), &pack);
 	tl_pack_fini(&pack);
 }
 

@@ -111,6 +111,14 @@ static inline void tl_pack_check(const struct tl_pack *pack, struct tl_batch *ba
 		tl_batch_fail(batch);
 }
 
+/* Puts what has been packed; the batch fails where that was not possible. */
+static inline void tl_batch_put_pack(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key,
+                                     const struct tl_pack *pack)
+{
+	tl_pack_check(pack, batch);
+	tl_batch_put(batch, partition, key, tl_pack_bytes(pack));
+}
+
 /* --- runs: how the data directory is used, or was last --- */
 
 enum { TL_BOOT_MAX = 63 }; /* bytes of what names a boot of the machine */

@@ -1,6 +1,7 @@
 #include "store.h"
 
 #include "back_pressure.h"
+#include "clock.h"
 #include "disk_space.h"
 #include "index_coverage.h"
 #include "queue_segment.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -203,19 +203,12 @@ static enum tl_err open_writer(struct tl_store *store, struct tl_why *why)
 	return err == TL_OK ? TL_OK : tl_fail(why, err, "the writer cannot start: %s", tl_err_text(err));
 }
 
-static uint64_t system_now(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static enum tl_err make_upkeep(struct tl_store *store, struct tl_why *why)
 {
 	const struct tl_upkeep_options options = {
 		.dir = store->options.dir,
 		.limits = &store->options.limits,
-		.now = store->options.now ? store->options.now : system_now,
+		.now = store->options.now ? store->options.now : tl_now_ms,
 		.rest_max_ms = store->options.now ? REST_OTHER_CLOCK_MS : REST_MS,
 		.events = store->options.events,
 	};

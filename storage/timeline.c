@@ -1,8 +1,7 @@
 #include "timeline.h"
 
-#include "msgpack_reader.h"
-#include "msgpack_writer.h"
 #include "ordered_int.h"
+#include "uint_record.h"
 
 #include <stdlib.h>
 
@@ -29,31 +28,23 @@ static bool seq_of(struct tl_slice key, uint64_t *seq_out)
 }
 
 /* 0 where there is no such key. */
-static enum tl_err read_uint(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_partition timeline,
-                             struct tl_slice key, uint64_t *value_out)
+static enum tl_err read_seq(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_partition timeline,
+                            struct tl_slice key, uint64_t *seq_out)
 {
-	char *value;
-	size_t len;
-	enum tl_err err = tl_engine_get(engine, snapshot, timeline, key, &value, &len);
-	if (err == TL_NOT_FOUND) {
-		*value_out = 0;
-		return TL_OK;
-	}
-	if (err != TL_OK)
+	uint64_t seq = 0;
+	enum tl_err err = tl_uint_record_get(engine, snapshot, timeline, key, &seq);
+	if (err != TL_OK && err != TL_NOT_FOUND)
 		return err;
-	struct tl_reader reader = tl_reader(tl_slice(value, len));
-	uint64_t number;
-	bool ok = tl_reader_uint(&reader, &number) && number <= TL_SEQ_MAX;
-	free(value);
-	if (ok)
-		*value_out = number;
-	return ok ? TL_OK : TL_CORRUPT;
+	if (seq > TL_SEQ_MAX)
+		return TL_CORRUPT;
+	*seq_out = seq;
+	return TL_OK;
 }
 
 enum tl_err tl_timeline_floor(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                               struct tl_partition timeline, uint64_t *floor_out)
 {
-	return read_uint(engine, snapshot, timeline, floor_key, floor_out);
+	return read_seq(engine, snapshot, timeline, floor_key, floor_out);
 }
 
 /* --- where a timeline ends --- */
@@ -230,7 +221,7 @@ static enum tl_err find_bounds(struct probing *probing, uint64_t mark, struct tl
 /* A mark that cannot be read is as good as none. */
 static enum tl_err read_mark(const struct probing *probing, uint64_t *mark_out)
 {
-	enum tl_err err = read_uint(probing->engine, probing->snapshot, probing->timeline, mark_key, mark_out);
+	enum tl_err err = read_seq(probing->engine, probing->snapshot, probing->timeline, mark_key, mark_out);
 	if (err == TL_CORRUPT)
 		*mark_out = 0;
 	return err == TL_CORRUPT ? TL_OK : err;
@@ -313,20 +304,9 @@ enum tl_err tl_timeline_reach(struct tl_engine *engine, const struct tl_snapshot
 	return err;
 }
 
-static void put_uint(struct tl_batch *batch, struct tl_partition timeline, struct tl_slice key, uint64_t value)
-{
-	struct tl_pack pack;
-	tl_pack_init(&pack);
-	tl_pack_uint(&pack, value);
-	if (pack.failed)
-		tl_batch_fail(batch);
-	tl_batch_put(batch, timeline, key, tl_pack_bytes(&pack));
-	tl_pack_fini(&pack);
-}
-
 void tl_timeline_put_floor(struct tl_batch *batch, struct tl_partition timeline, uint64_t floor)
 {
-	put_uint(batch, timeline, floor_key, floor);
+	tl_uint_record_put(batch, timeline, floor_key, floor);
 	tl_batch_delete(batch, timeline, mark_key);
 }
 
@@ -341,7 +321,7 @@ void tl_timeline_append(struct tl_batch *batch, struct tl_partition timeline, ui
 {
 	tl_timeline_replace(batch, timeline, seq, entry);
 	if (mark || to_next_mark(seq - 1) == 1)
-		put_uint(batch, timeline, mark_key, seq);
+		tl_uint_record_put(batch, timeline, mark_key, seq);
 }
 
 enum tl_err tl_timeline_get(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_partition timeline,

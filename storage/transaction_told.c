@@ -61,8 +61,7 @@ enum tl_err tl_transaction_put_backlog(struct tl_transaction *txn, const struct 
 	} else {
 		tl_pack_clear(&txn->pack);
 		tl_backlog_record_pack(&txn->pack, record);
-		tl_pack_check(&txn->pack, txn->batch);
-		tl_batch_put(txn->batch, backlog, at, tl_pack_bytes(&txn->pack));
+		tl_batch_put_pack(txn->batch, backlog, at, &txn->pack);
 	}
 	return tell_backlog(txn, user, change);
 }

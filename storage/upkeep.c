@@ -1,6 +1,7 @@
 #include "upkeep.h"
 
 #include "agenda.h"
+#include "clock.h"
 #include "endings.h"
 #include "reclaim.h"
 #include "sweep.h"
@@ -10,7 +11,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
 	REST_SHORTEST_MS = 250, /* between looks where there is nothing to do, doubled each time, unless something is due before */
@@ -34,7 +34,7 @@ struct tl_upkeep {
 	struct tl_agenda agenda;
 	struct tl_reclaim reclaim;
 	bool failing;
-	struct timespec since; /* when the step at hand began */
+	uint64_t since_ns; /* when the step at hand began */
 
 	pthread_t thread;
 	bool started;
@@ -49,13 +49,6 @@ struct tl_upkeep {
 };
 
 /* --- waiting --- */
-
-static uint64_t elapsed_ms(const struct timespec *since)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)((now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000);
-}
 
 /* False if upkeep is to stop. */
 static bool pause_ms(struct tl_upkeep *upkeep, uint64_t ms)
@@ -107,10 +100,10 @@ static bool rest(struct tl_upkeep *upkeep, uint64_t ms)
 static bool go_on(void *ctx)
 {
 	struct tl_upkeep *upkeep = ctx;
-	uint64_t ms = elapsed_ms(&upkeep->since);
+	uint64_t ms = (tl_monotonic_ns() - upkeep->since_ns) / 1000000;
 	bool more = pause_ms(upkeep, ms < PAUSE_SHORTEST_MS ? PAUSE_SHORTEST_MS
 	                                                    : ms > PAUSE_LONGEST_MS ? PAUSE_LONGEST_MS : ms);
-	clock_gettime(CLOCK_MONOTONIC, &upkeep->since);
+	upkeep->since_ns = tl_monotonic_ns();
 	return more;
 }
 
@@ -153,7 +146,7 @@ static enum tl_err have_done(struct tl_upkeep *upkeep, enum tl_err (*apply)(stru
 		pthread_cond_wait(&upkeep->changed, &upkeep->lock);
 	bool done = !upkeep->waiting && upkeep->committed;
 	pthread_mutex_unlock(&upkeep->lock);
-	clock_gettime(CLOCK_MONOTONIC, &upkeep->since); /* waiting is no work */
+	upkeep->since_ns = tl_monotonic_ns(); /* waiting is no work */
 	return done ? TL_OK : TL_CLOSED;
 }
 
@@ -279,7 +272,7 @@ static void *run(void *arg)
 	struct tl_upkeep *upkeep = arg;
 	bool finished = false, more = true, on = true;
 	uint64_t rest_ms = shortest_rest_ms(upkeep);
-	clock_gettime(CLOCK_MONOTONIC, &upkeep->since);
+	upkeep->since_ns = tl_monotonic_ns();
 	while (on) {
 		look_for_told(upkeep, &finished);
 		enum tl_err err = finished ? sweep(upkeep, &more) : finish_earlier(upkeep);

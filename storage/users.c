@@ -1,7 +1,7 @@
 #include "users.h"
 
 #include "inbox.h"
-#include "msgpack_reader.h"
+#include "uint_record.h"
 
 #include <stdlib.h>
 
@@ -117,8 +117,7 @@ static void put_record(struct tl_batch *batch, uint64_t no, const struct tl_user
 	struct tl_pack pack;
 	tl_pack_init(&pack);
 	tl_user_record_pack(&pack, record);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_USER, no), own_record, tl_pack_bytes(&pack));
+	tl_batch_put_pack(batch, tl_partition(TL_PART_USER, no), own_record, &pack);
 	tl_pack_fini(&pack);
 }
 
@@ -133,13 +132,7 @@ static struct tl_user_record record_of(const struct tl_user *user)
 static void put_records(struct tl_batch *batch, const struct tl_user *user)
 {
 	struct tl_user_record record = record_of(user);
-	struct tl_pack pack;
-
-	tl_pack_init(&pack);
-	tl_pack_uint(&pack, user->no);
-	tl_pack_check(&pack, batch);
-	tl_batch_put(batch, tl_partition(TL_PART_USER_NAMES, 0), record.uid, tl_pack_bytes(&pack));
-	tl_pack_fini(&pack);
+	tl_uint_record_put(batch, tl_partition(TL_PART_USER_NAMES, 0), record.uid, user->no);
 	put_record(batch, user->no, &record);
 }
 
@@ -386,13 +379,5 @@ enum tl_err tl_users_count_ending(struct tl_users *users, struct tl_batch *batch
 enum tl_err tl_user_no(struct tl_engine *engine, const struct tl_snapshot *snapshot, struct tl_slice uid,
                        uint64_t *no_out)
 {
-	char *value;
-	size_t len;
-	enum tl_err err = tl_engine_get(engine, snapshot, tl_partition(TL_PART_USER_NAMES, 0), uid, &value, &len);
-	if (err != TL_OK)
-		return err;
-	struct tl_reader reader = tl_reader(tl_slice(value, len));
-	bool ok = tl_reader_uint(&reader, no_out);
-	free(value);
-	return ok ? TL_OK : TL_CORRUPT;
+	return tl_uint_record_get(engine, snapshot, tl_partition(TL_PART_USER_NAMES, 0), uid, no_out);
 }

@@ -1,5 +1,6 @@
 #include "writer.h"
 
+#include "clock.h"
 #include "indexer.h"
 #include "membership.h"
 #include "requests.h"
@@ -57,7 +58,7 @@ struct tl_writer {
 	bool counted;          /* the record at hand is one that counts as pending */
 	bool chores_wait;      /* a record that needs a batch to itself comes first */
 	bool gathering;        /* checkpoints wait for company … */
-	struct timespec gathered; /* … until then */
+	uint64_t gathered_ms;   /* … until then, by tl_monotonic_ms */
 	uint64_t damaged[DAMAGED]; /* hashes of their ids: the last one in each place */
 
 	pthread_t thread;
@@ -483,13 +484,10 @@ static void flush_checkpoints(struct tl_writer *writer)
 		(void)commit_last(writer, writer->committed, &why);
 }
 
-/* Rounded up: 0 only if it has come. */
-static unsigned ms_until(const struct timespec *until)
+static unsigned ms_until(uint64_t until_ms)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	int64_t ns = (int64_t)(until->tv_sec - now.tv_sec) * 1000000000 + (until->tv_nsec - now.tv_nsec);
-	return ns <= 0 ? 0 : (unsigned)((ns + 999999) / 1000000);
+	uint64_t now_ms = tl_monotonic_ms();
+	return now_ms < until_ms ? (unsigned)(until_ms - now_ms) : 0;
 }
 
 /* How long the writer may sleep unless it is woken. */
@@ -498,16 +496,16 @@ static unsigned patience_ms(struct tl_writer *writer)
 	if (!tl_checkpoints_pending(writer->checkpoints))
 		return tl_chores_pending(writer->chores) ? COMPANY_MS : FOREVER_MS;
 	if (!writer->gathering)
-		writer->gathered = tl_thread_deadline(COMPANY_MS);
+		writer->gathered_ms = tl_monotonic_ms() + COMPANY_MS;
 	writer->gathering = true;
-	return ms_until(&writer->gathered);
+	return ms_until(writer->gathered_ms);
 }
 
 /* Sleeps until there is a reason not to; false if there is nothing to be done even so. */
 static bool wait_for_work(struct tl_writer *writer)
 {
 	bool records = tl_ingest_queue_wait(writer->queue, writer->committed, patience_ms(writer));
-	return records || tl_chores_pending(writer->chores) || (writer->gathering && ms_until(&writer->gathered) == 0) ||
+	return records || tl_chores_pending(writer->chores) || (writer->gathering && ms_until(writer->gathered_ms) == 0) ||
 	       atomic_load(&writer->trial);
 }
 

@@ -8,6 +8,7 @@
 #include "msgpack_reader.h"
 #include "store.h"
 #include "temp_dir.h"
+#include "wrapped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,12 +32,8 @@ static struct fixture *at_wake; /* whose writer is let go */
 static struct fixture *at_list; /* for whom something happens … */
 static void (*meanwhile)(struct fixture *f); /* … and what */
 
-void __real_tl_ingest_queue_wake(struct tl_ingest_queue *queue);
-void __wrap_tl_ingest_queue_wake(struct tl_ingest_queue *queue);
-enum tl_err __real_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
-enum tl_err __wrap_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
+WRAPPED(tl_ingest_queue_wake);
+WRAPPED(tl_iter_new);
 
 static void hold(struct fixture *f, bool held)
 {

@@ -4,11 +4,12 @@
  *     tl_engine_commit ──► as it is | fails, nothing applied | fails, all applied
  *
  * Afterwards the database is looked at: every user is in the groups that are left and is counted in as many. */
+#include "database_fixture.h"
 #include "endings.h"
 #include "message.h"
 #include "msgpack_writer.h"
 #include "store.h"
-#include "temp_dir.h"
+#include "wrapped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,8 +28,7 @@ static struct {
 	_Atomic int countdown; /* of the commits; the one at 0 fails */
 } faults;
 
-enum tl_err __real_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
+WRAPPED(tl_engine_commit);
 
 static bool is_due(enum fault kind)
 {
@@ -185,17 +185,6 @@ static void wait_until_done(struct fixture *f)
 
 /* --- what is in the database --- */
 
-static unsigned count_keys(struct tl_engine *engine, enum tl_partition_kind kind, uint64_t no)
-{
-	struct tl_iter *iter;
-	unsigned count = 0;
-	assert_int_equal(tl_iter_new(engine, NULL, tl_partition(kind, no), true, &iter), TL_OK);
-	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there; there = tl_iter_next(iter))
-		count++;
-	tl_iter_free(iter);
-	return count;
-}
-
 static uint64_t groups_of(struct tl_engine *engine, uint64_t no)
 {
 	struct tl_user_record record;
@@ -209,13 +198,10 @@ static uint64_t groups_of(struct tl_engine *engine, uint64_t no)
 
 static void check_disk(struct fixture *f)
 {
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	struct tl_database db;
-	struct tl_why why;
 	char name[16];
 	uint64_t no;
 	close_store(f);
-	assert_int_equal(tl_database_open(&options, &db, &why), TL_OK);
+	struct tl_database db = open_database(&f->dir);
 	for (unsigned i = 0; i < USERS; i++) {
 		snprintf(name, sizeof name, "user%u", i);
 		assert_int_equal(tl_user_no(db.engine, NULL, tl_slice_str(name), &no), TL_OK);

@@ -8,13 +8,14 @@
 #include "index_seal.h"
 #include "index_work.h"
 #include "message.h"
+#include "rng.h"
 #include "temp_dir.h"
 #include "timeline.h"
+#include "wrapped.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -26,7 +27,8 @@ enum {
 	TEXT_MAX = 1024 * 1024,
 };
 
-static uint64_t seed, state;
+static uint64_t seed;
+static struct rng rng;
 
 #define CHECK(condition)                                                                                               \
 	do {                                                                                                               \
@@ -40,24 +42,16 @@ static _Noreturn void failed(const char *what, int line)
 	exit(1);
 }
 
-static unsigned below(unsigned limit)
-{
-	uint64_t z = state += 0x9e3779b97f4a7c15;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	return (unsigned)((z ^ z >> 27) % limit);
-}
-
 /* --- faults --- */
 
 static bool armed;
 static unsigned faults;
 
-enum tl_err __real_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
+WRAPPED(tl_engine_commit);
 
 enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why)
 {
-	unsigned kind = armed ? below(6) : 5;
+	unsigned kind = armed ? below(&rng, 6) : 5;
 	faults += kind < 2;
 	if (kind == 0)
 		return TL_IO;
@@ -166,12 +160,12 @@ static void append(struct world *world, unsigned i)
 {
 	if (world->heads[i] == ENTRIES_MAX)
 		return;
-	uint64_t cseq = ++world->heads[i], edited = 1 + below((unsigned)cseq);
+	uint64_t cseq = ++world->heads[i], edited = 1 + below(&rng, (unsigned)cseq);
 	struct entry *entry = &world->entries[i][cseq];
-	*entry = (struct entry){.words = below(1 << WORDS), .is_long = below(400) == 0};
-	if (below(20) == 0 && edited < cseq && edited > world->floors[i] && !world->entries[i][edited].edits) {
+	*entry = (struct entry){.words = below(&rng, 1 << WORDS), .is_long = below(&rng, 400) == 0};
+	if (below(&rng, 20) == 0 && edited < cseq && edited > world->floors[i] && !world->entries[i][edited].edits) {
 		entry->edits = edited;
-		world->entries[i][edited].words ^= 1U << below(WORDS);
+		world->entries[i][edited].words ^= 1U << below(&rng, WORDS);
 		put_entry(world, i, edited);
 	}
 	put_entry(world, i, cseq);
@@ -182,7 +176,7 @@ static void append(struct world *world, unsigned i)
 static void expire(struct world *world, unsigned i)
 {
 	struct tl_pack pack;
-	uint64_t floor = world->floors[i] + below((unsigned)(world->heads[i] - world->floors[i]) + 1);
+	uint64_t floor = world->floors[i] + below(&rng, (unsigned)(world->heads[i] - world->floors[i]) + 1);
 	uint64_t end = floor < world->heads[i] ? floor + 1 : floor;
 	struct tl_drop drop = {.limit = UINT64_MAX};
 	unsigned char from[TL_ORDERED_INT_MAX], to[TL_ORDERED_INT_MAX];
@@ -229,7 +223,7 @@ static void check_words(struct world *world, unsigned i, const struct tl_directo
 	for (uint64_t cseq = directory->indexed_to + 1; cseq <= world->heads[i]; cseq++)
 		edited_in_tail[world->entries[i][cseq].edits] = true;
 	for (unsigned w = 0; w <= WORDS; w++) {
-		snprintf(word, sizeof word, w < WORDS ? "word%u" : "long%05u", w < WORDS ? w : below(LONG_WORDS));
+		snprintf(word, sizeof word, w < WORDS ? "word%u" : "long%05u", w < WORDS ? w : below(&rng, LONG_WORDS));
 		memset(found, 0, sizeof found);
 		find_word(world, i, directory, word, found);
 		for (uint64_t cseq = world->floors[i] + 1; cseq <= directory->indexed_to; cseq++) {
@@ -296,7 +290,7 @@ static void finish(struct world *world)
 
 static void change(struct world *world)
 {
-	unsigned i = below(CONVERSATIONS), kind = below(100);
+	unsigned i = below(&rng, CONVERSATIONS), kind = below(&rng, 100);
 	if (kind < 4) {
 		expire(world, i);
 	} else if (kind < 8) {
@@ -311,25 +305,25 @@ static void change(struct world *world)
 
 static void round_of(struct world *world)
 {
-	unsigned count = 1 + below(300), steps = below(30);
+	unsigned count = 1 + below(&rng, 300), steps = below(&rng, 30);
 	for (unsigned j = 0; j < count; j++)
-		append(world, below(1 + below(CONVERSATIONS)));
+		append(world, below(&rng, 1 + below(&rng, CONVERSATIONS)));
 	change(world);
 	/* Others see what was before, as while the writer commits a group; what is made of it is the same. */
-	bool frozen = below(2) == 0;
+	bool frozen = below(&rng, 2) == 0;
 	if (frozen)
 		CHECK(tl_engine_freeze(world->database.engine) == TL_OK);
-	armed = !frozen && below(3) > 0;
+	armed = !frozen && below(&rng, 3) > 0;
 	for (unsigned j = 0; j < steps; j++)
 		step(world);
 	armed = false;
 	tl_engine_thaw(world->database.engine);
-	if (below(2) == 0) {
+	if (below(&rng, 2) == 0) {
 		close_world(world);
 		open_world(world);
 	}
 	check(world, false);
-	if (below(4) == 0)
+	if (below(&rng, 4) == 0)
 		finish(world);
 }
 
@@ -488,11 +482,7 @@ static void damaged_marks(struct world *world)
 int main(void)
 {
 	static struct world world;
-	const char *given = getenv("TL_SEED");
-	seed = (uint64_t)time(NULL) * 1000003 ^ (uint64_t)getpid();
-	if (given)
-		seed = strtoull(given, NULL, 10);
-	state = seed;
+	rng.state = seed = rng_seed();
 	CHECK(temp_dir_make(&world.dir));
 	open_world(&world);
 	for (unsigned i = 0; i < CONVERSATIONS; i++)

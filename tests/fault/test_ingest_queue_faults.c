@@ -5,6 +5,7 @@
  * unlinkat malloc calloc realloc. */
 #include "failing_allocation.h"
 #include "ingest_queue.h"
+#include "wrapped.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -47,22 +48,15 @@ static bool fails(void)
 	return hit;
 }
 
-ssize_t __real_pwritev(int fd, const struct iovec *iov, int count, off_t offset);
-ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int count, off_t offset);
-ssize_t __real_pread(int fd, void *out, size_t len, off_t offset);
-ssize_t __wrap_pread(int fd, void *out, size_t len, off_t offset);
-int __real_posix_fallocate(int fd, off_t offset, off_t len);
-int __wrap_posix_fallocate(int fd, off_t offset, off_t len);
-void *__real_mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset);
-void *__wrap_mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset);
-int __wrap_fdatasync(int fd);
-int __wrap_fsync(int fd);
-int __real_ftruncate(int fd, off_t size);
-int __wrap_ftruncate(int fd, off_t size);
-int __real_openat(int dir_fd, const char *name, int flags, ...);
-int __wrap_openat(int dir_fd, const char *name, int flags, ...);
-int __real_unlinkat(int dir_fd, const char *name, int flags);
-int __wrap_unlinkat(int dir_fd, const char *name, int flags);
+WRAPPED(pwritev);
+WRAPPED(pread);
+WRAPPED(posix_fallocate);
+WRAPPED(mmap);
+WRAPPED(fdatasync);
+WRAPPED(fsync);
+WRAPPED(ftruncate);
+WRAPPED(openat);
+WRAPPED(unlinkat);
 
 /* A short write takes all but the last byte. */
 ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int count, off_t offset)

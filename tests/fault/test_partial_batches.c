@@ -8,16 +8,17 @@
  * (X2) is about parts of a batch "whose watermark is missing": the database's own partition is applied only where all
  * others are. Faults hit the writer thread alone. TL_SEED in the environment repeats the choices.
  */
+#include "database_fixture.h"
 #include "msgpack_reader.h"
+#include "rng.h"
 #include "store.h"
-#include "temp_dir.h"
+#include "wrapped.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -41,21 +42,13 @@ enum fault { FAULT_NONE, FAULT_NOTHING_APPLIED, FAULT_ALL_APPLIED, FAULT_PARTS_A
 
 static struct {
 	pthread_t main_thread;
-	uint64_t rng;               /* writer thread */
+	struct rng rng;             /* writer thread */
 	_Atomic int kind;           /* enum fault */
 	_Atomic unsigned percent;   /* of the calls that fail */
 	_Atomic unsigned left;      /* faults still to come */
 	_Atomic unsigned happened;
 	_Atomic bool gate_shut;
 } faults;
-
-static uint64_t rng_next(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
 
 static void arm(enum fault kind, unsigned percent, unsigned count)
 {
@@ -96,26 +89,13 @@ static struct shadow {
 	struct change *first, **last;
 } shadows[4];
 
-enum tl_err __real_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out,
-                                 size_t *len_out);
-enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out,
-                                 size_t *len_out);
-enum tl_err __real_tl_engine_reopen(struct tl_engine *engine, struct tl_why *why);
-enum tl_err __wrap_tl_engine_reopen(struct tl_engine *engine, struct tl_why *why);
-void __real_tl_batch_put(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key,
-                         struct tl_slice value);
-void __wrap_tl_batch_put(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key,
-                         struct tl_slice value);
-void __real_tl_batch_delete(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key);
-void __wrap_tl_batch_delete(struct tl_batch *batch, struct tl_partition partition, struct tl_slice key);
-void __real_tl_batch_clear(struct tl_batch *batch);
-void __wrap_tl_batch_clear(struct tl_batch *batch);
-void __real_tl_batch_free(struct tl_batch *batch);
-void __wrap_tl_batch_free(struct tl_batch *batch);
+WRAPPED(tl_engine_commit);
+WRAPPED(tl_engine_get);
+WRAPPED(tl_engine_reopen);
+WRAPPED(tl_batch_put);
+WRAPPED(tl_batch_delete);
+WRAPPED(tl_batch_clear);
+WRAPPED(tl_batch_free);
 
 static struct shadow *shadow_of(const struct tl_batch *batch)
 {
@@ -188,8 +168,8 @@ void __wrap_tl_batch_free(struct tl_batch *batch)
 /* Whether the partition is among the chosen: a function of the choice, so that all of it is or none. */
 static bool chosen(uint64_t choice, struct tl_partition partition)
 {
-	uint64_t state = choice ^ partition.no << 8 ^ partition.kind;
-	return rng_next(&state) & 1;
+	struct rng rng = {choice ^ partition.no << 8 ^ partition.kind};
+	return rng_next(&rng) & 1;
 }
 
 static enum tl_err commit_chosen(struct tl_engine *engine, const struct shadow *shadow, uint64_t choice)
@@ -258,7 +238,7 @@ struct told {
 struct world {
 	struct temp_dir dir;
 	struct tl_store *store;
-	uint64_t rng;
+	struct rng rng;
 	int *expected[CONVERSATIONS]; /* numbers of the messages in order, or EVENT */
 	size_t counts[CONVERSATIONS];
 	uint32_t submitted; /* messages, each with its number as route and body */
@@ -341,14 +321,13 @@ static void close_store(struct world *world)
 
 static int set_up(void **state)
 {
-	const char *given = getenv("TL_SEED");
 	struct world *world = calloc(1, sizeof *world);
 	if (!world || !temp_dir_make(&world->dir))
 		return -1;
-	world->rng = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32;
-	print_message("TL_SEED=%" PRIu64 "\n", world->rng);
+	world->rng.state = rng_seed();
+	print_message("TL_SEED=%" PRIu64 "\n", world->rng.state);
 	faults.main_thread = pthread_self();
-	faults.rng = rng_next(&world->rng);
+	faults.rng.state = rng_next(&world->rng);
 	atomic_store(&faults.gate_shut, false);
 	arm(FAULT_NONE, 0, 0);
 	pthread_mutex_init(&world->lock, NULL);
@@ -469,17 +448,12 @@ static void submit_new(struct world *world, unsigned user, unsigned conversation
 	submit(world, user, conversation, world->submitted++);
 }
 
-static unsigned below(struct world *world, unsigned limit)
-{
-	return (unsigned)(rng_next(&world->rng) % limit);
-}
-
 static void submit_any(struct world *world)
 {
-	unsigned user = below(world, USERS);
-	unsigned conversation = below(world, 2) ? below(world, GROUPS) : direct_of(user, below(world, USERS));
+	unsigned user = below(&world->rng, USERS);
+	unsigned conversation = below(&world->rng, 2) ? below(&world->rng, GROUPS) : direct_of(user, below(&world->rng, USERS));
 	submit_new(world, user, conversation);
-	if ((world->submitted - 1) % 3 == 0 && below(world, 2))
+	if ((world->submitted - 1) % 3 == 0 && below(&world->rng, 2))
 		submit(world, user, conversation, world->submitted - 1); /* once more: a repeat */
 }
 
@@ -758,7 +732,7 @@ static void test_parts_of_blocks(void **state)
 	make_direct_chats(world); /* so that there are users, and the faults hit the blocks */
 	wait_until_applied(world);
 	for (unsigned i = 0; i < 60; i++) {
-		unsigned user = below(world, USERS), other = (user + 1 + below(world, USERS - 1)) % USERS;
+		unsigned user = below(&world->rng, USERS), other = (user + 1 + below(&world->rng, USERS - 1)) % USERS;
 		blocked[user] ^= 1u << other;
 		arm(FAULT_PARTS_APPLIED, 70, FAULTS_MAX);
 		submit_block(world, user, other, blocked[user] >> other & 1);
@@ -856,17 +830,13 @@ static void test_standing_while_replaying(void **state)
 
 static void damage_group(struct world *world)
 {
-	const struct tl_engine_options options = temp_dir_engine(&world->dir);
-	struct tl_database database;
-	struct tl_batch *batch;
 	uint64_t no;
-	struct tl_why why;
 	close_store(world);
-	assert_int_equal(tl_database_open(&options, &database, &why), TL_OK);
+	struct tl_database database = open_database(&world->dir);
+	struct tl_batch *batch = new_batch(database.engine);
 	assert_int_equal(tl_conversation_no(database.engine, NULL, tl_slice_str("group0"), &no), TL_OK);
-	assert_int_equal(tl_batch_new(database.engine, &batch), TL_OK);
 	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION, no), tl_slice("", 0), tl_slice_str("\xc1"));
-	assert_int_equal(tl_engine_commit(database.engine, batch, true, &why), TL_OK);
+	commit_batch(database.engine, batch);
 	tl_batch_free(batch);
 	tl_database_close(&database);
 	open_store(world);

@@ -6,10 +6,11 @@
  *     tl_iter_new ──► as it is; those on markers are counted
  *
  * After each run the database is looked at: floors, what is left on disk, and that nothing is left to be done. */
+#include "database_fixture.h"
 #include "expiry.h"
 #include "read_inbox.h"
 #include "store.h"
-#include "temp_dir.h"
+#include "wrapped.h"
 
 #include <ftw.h>
 #include <setjmp.h>
@@ -45,17 +46,9 @@ static bool is_due(enum fault kind)
 	return true;
 }
 
-enum tl_err __real_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __real_tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
-                                        struct tl_slice to, struct tl_drop *drop);
-enum tl_err __wrap_tl_engine_drop_range(struct tl_engine *engine, struct tl_partition partition, struct tl_slice from,
-                                        struct tl_slice to, struct tl_drop *drop);
-
-enum tl_err __real_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
-enum tl_err __wrap_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
+WRAPPED(tl_engine_commit);
+WRAPPED(tl_engine_drop_range);
+WRAPPED(tl_iter_new);
 
 static _Atomic unsigned marker_reads;
 
@@ -211,18 +204,6 @@ static void send_all(struct fixture *f, unsigned count)
 
 /* --- what is on disk --- */
 
-/* But for a timeline's mark. */
-static unsigned count_keys(struct tl_engine *engine, enum tl_partition_kind kind, uint64_t no)
-{
-	struct tl_iter *iter;
-	unsigned count = 0;
-	assert_int_equal(tl_iter_new(engine, NULL, tl_partition(kind, no), true, &iter), TL_OK);
-	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there; there = tl_iter_next(iter))
-		count += !tl_slice_equal(tl_iter_key(iter), tl_slice("", 1));
-	tl_iter_free(iter);
-	return count;
-}
-
 /* The floor, the entries above it, and perhaps one that was the head when the floor came up to it. */
 static void check_keys(unsigned count, const struct tl_bounds *bounds)
 {
@@ -295,10 +276,7 @@ static void check_ids(struct tl_database *db, const struct tl_limits *limits)
 /* With the store closed. */
 static void check_database(struct fixture *f)
 {
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	struct tl_database db;
-	struct tl_why why;
-	assert_int_equal(tl_database_open(&options, &db, &why), TL_OK);
+	struct tl_database db = open_database(&f->dir);
 	check_inbox(db.engine, &f->limits, "alice", f->sent);
 	check_inbox(db.engine, &f->limits, "bob", (f->sent + 1) / 2);
 	check_inbox(db.engine, &f->limits, "carol", f->sent / 2);
@@ -319,12 +297,9 @@ static void check_disk(struct fixture *f)
 /* How many ids are on disk; with the store closed. */
 static unsigned count_ids(struct fixture *f)
 {
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
+	struct tl_database db = open_database(&f->dir);
 	struct tl_dedup_list list;
-	struct tl_database db;
-	struct tl_why why;
 	unsigned count = 0;
-	assert_int_equal(tl_database_open(&options, &db, &why), TL_OK);
 	assert_int_equal(tl_dedup_read_list(&db, &list), TL_OK);
 	assert_true(list.count > 0);
 	for (uint64_t no = 1; no <= list.buckets[list.count - 1].no; no++)

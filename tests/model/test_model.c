@@ -19,7 +19,9 @@
  */
 #include "check.h"
 #include "checks.h"
+#include "clock.h"
 #include "power.h"
+#include "rng.h"
 #include "temp_dir.h"
 
 #include <inttypes.h>
@@ -29,7 +31,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -391,13 +392,6 @@ static bool live(uint64_t seed, struct model *model, size_t ops)
 	return ok;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static size_t parse_ops(const char *text)
 {
 	size_t ops = strtoull(text, NULL, 10);
@@ -409,8 +403,7 @@ static size_t parse_ops(const char *text)
 
 int main(int argc, char **argv)
 {
-	const char *given = getenv("TL_SEED");
-	struct rng seeds = {given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32};
+	struct rng seeds = {rng_seed()};
 	size_t ops = 0;
 	for (int option; (option = getopt(argc, argv, "s:o:p")) != -1;)
 		if (option == 's')
@@ -421,12 +414,12 @@ int main(int argc, char **argv)
 			ops = parse_ops(optarg);
 		else
 			return 2;
-	uint64_t seconds = optind < argc ? strtoull(argv[optind], NULL, 10) : 20, end_ms = now_ms() + seconds * 1000;
+	uint64_t seconds = optind < argc ? strtoull(argv[optind], NULL, 10) : 20, end_ms = tl_monotonic_ms() + seconds * 1000;
 	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct model *model = calloc(1, sizeof *model);
 	CHECK(shared != MAP_FAILED && model != NULL);
 	bool ok = true;
-	for (uint64_t seed = seeds.state; ok && now_ms() < end_ms; seed = rng_next(&seeds))
+	for (uint64_t seed = seeds.state; ok && tl_monotonic_ms() < end_ms; seed = rng_next(&seeds))
 		ok = live(seed, model, ops);
 	munmap(shared, sizeof *shared);
 	free(model);

@@ -10,6 +10,7 @@
  */
 #include "msgpack_reader.h"
 #include "store.h"
+#include "rng.h"
 #include "temp_dir.h"
 
 #include <ctype.h>
@@ -30,7 +31,8 @@ enum {
 	SETTLE_MS = 60000,
 };
 
-static uint64_t seed, random_state, now_ms = 1700000000000;
+static uint64_t seed, now_ms = 1700000000000;
+static struct rng rng;
 
 #define CHECK(condition)                                                                                               \
 	do {                                                                                                               \
@@ -42,19 +44,6 @@ static _Noreturn void failed(const char *what, int line)
 {
 	fprintf(stderr, "test_search.c:%d: %s does not hold (TL_SEED=%" PRIu64 ")\n", line, what, seed);
 	exit(1);
-}
-
-static unsigned below(unsigned limit)
-{
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (unsigned)((z ^ z >> 31) % limit);
-}
-
-static bool chance(unsigned percent)
-{
-	return below(100) < percent;
 }
 
 /* --- texts --- */
@@ -69,24 +58,24 @@ enum { WORDS = sizeof words / sizeof words[0], RUNS = sizeof runs / sizeof runs[
 /* Frequent ones and rare ones. */
 static const char *any_word(void)
 {
-	return words[below(1 + below(WORDS))];
+	return words[below(&rng, 1 + below(&rng, WORDS))];
 }
 
 static const char *any_run(void)
 {
-	return runs[below(1 + below(RUNS))];
+	return runs[below(&rng, 1 + below(&rng, RUNS))];
 }
 
 static void make_text(char *out, bool json)
 {
 	static const char *const gaps[] = {" ", " ", ", ", " - ", ". "};
 	size_t len = 0;
-	unsigned count = 1 + below(chance(5) ? 40 : 8);
+	unsigned count = 1 + below(&rng, chance(&rng, 5) ? 40 : 8);
 	if (json)
 		len += (size_t)snprintf(out, TEXT_MAX, "{\"t\":\"");
 	for (unsigned i = 0; i < count && len < TEXT_MAX - 80; i++)
-		len += (size_t)snprintf(out + len, TEXT_MAX - len, "%s%s", i ? gaps[below(5)] : "",
-		                        chance(70) ? any_word() : any_run());
+		len += (size_t)snprintf(out + len, TEXT_MAX - len, "%s%s", i ? gaps[below(&rng, 5)] : "",
+		                        chance(&rng, 70) ? any_word() : any_run());
 	if (json)
 		snprintf(out + len, TEXT_MAX - len, "\"}");
 }
@@ -107,11 +96,11 @@ static void make_query(struct looked_for *query)
 {
 	size_t len = 0;
 	*query = (struct looked_for){.until = UINT64_MAX};
-	query->count = below(4);
+	query->count = below(&rng, 4);
 	for (size_t i = 0; i < query->count; i++) {
-		bool word = chance(60);
+		bool word = chance(&rng, 60);
 		query->terms[i].text = word ? any_word() : any_run();
-		query->terms[i].prefix = word && chance(30);
+		query->terms[i].prefix = word && chance(&rng, 30);
 		len += (size_t)snprintf(query->q + len, sizeof query->q - len, "%s%s%s", i ? " " : "", query->terms[i].text,
 		                        query->terms[i].prefix ? "*" : "");
 	}
@@ -245,14 +234,14 @@ static const char *group_name(unsigned group)
 static void send_text(struct world *world, const char *user, bool to_user, const char *target)
 {
 	char text[TEXT_MAX + 1];
-	bool json = chance(20);
+	bool json = chance(&rng, 20);
 	make_text(text, json);
 	struct tl_message message = {
-		.ts = now_ms += below(3),
+		.ts = now_ms += below(&rng, 3),
 		.from = tl_slice_str(user),
 		.device = tl_slice_str("phone"),
-		.type = tl_slice_str(chance(15) ? "image" : "text"),
-		.ctype = tl_slice_str(json && chance(50) ? "application/json" : ""),
+		.type = tl_slice_str(chance(&rng, 15) ? "image" : "text"),
+		.ctype = tl_slice_str(json && chance(&rng, 50) ? "application/json" : ""),
 	};
 	const struct tl_submission from = {.user = message.from, .device = message.device, .route = tl_slice("", 0)};
 	CHECK(tl_store_send(world->store, &from, to_user, tl_slice_str(target), tl_slice("", 0), &message,
@@ -440,8 +429,8 @@ static enum tl_err read_search(struct world *world, const char *user, const stru
 		tl_pack_fini(&reply.map);
 		if (reply.err != TL_OK)
 			return reply.err;
-		if (chance(5))
-			tl_indexer_pause(tl_store_indexer(world->store), chance(50));
+		if (chance(&rng, 5))
+			tl_indexer_pause(tl_store_indexer(world->store), chance(&rng, 50));
 	} while (cursor[0]);
 	return TL_OK;
 }
@@ -508,23 +497,23 @@ static void check_search(struct world *world)
 	static struct list expected, got;
 	struct looked_for query;
 	char conv[32];
-	unsigned user = below(USERS);
+	unsigned user = below(&rng, USERS);
 	make_query(&query);
-	if (chance(25))
-		query.from = user_name(below(USERS));
-	if (chance(25))
-		query.type = chance(60) ? "image" : "event";
-	if (chance(20))
-		query.since = now_ms - below(4000);
-	if (chance(20))
-		query.until = now_ms - below(4000);
-	if (chance(25)) {
-		conversation_name(user, below(GROUPS + USERS), conv);
+	if (chance(&rng, 25))
+		query.from = user_name(below(&rng, USERS));
+	if (chance(&rng, 25))
+		query.type = chance(&rng, 60) ? "image" : "event";
+	if (chance(&rng, 20))
+		query.since = now_ms - below(&rng, 4000);
+	if (chance(&rng, 20))
+		query.until = now_ms - below(&rng, 4000);
+	if (chance(&rng, 25)) {
+		conversation_name(user, below(&rng, GROUPS + USERS), conv);
 		query.conv = conv;
 	}
 	expected.count = got.count = 0;
 	search_naively(world, user, &query, &expected);
-	enum tl_err err = read_search(world, user_name(user), &query, 1 + below(100), &got);
+	enum tl_err err = read_search(world, user_name(user), &query, 1 + below(&rng, 100), &got);
 	if (err == TL_NOT_MEMBER)
 		CHECK(query.conv && expected.count == 0 && !read_history(world, user_name(user), query.conv, &query, &got));
 	else
@@ -568,14 +557,15 @@ static bool pick_message(struct world *world, const char *user, const char *conv
 	list.count = 0;
 	if (!read_history(world, user, conv, &query, &list) || list.count == 0)
 		return false;
-	*cseq_out = list.all[chance(50) ? below((unsigned)list.count) : below(list.count < 30 ? (unsigned)list.count : 30)].cseq;
+	unsigned end = list.count < 30 || chance(&rng, 50) ? (unsigned)list.count : 30;
+	*cseq_out = list.all[below(&rng, end)].cseq;
 	return true;
 }
 
 static void change_message(struct world *world, const char *user, const char *conv)
 {
 	static const char *const ops[] = {"edit", "edit", "recall", "delete"};
-	const char *op = ops[below(4)];
+	const char *op = ops[below(&rng, 4)];
 	char text[TEXT_MAX + 1];
 	uint64_t cseq;
 	bool deletes = strcmp(op, "delete") == 0, edits = strcmp(op, "edit") == 0;
@@ -600,13 +590,13 @@ static void join_or_leave(struct world *world, const char *user, const char *con
 {
 	struct tl_pack args = args_begin(1, conv);
 	args.packer.data = &args.buffer;
-	change(world, user, chance(60) ? "join" : "leave", &args);
+	change(world, user, chance(&rng, 60) ? "join" : "leave", &args);
 	tl_pack_fini(&args);
 }
 
 static void switch_index(struct world *world)
 {
-	unsigned group = below(GROUPS);
+	unsigned group = below(&rng, GROUPS);
 	struct tl_pack args = args_begin(2, group_name(group));
 	args.packer.data = &args.buffer;
 	unindexed[group] = !unindexed[group];
@@ -628,24 +618,24 @@ static void clear_all(struct world *world, const char *user, const char *conv)
 
 static void operate(struct world *world)
 {
-	unsigned kind = below(1000), user = below(USERS);
-	const char *group = group_name(below(1 + below(GROUPS)));
+	unsigned kind = below(&rng, 1000), user = below(&rng, USERS);
+	const char *group = group_name(below(&rng, 1 + below(&rng, GROUPS)));
 	if (kind < 700)
 		send_text(world, user_name(user), false, group);
 	else if (kind < 900)
-		send_text(world, user_name(user), true, user_name(below(USERS)));
+		send_text(world, user_name(user), true, user_name(below(&rng, USERS)));
 	else if (kind < 960)
 		change_message(world, user_name(user), group);
 	else if (kind < 990)
-		join_or_leave(world, user_name(1 + below(USERS - 1)), group);
+		join_or_leave(world, user_name(1 + below(&rng, USERS - 1)), group);
 	else if (kind < 993)
 		clear_all(world, user_name(user), group);
 	else if (kind < 996)
 		switch_index(world);
-	else if (kind < 997 && chance(30))
-		CHECK(tl_store_reindex(world->store, chance(50) ? tl_slice_str(group) : tl_slice("", 0)) != TL_UNKNOWN_OP);
+	else if (kind < 997 && chance(&rng, 30))
+		CHECK(tl_store_reindex(world->store, chance(&rng, 50) ? tl_slice_str(group) : tl_slice("", 0)) != TL_UNKNOWN_OP);
 	else if (kind >= 998)
-		tl_indexer_pause(tl_store_indexer(world->store), chance(50));
+		tl_indexer_pause(tl_store_indexer(world->store), chance(&rng, 50));
 }
 
 /* Until the indexer has done what is due by now, so that segments are made of various sizes. */
@@ -664,10 +654,10 @@ static void round_of(struct world *world)
 		for (unsigned j = 0; j < OPERATIONS; j++)
 			operate(world);
 		settle(world);
-		if (chance(60))
+		if (chance(&rng, 60))
 			let_index(world);
 	}
-	if (chance(20)) {
+	if (chance(&rng, 20)) {
 		close_store(world);
 		open_store(world);
 	}
@@ -679,12 +669,8 @@ int main(int argc, char **argv)
 {
 	struct world world = {0};
 	time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 15);
-	const char *given = getenv("TL_SEED");
 	unsigned rounds = 0;
-	seed = (uint64_t)time(NULL) * 1000003 ^ (uint64_t)getpid();
-	if (given)
-		seed = strtoull(given, NULL, 10);
-	random_state = seed;
+	rng.state = seed = rng_seed();
 	CHECK(temp_dir_make(&world.dir));
 	open_store(&world);
 	create_groups(&world);

@@ -1,11 +1,11 @@
 #include "failing_allocation.h"
+#include "wrapped.h"
 
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
+#include <stdlib.h>
+
+WRAPPED(malloc);
+WRAPPED(calloc);
+WRAPPED(realloc);
 
 void *__wrap_malloc(size_t size)
 {

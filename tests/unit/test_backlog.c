@@ -2,13 +2,13 @@
  * with looking at all of them for each step. TL_SEED in the environment repeats the choices. */
 #include "backlog.h"
 
-#include "temp_dir.h"
+#include "database_fixture.h"
+#include "rng.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -18,21 +18,18 @@ struct fixture {
 	struct temp_dir dir;
 	struct tl_database db;
 	struct tl_batch *batch;
-	uint64_t rng;
+	struct rng rng;
 };
 
 static int set_up(void **state)
 {
-	const char *given = getenv("TL_SEED");
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
-	assert_int_equal(tl_batch_new(f->db.engine, &f->batch), TL_OK);
-	f->rng = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-	print_message("TL_SEED=%" PRIu64 "\n", f->rng);
+	f->db = open_database(&f->dir);
+	f->batch = new_batch(f->db.engine);
+	f->rng.state = rng_seed();
+	print_message("TL_SEED=%" PRIu64 "\n", f->rng.state);
 	*state = f;
 	return 0;
 }
@@ -47,22 +44,15 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static unsigned below(struct fixture *f, unsigned limit)
-{
-	f->rng = f->rng * 6364136223846793005U + 1442695040888963407U;
-	return (unsigned)(f->rng >> 33) % limit;
-}
-
 static void commit(struct fixture *f)
 {
-	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
-	tl_batch_clear(f->batch);
+	commit_batch(f->db.engine, f->batch);
 }
 
 static void make_stores(struct fixture *f)
 {
 	for (uint64_t no = 1; no <= CONVERSATIONS; no++)
-		for (uint64_t cseq = 1, head = below(f, HEAD_MAX); cseq <= head; cseq++)
+		for (uint64_t cseq = 1, head = below(&f->rng, HEAD_MAX); cseq <= head; cseq++)
 			tl_timeline_append(f->batch, tl_partition(TL_PART_STORE, no), cseq, tl_slice("x", 1), false);
 	commit(f);
 }
@@ -90,14 +80,14 @@ static void make_backlogs(struct fixture *f)
 {
 	drop_backlogs(f);
 	for (uint64_t no = 1; no <= CONVERSATIONS; no++) {
-		uint64_t since = 1 + below(f, 10);
-		for (unsigned left = below(f, 4); left > 0; left--) {
-			uint64_t until = since + below(f, HEAD_MAX / 3);
-			bool goes_on = left == 1 && below(f, 2);
-			const struct tl_backlog_record record = {.pulled = since - 1 + below(f, (unsigned)(until - since) + 2),
+		uint64_t since = 1 + below(&f->rng, 10);
+		for (unsigned left = below(&f->rng, 4); left > 0; left--) {
+			uint64_t until = since + below(&f->rng, HEAD_MAX / 3);
+			bool goes_on = left == 1 && below(&f->rng, 2);
+			const struct tl_backlog_record record = {.pulled = since - 1 + below(&f->rng, (unsigned)(until - since) + 2),
 			                                         .until = goes_on ? 0 : until};
 			put_backlog(f, no, since, &record);
-			since = until + 1 + below(f, 5);
+			since = until + 1 + below(&f->rng, 5);
 		}
 	}
 	commit(f);
@@ -159,7 +149,7 @@ static void test_excess(void **state)
 		struct tl_inbox expected, inbox;
 		make_backlogs(f);
 		read_inbox(f, 0, &expected);
-		uint64_t inbox_max = 1 + below(f, (unsigned)expected.latest + 2);
+		uint64_t inbox_max = 1 + below(&f->rng, (unsigned)expected.latest + 2);
 		read_inbox(f, inbox_max, &inbox);
 		check_skipped(&expected, &inbox, inbox_max);
 		tl_inbox_free(&expected);

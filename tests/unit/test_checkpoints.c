@@ -1,10 +1,10 @@
 /* Device checkpoints: noted in memory, found at once, written with the next batch, kept over failure and close. */
 #include "checkpoints.h"
 
+#include "database_fixture.h"
 #include "msgpack_reader.h"
 #include "records.h"
 #include "store.h"
-#include "temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,12 +25,10 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, &why), TL_OK);
-	assert_int_equal(tl_batch_new(f->engine, &f->batch), TL_OK);
+	f->engine = open_engine(&f->dir);
+	f->batch = new_batch(f->engine);
 	assert_int_equal(tl_checkpoints_init(&f->checkpoints), TL_OK);
 	*state = f;
 	return 0;

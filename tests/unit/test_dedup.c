@@ -2,7 +2,7 @@
  * buckets are few, closed in time, and dropped by number. Cites (B1)–(B5) of storage/dedup.h. */
 #include "dedup.h"
 
-#include "temp_dir.h"
+#include "database_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,10 +24,8 @@ struct fixture {
 
 static void open_db(struct fixture *f)
 {
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	struct tl_why why;
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
-	assert_int_equal(tl_batch_new(f->db.engine, &f->batch), TL_OK);
+	f->db = open_database(&f->dir);
+	f->batch = new_batch(f->db.engine);
 	tl_dedup_init(&f->dedup, &f->db);
 }
 
@@ -73,8 +71,7 @@ static struct tl_dedup_key key_of(uint64_t id)
 
 static void commit(struct fixture *f)
 {
-	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
-	tl_batch_clear(f->batch);
+	commit_batch(f->db.engine, f->batch);
 }
 
 static void put(struct fixture *f, uint64_t id, uint64_t ts)

@@ -1,7 +1,7 @@
 /* Markers: when something is due, one marker for all that is due in one bucket, and what upkeep is told. */
 #include "due.h"
 
-#include "temp_dir.h"
+#include "database_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,12 +22,10 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, &why), TL_OK);
-	assert_int_equal(tl_batch_new(f->engine, &f->batch), TL_OK);
+	f->engine = open_engine(&f->dir);
+	f->batch = new_batch(f->engine);
 	tl_due_board_init(&f->board);
 	f->due.board = &f->board;
 	tl_due_clear(&f->due);
@@ -47,21 +45,9 @@ static int tear_down(void **state)
 
 static void commit(struct fixture *f)
 {
-	assert_int_equal(tl_engine_commit(f->engine, f->batch, false, NULL), TL_OK);
+	commit_batch(f->engine, f->batch);
 	tl_due_tell(&f->due);
-	tl_batch_clear(f->batch);
 	tl_due_clear(&f->due);
-}
-
-static unsigned count_markers(struct fixture *f, enum tl_due_kind kind)
-{
-	struct tl_iter *iter;
-	unsigned count = 0;
-	assert_int_equal(tl_iter_new(f->engine, NULL, tl_partition(TL_PART_DUE, kind), true, &iter), TL_OK);
-	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there; there = tl_iter_next(iter))
-		count++;
-	tl_iter_free(iter);
-	return count;
 }
 
 static void assert_rounded(uint64_t time, uint64_t ts, uint64_t ttl_ms, uint64_t grain_ms)
@@ -101,8 +87,8 @@ static void test_mark(void **state)
 	assert_int_equal(tl_batch_count(f->batch), 3); /* 6000, 7000, 8000 */
 	assert_int_equal(marked, 8000);
 	commit(f);
-	assert_int_equal(count_markers(f, TL_DUE_INBOX), 3);
-	assert_int_equal(count_markers(f, TL_DUE_STORE), 0);
+	assert_int_equal(count_keys(f->engine, TL_PART_DUE, TL_DUE_INBOX), 3);
+	assert_int_equal(count_keys(f->engine, TL_PART_DUE, TL_DUE_STORE), 0);
 	tl_due_mark(&f->due, f->batch, TL_DUE_INBOX, 8000, 7, &marked);
 	assert_int_equal(tl_batch_count(f->batch), 0);
 	atomic_store(&f->board.looked_until, 8000);
@@ -111,7 +97,7 @@ static void test_mark(void **state)
 	tl_due_delete(f->batch, TL_DUE_INBOX, 6000, 7);
 	tl_due_put(&f->due, f->batch, TL_DUE_INBOX, 0, 7); /* never */
 	commit(f);
-	assert_int_equal(count_markers(f, TL_DUE_INBOX), 2);
+	assert_int_equal(count_keys(f->engine, TL_PART_DUE, TL_DUE_INBOX), 2);
 }
 
 static void test_told(void **state)

@@ -5,11 +5,11 @@
 
 #include "actor.h"
 #include "conversation_parts.h"
+#include "database_fixture.h"
 #include "event.h"
 #include "fanout.h"
 #include "msgpack_reader.h"
 #include "roster.h"
-#include "temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,19 +33,9 @@ struct fixture {
 
 static void open_all(struct fixture *f)
 {
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	struct tl_why why;
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
-	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
+	open_transaction(&f->dir, &f->limits, &f->db, &f->txn);
 	tl_due_board_init(&f->board);
-	f->txn.limits = &f->limits;
 	f->txn.due.board = &f->board;
-}
-
-static void close_all(struct fixture *f)
-{
-	tl_transaction_fini(&f->txn);
-	tl_database_close(&f->db);
 }
 
 static int set_up(void **state)
@@ -65,7 +55,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	close_all(f);
+	close_transaction(&f->db, &f->txn);
 	temp_dir_remove(&f->dir);
 	free(f);
 	return 0;
@@ -73,16 +63,8 @@ static int tear_down(void **state)
 
 static void crash(struct fixture *f)
 {
-	close_all(f);
+	close_transaction(&f->db, &f->txn);
 	open_all(f);
-}
-
-/* As after a commit that failed. */
-static void forget(struct fixture *f)
-{
-	tl_transaction_clear(&f->txn);
-	tl_users_clear(&f->txn.users);
-	tl_conversations_clear(&f->txn.conversations);
 }
 
 /* How many changes the batch held. */
@@ -98,11 +80,9 @@ static uint64_t commit(struct fixture *f)
 
 static struct tl_user *take(struct fixture *f, unsigned user)
 {
-	struct tl_user *taken;
 	char uid[8];
 	snprintf(uid, sizeof uid, "u%u", user);
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str(uid), &taken), TL_OK);
-	return taken;
+	return take_user(&f->txn, uid);
 }
 
 static struct tl_conversation *find(struct fixture *f, const char *cid)
@@ -195,20 +175,9 @@ static unsigned finish(struct fixture *f)
 
 /* --- what is in the database --- */
 
-static unsigned count_keys(struct fixture *f, enum tl_partition_kind kind, uint64_t no)
-{
-	struct tl_iter *iter;
-	unsigned count = 0;
-	assert_int_equal(tl_iter_new(f->db.engine, NULL, tl_partition(kind, no), true, &iter), TL_OK);
-	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there; there = tl_iter_next(iter))
-		count++;
-	tl_iter_free(iter);
-	return count;
-}
-
 static bool is_on_record(struct fixture *f)
 {
-	return count_keys(f, TL_PART_DUE, TL_DUE_ENDINGS) > 0;
+	return count_keys(f->db.engine, TL_PART_DUE, TL_DUE_ENDINGS) > 0;
 }
 
 /* What counts of each user, whatever is on record (O1). */
@@ -229,7 +198,7 @@ static void check_done(struct fixture *f)
 	for (unsigned i = 0; i < USERS; i++) {
 		const struct tl_user *user = take(f, i);
 		assert_int_equal(user->groups, f->expected[i]);
-		assert_int_equal(count_keys(f, TL_PART_USER_CONVERSATIONS, user->no), f->expected[i]);
+		assert_int_equal(count_keys(f->db.engine, TL_PART_USER_CONVERSATIONS, user->no), f->expected[i]);
 	}
 }
 
@@ -259,7 +228,7 @@ static void test_large(void **state)
 	assert_true(many <= few); /* without the entries in inboxes */
 	assert_int_equal(finish(f), 3);
 	check_done(f);
-	assert_int_equal(count_keys(f, TL_PART_MEMBERS, find(f, "many")->no), USERS);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_MEMBERS, find(f, "many")->no), USERS);
 }
 
 static void check_limit(struct fixture *f, enum tl_err expected)
@@ -356,12 +325,12 @@ static void test_once(void **state)
 	for (unsigned steps = 0; next(f); steps++) {
 		assert_true(steps < 3);
 		apply(f);
-		forget(f); /* nothing was applied */
+		forget_transaction(&f->txn); /* nothing was applied */
 		check_counts(f);
 		apply(f);
 		commit(f);
 		if (steps % 2)
-			forget(f); /* all was, and nobody knew */
+			forget_transaction(&f->txn); /* all was, and nobody knew */
 		apply(f);
 		commit(f);
 		check_counts(f);
@@ -425,7 +394,7 @@ static void test_asked_for_meanwhile(void **state)
 		no[i] = take(f, i)->no;
 	dissolve(f, "team", 0, USERS);
 	do {
-		forget(f);
+		forget_transaction(&f->txn);
 		if (!next(f))
 			break;
 		apply(f);
@@ -482,12 +451,12 @@ static void test_damage(void **state)
 	tl_batch_put(f->txn.batch, tl_partition(TL_PART_USER, no), tl_slice("", 0), tl_slice("?", 1));
 	tl_batch_put(f->txn.batch, tl_partition(TL_PART_USER, take(f, 1)->no), tl_slice("", 0), tl_slice("?", 1));
 	commit(f);
-	forget(f);
+	forget_transaction(&f->txn);
 	dissolve(f, "team", 0, USERS);
 	assert_int_equal(finish(f), 3);
 	assert_int_equal(take(f, 2)->groups, 0);
 	for (unsigned i = 0; i < USERS; i++)
-		assert_int_equal(count_keys(f, TL_PART_USER_CONVERSATIONS, i + 1), 0);
+		assert_int_equal(count_keys(f->db.engine, TL_PART_USER_CONVERSATIONS, i + 1), 0);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)

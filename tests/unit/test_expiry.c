@@ -2,8 +2,8 @@
  * is handed in; every place where a floor can lie is compared with a plain count. */
 #include "expiry.h"
 
+#include "database_fixture.h"
 #include "message.h"
-#include "temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,12 +23,10 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, &why), TL_OK);
-	assert_int_equal(tl_batch_new(f->engine, &f->batch), TL_OK);
+	f->engine = open_engine(&f->dir);
+	f->batch = new_batch(f->engine);
 	*state = f;
 	return 0;
 }
@@ -45,8 +43,7 @@ static int tear_down(void **state)
 
 static void commit(struct fixture *f)
 {
-	assert_int_equal(tl_engine_commit(f->engine, f->batch, false, NULL), TL_OK);
-	tl_batch_clear(f->batch);
+	commit_batch(f->engine, f->batch);
 }
 
 static void put_inbox(struct fixture *f, uint64_t seq, uint64_t ts)

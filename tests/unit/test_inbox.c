@@ -1,7 +1,7 @@
 /* Inboxes in runs (storage/inbox.h): what the transaction writes, and reading it from any place. */
 #include "inbox.h"
 
-#include "temp_dir.h"
+#include "database_fixture.h"
 #include "transaction.h"
 
 #include <setjmp.h>
@@ -25,13 +25,9 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
-	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
-	f->txn.limits = &f->limits;
+	open_transaction(&f->dir, &f->limits, &f->db, &f->txn);
 	*state = f;
 	return 0;
 }
@@ -40,8 +36,7 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 	tl_iter_free(f->iter);
-	tl_transaction_fini(&f->txn);
-	tl_database_close(&f->db);
+	close_transaction(&f->db, &f->txn);
 	temp_dir_remove(&f->dir);
 	free(f);
 	return 0;
@@ -49,22 +44,13 @@ static int tear_down(void **state)
 
 static void commit(struct fixture *f)
 {
-	tl_transaction_finish(&f->txn);
-	assert_int_equal(tl_engine_commit(f->db.engine, f->txn.batch, false, NULL), TL_OK);
-	tl_transaction_clear(&f->txn);
-}
-
-static struct tl_user *user(struct fixture *f, const char *uid)
-{
-	struct tl_user *user;
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str(uid), &user), TL_OK);
-	return user;
+	commit_transaction(&f->txn);
 }
 
 /* References, whose cseq is their seq. */
 static void append(struct fixture *f, const char *uid, unsigned count)
 {
-	struct tl_user *to = user(f, uid);
+	struct tl_user *to = take_user(&f->txn, uid);
 	for (unsigned i = 0; i < count; i++) {
 		tl_transaction_record(&f->txn, ++f->position, false);
 		tl_transaction_append_pulled(&f->txn, to, 1, to->inbox_head + 1, 1000 + f->position);
@@ -119,7 +105,7 @@ static void test_runs(void **state)
 		commit(f);
 		head += batches[i] + 1;
 	}
-	struct tl_user *alice = user(f, "alice"), *bob = user(f, "bob");
+	struct tl_user *alice = take_user(&f->txn, "alice"), *bob = take_user(&f->txn, "bob");
 	assert_int_equal(alice->inbox_head, head);
 	assert_in_range(count_items(f, alice->no), 6 + 2, 6 + 5); /* four hundred take more than one */
 	assert_int_equal(count_items(f, bob->no), 6);
@@ -134,7 +120,7 @@ static void test_loading(void **state)
 	append(f, "alice", 100);
 	commit(f);
 	tl_users_clear(&f->txn.users);
-	struct tl_user *alice = user(f, "alice");
+	struct tl_user *alice = take_user(&f->txn, "alice");
 	assert_int_equal(alice->inbox_head, 100);
 	assert_int_equal(alice->position, 100);
 	assert_int_equal(alice->inbox_ts, 1100);
@@ -142,12 +128,7 @@ static void test_loading(void **state)
 
 static unsigned count_markers(struct fixture *f)
 {
-	unsigned count = 0;
-	struct tl_iter *iter = reader(f);
-	tl_iter_retarget(iter, tl_partition(TL_PART_DUE, TL_DUE_INBOX));
-	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there; there = tl_iter_next(iter))
-		count++;
-	return count;
+	return count_keys(f->db.engine, TL_PART_DUE, TL_DUE_INBOX);
 }
 
 static void lose_markers(struct fixture *f)
@@ -178,7 +159,7 @@ static void test_marker_is_put_once(void **state)
 	commit(f);
 	assert_int_equal(count_markers(f), 1);
 	lose_markers(f);
-	struct tl_user *alice = user(f, "alice");
+	struct tl_user *alice = take_user(&f->txn, "alice");
 	tl_transaction_record(&f->txn, ++f->position, true);
 	tl_transaction_append_pulled(&f->txn, alice, 1, 4, 1000 + f->position);
 	commit(f);
@@ -192,7 +173,7 @@ static void test_floor(void **state)
 	uint64_t floor;
 	append(f, "alice", 5);
 	commit(f);
-	struct tl_user *alice = user(f, "alice");
+	struct tl_user *alice = take_user(&f->txn, "alice");
 	assert_int_equal(tl_inbox_stored_floor(f->db.engine, alice->no, &floor), TL_OK);
 	assert_int_equal(floor, 0);
 	for (uint64_t at = 2; at <= 9; at += 3) {
@@ -229,7 +210,7 @@ static void test_puts(void **state)
 	assert_true(tl_transaction_bytes(&f->txn) > bytes);
 	tl_transaction_clear(&f->txn);
 	tl_users_clear(&f->txn.users);
-	assert_int_equal(user(f, "alice")->inbox_head, 1);
+	assert_int_equal(take_user(&f->txn, "alice")->inbox_head, 1);
 }
 
 static void put_item(struct fixture *f, uint64_t seq, struct tl_slice item)
@@ -271,10 +252,10 @@ static void test_gap(void **state)
 	struct fixture *f = *state;
 	struct tl_inbox_cursor cursor;
 	append(f, "alice", 3);
-	assert_int_equal(tl_transaction_skip(&f->txn, user(f, "alice"), 10), TL_OK);
+	assert_int_equal(tl_transaction_skip(&f->txn, take_user(&f->txn, "alice"), 10), TL_OK);
 	append(f, "alice", 2);
 	commit(f);
-	assert_int_equal(tl_inbox_seek(&cursor, reader(f), user(f, "alice")->no, 5), TL_OK);
+	assert_int_equal(tl_inbox_seek(&cursor, reader(f), take_user(&f->txn, "alice")->no, 5), TL_OK);
 	assert_int_equal(cursor.seq, 11);
 	assert_int_equal(cursor.entry.cseq, 11);
 }

@@ -2,6 +2,8 @@
  * the test's. */
 #include "plugin.h"
 
+#include "wrapped.h"
+
 #include <mosquitto.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -17,10 +19,7 @@ static enum tl_err told;
 static char rid[64]; /* packed */
 static size_t rid_len;
 
-enum tl_err __real_tl_codec_decode(enum tl_codec codec, struct tl_slice payload, size_t max_bytes, struct tl_pack *map_out,
-                                   struct tl_why *why);
-enum tl_err __wrap_tl_codec_decode(enum tl_codec codec, struct tl_slice payload, size_t max_bytes, struct tl_pack *map_out,
-                                   struct tl_why *why);
+WRAPPED(tl_codec_decode);
 
 enum tl_err __wrap_tl_codec_decode(enum tl_codec codec, struct tl_slice payload, size_t max_bytes, struct tl_pack *map_out,
                                    struct tl_why *why)

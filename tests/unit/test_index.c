@@ -1,8 +1,9 @@
 /* The search index's format: chunks, segments, directories, postings. */
 #include "index_merge.h"
+
+#include "database_fixture.h"
 #include "index_postings.h"
 #include "msgpack_reader.h"
-#include "temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -292,9 +293,8 @@ static int setup(void **out)
 	struct fixture *f = calloc(1, sizeof *f);
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	struct tl_engine_options options = temp_dir_engine(&f->dir);
-	if (tl_engine_open_leveldb(&options, &f->engine, NULL) != TL_OK || tl_batch_new(f->engine, &f->batch) != TL_OK)
-		return -1;
+	f->engine = open_engine(&f->dir);
+	f->batch = new_batch(f->engine);
 	*out = f;
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* What the database notes of the search index from one start to the next, as search is switched on and off. */
 #include "index_coverage.h"
 
+#include "database_fixture.h"
 #include "index_directory.h"
-#include "temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,11 +18,9 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
+	f->db = open_database(&f->dir);
 	*state = f;
 	return 0;
 }
@@ -44,8 +42,7 @@ static void commit(struct fixture *f, struct tl_batch *batch)
 
 static void add_conversation(struct fixture *f)
 {
-	struct tl_batch *batch;
-	assert_int_equal(tl_batch_new(f->db.engine, &batch), TL_OK);
+	struct tl_batch *batch = new_batch(f->db.engine);
 	tl_batch_put(batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), tl_slice_str("team"), tl_slice_str("x"));
 	commit(f, batch);
 }
@@ -53,8 +50,7 @@ static void add_conversation(struct fixture *f)
 /* As the indexer leaves it when it has indexed everything anew; `version`: of the index. */
 static void finish_indexing(struct fixture *f, uint64_t version)
 {
-	struct tl_batch *batch;
-	assert_int_equal(tl_batch_new(f->db.engine, &batch), TL_OK);
+	struct tl_batch *batch = new_batch(f->db.engine);
 	tl_batch_delete(batch, tl_partition(TL_PART_META, 0), tl_slice_str(TL_META_REINDEX));
 	tl_database_put_uint(batch, TL_META_INDEX, version);
 	commit(f, batch);

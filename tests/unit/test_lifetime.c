@@ -3,6 +3,7 @@
 #include "lifetime.h"
 
 #include "temp_dir.h"
+#include "wrapped.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -29,10 +30,8 @@ static struct fixture *present;
 
 /* --- what the store asks of the system --- */
 
-int __real_fsync(int fd);
-int __wrap_fsync(int fd);
-int __real_unlinkat(int dir_fd, const char *name, int flags);
-int __wrap_unlinkat(int dir_fd, const char *name, int flags);
+WRAPPED(fsync);
+WRAPPED(unlinkat);
 
 int __wrap_fsync(int fd)
 {

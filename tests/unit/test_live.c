@@ -4,6 +4,7 @@
 
 #include "broker.h"
 #include "message.h"
+#include "wrapped.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -33,7 +34,7 @@ static _Atomic bool wanted; /* another tick is */
 static unsigned alarm_ms;  /* in so many; 0: none */
 static uint64_t clock_ms = 1000000;
 
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+WRAPPED(clock_gettime);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 {

@@ -4,8 +4,9 @@
 
 #include "blocks.h"
 #include "conversations.h"
+#include "database_fixture.h"
 #include "id.h"
-#include "temp_dir.h"
+#include "wrapped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,16 +17,8 @@
 
 static unsigned reads; /* of the engine, so far */
 
-enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out,
-                                 size_t *len_out);
-enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out,
-                                 size_t *len_out);
-enum tl_err __real_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
-enum tl_err __wrap_tl_iter_new(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                               struct tl_partition partition, bool fill_cache, struct tl_iter **iter_out);
+WRAPPED(tl_engine_get);
+WRAPPED(tl_iter_new);
 
 enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                  struct tl_partition partition, struct tl_slice key, char **value_out,
@@ -56,14 +49,12 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
+	f->db = open_database(&f->dir);
 	tl_users_init(&f->users, &f->db);
 	tl_conversations_init(&f->conversations, &f->db, &f->users);
-	assert_int_equal(tl_batch_new(f->db.engine, &f->batch), TL_OK);
+	f->batch = new_batch(f->db.engine);
 	assert_int_equal(tl_iter_new(f->db.engine, NULL, tl_partition(TL_PART_META, 0), true, &f->iter), TL_OK);
 	assert_int_equal(tl_membership_new(&f->versions, &f->db, 3, &f->membership), TL_OK);
 	*state = f;
@@ -102,8 +93,7 @@ static void create(struct fixture *f, const char *cid, enum tl_post post, enum t
 	};
 	struct tl_conversation *conversation;
 	assert_int_equal(tl_conversations_create(&f->conversations, f->batch, &record, members, 4, &conversation), TL_OK);
-	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
-	tl_batch_clear(f->batch);
+	commit_batch(f->db.engine, f->batch);
 }
 
 static struct tl_standing standing(struct fixture *f, const char *cid, const char *user)
@@ -163,8 +153,7 @@ static void block(struct fixture *f, const char *user, const char *other, bool o
 	struct tl_user *blocker;
 	assert_int_equal(tl_users_take(&f->users, f->batch, f->iter, tl_slice_str(user), &blocker), TL_OK);
 	tl_blocks_put(f->batch, blocker, tl_slice_str(other), on);
-	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
-	tl_batch_clear(f->batch);
+	commit_batch(f->db.engine, f->batch);
 }
 
 static void tell(struct fixture *f, const char *cid, const char *other)

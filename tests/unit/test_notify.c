@@ -3,6 +3,7 @@
 
 #include "broker.h"
 #include "message.h"
+#include "wrapped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +27,7 @@ static unsigned published_count;
 static bool wanted; /* another tick is */
 static uint64_t clock_ms = 1000000;
 
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+WRAPPED(clock_gettime);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 {

@@ -2,11 +2,11 @@
 #include "pull.h"
 
 #include "backlog.h"
+#include "database_fixture.h"
 #include "fanout.h"
 #include "msgpack_reader.h"
 #include "ordered_int.h"
 #include "requests.h"
-#include "temp_dir.h"
 #include "timeline.h"
 
 #include <setjmp.h>
@@ -33,26 +33,15 @@ static struct tl_conversation *conversation(struct fixture *f)
 	return conversation;
 }
 
-static struct tl_user *user(struct fixture *f, const char *uid)
-{
-	struct tl_user *user;
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str(uid), &user), TL_OK);
-	return user;
-}
-
 static void commit(struct fixture *f)
 {
-	tl_transaction_finish(&f->txn);
-	assert_int_equal(tl_engine_commit(f->db.engine, f->txn.batch, false, NULL), TL_OK);
-	tl_transaction_clear(&f->txn);
+	commit_transaction(&f->txn);
 }
 
 /* As after a start: nothing is cached. */
 static void forget(struct fixture *f)
 {
-	tl_transaction_clear(&f->txn);
-	tl_users_clear(&f->txn.users);
-	tl_conversations_clear(&f->txn.conversations);
+	forget_transaction(&f->txn);
 }
 
 /* A group of alice and bob, on read. */
@@ -64,8 +53,8 @@ static void make_group(struct fixture *f)
 	                                              .fanout = TL_FANOUT_READ,
 	                                              .on_read = true,
 	                                              .member_count = 2};
-	const struct tl_member members[] = {{.user_no = user(f, "alice")->no, .record = {.since = 1}},
-	                                    {.user_no = user(f, "bob")->no, .record = {.since = 1}}};
+	const struct tl_member members[] = {{.user_no = take_user(&f->txn, "alice")->no, .record = {.since = 1}},
+	                                    {.user_no = take_user(&f->txn, "bob")->no, .record = {.since = 1}}};
 	struct tl_conversation *made;
 	assert_int_equal(tl_conversations_create(&f->txn.conversations, f->txn.batch, &record, members, 2, &made), TL_OK);
 	assert_int_equal(tl_fanout_begin_all(&f->txn, made), TL_OK);
@@ -75,15 +64,11 @@ static void make_group(struct fixture *f)
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
 	assert_int_equal(tl_checkpoints_init(&f->checkpoints), TL_OK);
-	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
 	f->limits = (struct tl_limits){.server = "test", .write_fanout_max = 10};
-	f->txn.limits = &f->limits;
+	open_transaction(&f->dir, &f->limits, &f->db, &f->txn);
 	f->cid = tl_slice_str("group");
 	make_group(f);
 	*state = f;
@@ -260,7 +245,7 @@ static void test_damaged_member(void **state)
 	struct fixture *f = *state;
 	struct tl_conversation_record record = conversation(f)->record;
 	unsigned char key[TL_ORDERED_INT_MAX];
-	uint64_t alice = user(f, "alice")->no;
+	uint64_t alice = take_user(&f->txn, "alice")->no;
 	for (int i = 0; i < 3; i++)
 		post(f, 100);
 	record.fanout = TL_FANOUT_WRITE;
@@ -299,11 +284,11 @@ static void test_skip_drops_the_head(void **state)
 	struct tl_pair_key key;
 	char *value;
 	size_t len;
-	uint64_t bob = user(f, "bob")->no;
+	uint64_t bob = take_user(&f->txn, "bob")->no;
 	f->limits.inbox_ttl_ms = 1000;
 	post(f, 100);
 	assert_int_equal(pull(f, "bob", 1, 100), TL_OK);
-	tl_transaction_raise_inbox_floor(&f->txn, user(f, "bob"), 1);
+	tl_transaction_raise_inbox_floor(&f->txn, take_user(&f->txn, "bob"), 1);
 	commit(f);
 	post(f, 200);
 	post(f, 2000);

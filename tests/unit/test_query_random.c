@@ -8,12 +8,13 @@
  * TL_SEED in the environment repeats a run. */
 #include "query_check.h"
 
+#include "rng.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <time.h>
 #include <unicase.h>
 #include <uninorm.h>
 #include <unistr.h>
@@ -24,21 +25,12 @@ static const char json[] = "application/json", plain[] = "text/plain";
 
 /* ---- Random texts ---- */
 
-static uint64_t seed, random_state;
-
-static uint32_t rnd(uint32_t below)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint32_t)(random_state >> 33) % below;
-}
+static uint64_t seed;
+static struct rng rng;
 
 static int seed_random(void **state)
 {
-	const char *given = getenv("TL_SEED");
-	seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-	random_state = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	rng.state = seed = rng_seed();
 	printf("TL_SEED=%llu\n", (unsigned long long)seed);
 	return check_set_up(state);
 }
@@ -57,8 +49,8 @@ enum { PIECES = sizeof pieces / sizeof pieces[0], RANDOM_MAX = 1024 };
 static struct tl_slice random_text(char *out, uint32_t pieces_max)
 {
 	size_t len = 0;
-	for (uint32_t n = rnd(pieces_max) + 1; n > 0; n--) {
-		const char *piece = pieces[rnd(PIECES)];
+	for (uint32_t n = below(&rng, pieces_max) + 1; n > 0; n--) {
+		const char *piece = pieces[below(&rng, PIECES)];
 		assert_true(len + strlen(piece) < RANDOM_MAX);
 		memcpy(out + len, piece, strlen(piece));
 		len += strlen(piece);
@@ -145,7 +137,7 @@ static void check_word(const struct tl_token *token, struct tl_slice body)
 	assert_found(tl_slice(other, len), body, token->from, token->to);
 	assert_found(without_accents(word, other), body, token->from, token->to);
 	/* A beginning of its term, at a code point. */
-	len = rnd((uint32_t)token->term.len) + 1;
+	len = below(&rng, (uint32_t)token->term.len) + 1;
 	while (!begins_code_point(token->term, (uint32_t)len))
 		len++;
 	memcpy(other, token->term.ptr, len);
@@ -157,7 +149,7 @@ static void check_word(const struct tl_token *token, struct tl_slice body)
 static void check_run(const struct tl_token *token, const struct tl_token *end, struct tl_slice body)
 {
 	const struct tl_token *last = token;
-	while (last + 1 < end && last[1].joined && rnd(3))
+	while (last + 1 < end && last[1].joined && below(&rng, 3))
 		last++;
 	/* Several tokens of the same bytes cannot be taken apart. */
 	if (token->joined && token[-1].to > token->from)
@@ -199,8 +191,8 @@ static void random_element(struct element *e, struct tl_slice body)
 	char part[RANDOM_MAX];
 	struct tl_slice made;
 	do {
-		if (rnd(3)) {
-			uint32_t from = rnd((uint32_t)body.len), len = rnd(24) + 1;
+		if (below(&rng, 3)) {
+			uint32_t from = below(&rng, (uint32_t)body.len), len = below(&rng, 24) + 1;
 			while (!begins_code_point(body, from))
 				from--;
 			while (from + len < body.len && !begins_code_point(body, from + len))
@@ -211,9 +203,9 @@ static void random_element(struct element *e, struct tl_slice body)
 		}
 		take_tokens(&e->tokens, made, plain);
 	} while (e->tokens.count == 0 || e->tokens.count > 8);
-	bool quoted = memchr(made.ptr, ' ', made.len) || memchr(made.ptr, '\n', made.len) || rnd(2);
+	bool quoted = memchr(made.ptr, ' ', made.len) || memchr(made.ptr, '\n', made.len) || below(&rng, 2);
 	const struct tl_token *last = &e->tokens.at[e->tokens.count - 1];
-	e->prefix = !last->run && last->to == made.len && rnd(2);
+	e->prefix = !last->run && last->to == made.len && below(&rng, 2);
 	e->len = (size_t)snprintf(e->bytes, sizeof e->bytes, "%s%.*s%s%s", quoted ? "\"" : "", (int)made.len,
 	                          (const char *)made.ptr, e->prefix ? "*" : "", quoted ? "\"" : "");
 }
@@ -271,7 +263,7 @@ static bool check_random_query(struct tl_slice body)
 	static struct element elements[3];
 	char q[RANDOM_MAX] = "", marks[RANDOM_MAX] = "";
 	bool expected = true;
-	size_t count = rnd(3) + 1, len = 0;
+	size_t count = below(&rng, 3) + 1, len = 0;
 	for (size_t i = 0; i < count; i++) {
 		random_element(&elements[i], body);
 		memcpy(q + len, elements[i].bytes, elements[i].len);
@@ -309,10 +301,10 @@ static size_t put_string(char *out, struct tl_slice content)
 		uint16_t units[2];
 		ucs4_t cp;
 		size_t cp_len = (size_t)u8_mbtouc(&cp, (const uint8_t *)content.ptr + i, content.len - i);
-		if (cp == '\n' || rnd(2)) {
+		if (cp == '\n' || below(&rng, 2)) {
 			int count = u16_uctomb(units, cp, 2);
 			for (int u = 0; u < count; u++)
-				len += (size_t)sprintf(out + len, rnd(2) ? "\\u%04x" : "\\u%04X", units[u]);
+				len += (size_t)sprintf(out + len, below(&rng, 2) ? "\\u%04x" : "\\u%04X", units[u]);
 		} else {
 			memcpy(out + len, (const char *)content.ptr + i, cp_len);
 			len += cp_len;
@@ -361,10 +353,10 @@ static void test_runs_against_strstr(void **state)
 	(void)state;
 	for (int round = 0; round < 20000; round++) {
 		char body[256] = "", q[64] = "";
-		for (uint32_t n = rnd(20) + 1; n > 0; n--)
-			strcat(body, rnd(5) ? units[rnd(3 + (uint32_t)round % 6)] : between[rnd(5)]);
-		for (uint32_t n = rnd(4) + 1; n > 0; n--)
-			strcat(q, units[rnd(3 + (uint32_t)round % 6)]);
+		for (uint32_t n = below(&rng, 20) + 1; n > 0; n--)
+			strcat(body, below(&rng, 5) ? units[below(&rng, 3 + (uint32_t)round % 6)] : between[below(&rng, 5)]);
+		for (uint32_t n = below(&rng, 4) + 1; n > 0; n--)
+			strcat(q, units[below(&rng, 3 + (uint32_t)round % 6)]);
 		bool expected = strstr(body, q) != NULL;
 		struct found found = check_find(tl_slice_str(q), tl_slice_str(body), plain);
 		check_require(found.matches == expected, "as strstr has it", tl_slice_str(q), tl_slice_str(body));
@@ -381,10 +373,10 @@ static void test_words_against_strtok(void **state)
 	for (int round = 0; round < 20000; round++) {
 		char body[128] = "", copy[128], q[8] = "";
 		bool expected = false;
-		for (uint32_t n = rnd(60); n > 0; n--)
-			strncat(body, &"abAB1 -.,"[rnd(9)], 1);
-		for (uint32_t n = rnd(3) + 1; n > 0; n--)
-			strncat(q, &"ab1"[rnd(3)], 1);
+		for (uint32_t n = below(&rng, 60); n > 0; n--)
+			strncat(body, &"abAB1 -.,"[below(&rng, 9)], 1);
+		for (uint32_t n = below(&rng, 3) + 1; n > 0; n--)
+			strncat(q, &"ab1"[below(&rng, 3)], 1);
 		strcpy(copy, body);
 		for (char *word = strtok(copy, " -.,"); word; word = strtok(NULL, " -.,"))
 			expected |= !strcasecmp(word, q);

@@ -2,7 +2,7 @@
 #include "roster.h"
 
 #include "blocks.h"
-#include "temp_dir.h"
+#include "database_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,11 +23,8 @@ static int set_up(void **state)
 	struct fixture *f = calloc(1, sizeof *f);
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &f->why), TL_OK);
-	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
 	f->limits = (struct tl_limits){.max_members = 3, .max_conversations = 8};
-	f->txn.limits = &f->limits;
+	open_transaction(&f->dir, &f->limits, &f->db, &f->txn);
 	*state = f;
 	return 0;
 }
@@ -35,18 +32,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	tl_transaction_fini(&f->txn);
-	tl_database_close(&f->db);
+	close_transaction(&f->db, &f->txn);
 	temp_dir_remove(&f->dir);
 	free(f);
 	return 0;
-}
-
-static struct tl_user *take(struct fixture *f, const char *uid)
-{
-	struct tl_user *user;
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str(uid), &user), TL_OK);
-	return user;
 }
 
 /* Commits, and forgets what the caches hold. */
@@ -85,7 +74,7 @@ static void test_size(void **state)
 static void test_limits(void **state)
 {
 	struct fixture *f = *state;
-	struct tl_user *bob = take(f, "bob");
+	struct tl_user *bob = take_user(&f->txn, "bob");
 	for (uint64_t i = 1; i <= 8; i++) {
 		assert_int_equal(check_self(f, bob), TL_OK);
 		assert_int_equal(check_named(f, bob), i <= 6 ? TL_OK : TL_TOO_LARGE);
@@ -94,30 +83,30 @@ static void test_limits(void **state)
 		f->txn.position = i * 10 + 5;
 	}
 	assert_int_equal(check_self(f, bob), TL_TOO_LARGE);
-	assert_int_equal(check_self(f, take(f, "carol")), TL_OK);
+	assert_int_equal(check_self(f, take_user(&f->txn, "carol")), TL_OK);
 }
 
 /* (G3) */
 static void test_blocked(void **state)
 {
 	struct fixture *f = *state;
-	struct tl_user *bob = take(f, "bob");
+	struct tl_user *bob = take_user(&f->txn, "bob");
 	tl_blocks_put(f->txn.batch, bob, tl_slice_str("alice"), true);
 	commit(f);
-	assert_int_equal(check_named(f, take(f, "bob")), TL_NOT_AUTHORISED);
+	assert_int_equal(check_named(f, take_user(&f->txn, "bob")), TL_NOT_AUTHORISED);
 	assert_non_null(strstr(f->why.text, "'bob'"));
-	assert_int_equal(check_named(f, take(f, "carol")), TL_OK);
-	assert_int_equal(check_self(f, take(f, "bob")), TL_OK);
+	assert_int_equal(check_named(f, take_user(&f->txn, "carol")), TL_OK);
+	assert_int_equal(check_self(f, take_user(&f->txn, "bob")), TL_OK);
 }
 
 static void test_kept_in_the_database(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t no = take(f, "bob")->no;
+	uint64_t no = take_user(&f->txn, "bob")->no;
 	count(f, no, 1, true);
 	count(f, no, 2, true);
 	commit(f);
-	assert_int_equal(take(f, "bob")->groups, 2);
+	assert_int_equal(take_user(&f->txn, "bob")->groups, 2);
 	commit(f);
 	count(f, no, 3, false); /* of one who is not at hand */
 	commit(f);
@@ -133,24 +122,24 @@ static void test_kept_in_the_database(void **state)
 static void test_counted_once(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t no = take(f, "bob")->no;
+	uint64_t no = take_user(&f->txn, "bob")->no;
 	for (int i = 0; i < 3; i++) {
 		count(f, no, 7, true);
 		commit(f);
-		assert_int_equal(take(f, "bob")->groups, 1);
+		assert_int_equal(take_user(&f->txn, "bob")->groups, 1);
 		count(f, no, 6, false); /* what came before it had been applied as well */
-		assert_int_equal(take(f, "bob")->groups, 1);
+		assert_int_equal(take_user(&f->txn, "bob")->groups, 1);
 	}
 	count(f, no, 8, false);
 	count(f, no, 9, false);
-	assert_int_equal(take(f, "bob")->groups, 0);
+	assert_int_equal(take_user(&f->txn, "bob")->groups, 0);
 }
 
 /* … and does not stand in its own way. */
 static void test_own_count_is_no_obstacle(void **state)
 {
 	struct fixture *f = *state;
-	struct tl_user *bob = take(f, "bob");
+	struct tl_user *bob = take_user(&f->txn, "bob");
 	for (uint64_t i = 1; i <= 8; i++)
 		count(f, bob->no, i, true);
 	f->txn.position = 8;

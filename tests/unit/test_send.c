@@ -1,11 +1,12 @@
 /* A message from the queue: who may send, direct chats that come into being, repeats, what the receipt says; and what is
  * read for it where nothing of its chat is at hand. */
-#include "blocks.h"
 #include "send.h"
 
+#include "blocks.h"
+#include "database_fixture.h"
 #include "msgpack_reader.h"
 #include "records.h"
-#include "temp_dir.h"
+#include "wrapped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,12 +16,8 @@
 
 static unsigned gets, iterators; /* since somebody set them to 0 */
 
-enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
-enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
-void __real_tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition);
-void __wrap_tl_iter_retarget(struct tl_iter *iter, struct tl_partition partition);
+WRAPPED(tl_engine_get);
+WRAPPED(tl_iter_retarget);
 
 enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                  struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out)
@@ -46,14 +43,10 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
-	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
 	f->limits = (struct tl_limits){.dedup_window_ms = 1000, .write_fanout_max = 500, .max_members = 100, .max_conversations = 100};
-	f->txn.limits = &f->limits;
+	open_transaction(&f->dir, &f->limits, &f->db, &f->txn);
 	*state = f;
 	return 0;
 }
@@ -61,8 +54,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	tl_transaction_fini(&f->txn);
-	tl_database_close(&f->db);
+	close_transaction(&f->db, &f->txn);
 	temp_dir_remove(&f->dir);
 	free(f);
 	return 0;
@@ -70,9 +62,7 @@ static int tear_down(void **state)
 
 static void commit(struct fixture *f)
 {
-	tl_transaction_finish(&f->txn);
-	assert_int_equal(tl_engine_commit(f->db.engine, f->txn.batch, false, NULL), TL_OK);
-	tl_transaction_clear(&f->txn);
+	commit_transaction(&f->txn);
 }
 
 /* A group of olga's (the owner), mia and max (muted). */
@@ -86,9 +76,8 @@ static void make_group(struct fixture *f, const char *cid, enum tl_post post, en
 	struct tl_member members[3] = {{.user_no = 0}};
 	struct tl_conversation *conversation;
 	for (size_t i = 0; i < 3; i++) {
-		struct tl_user *user;
-		assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str(uids[i]), &user), TL_OK);
-		members[i] = (struct tl_member){.user_no = user->no, .record = {.role = TL_ROLE_MEMBER, .since = 1}};
+		uint64_t no = take_user(&f->txn, uids[i])->no;
+		members[i] = (struct tl_member){.user_no = no, .record = {.role = TL_ROLE_MEMBER, .since = 1}};
 	}
 	members[2].record.role = TL_ROLE_MUTED;
 	assert_int_equal(
@@ -263,9 +252,7 @@ static void test_no_window(void **state)
 
 static void forget(struct fixture *f)
 {
-	tl_transaction_clear(&f->txn);
-	tl_users_clear(&f->txn.users);
-	tl_conversations_clear(&f->txn.conversations);
+	forget_transaction(&f->txn);
 	tl_dedup_clear(&f->txn.ids);
 }
 
@@ -288,7 +275,7 @@ static struct tl_member *member(struct fixture *f, const char *uid)
 {
 	struct tl_user *user;
 	struct tl_member *member;
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str(uid), &user), TL_OK);
+	user = take_user(&f->txn, uid);
 	assert_int_equal(tl_conversations_member(&f->txn.conversations, chat(f), user->no, &member), TL_OK);
 	return member;
 }
@@ -315,13 +302,12 @@ static bool is_quiet_for(const struct fixture *f, const char *uid)
 static void test_few_reads(void **state)
 {
 	struct fixture *f = *state;
-	struct tl_user *alice;
 	send_it(f, (struct sent){"bob", "alice", true, NULL, 100, 0});
 	send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0});
 	send_it(f, (struct sent){"alice", "carol", true, "m1", 200, 0});
 	commit(f);
 	forget(f);
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("alice"), &alice), TL_OK);
+	(void)take_user(&f->txn, "alice");
 	gets = iterators = 0;
 	struct receipt receipt = send_it(f, (struct sent){"alice", "bob", true, "m1", 201, 0});
 	assert_true(receipt.err == TL_OK && !receipt.dup && receipt.cseq == 3);
@@ -434,7 +420,7 @@ static void test_blocked(void **state)
 	send_it(f, (struct sent){"alice", "bob", true, NULL, 100, 0});
 	commit(f);
 	for (int blocks = 1; blocks >= 0; blocks--) {
-		assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
+		bob = take_user(&f->txn, "bob");
 		tl_blocks_put(f->txn.batch, bob, tl_slice_str("alice"), blocks);
 		tl_users_blocked_changed(&f->txn.users, tl_slice_str("alice"));
 		commit(f);
@@ -455,18 +441,18 @@ static void test_named_user(void **state)
 	struct fixture *f = *state;
 	struct tl_user *bob;
 	send_it(f, (struct sent){"bob", "alice", true, NULL, 100, 0});
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
+	bob = take_user(&f->txn, "bob");
 	assert_int_equal(tl_users_count_group(&f->txn.users, f->txn.batch, bob->no, f->position, true), TL_OK);
 	commit(f);
 	forget(f);
 	send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0});
 	assert_int_equal(tl_users_count_group(&f->txn.users, f->txn.batch, name_of_chat(f).users[1], ++f->position, true), TL_OK);
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
+	bob = take_user(&f->txn, "bob");
 	assert_int_equal(bob->groups, 2);
 	commit(f);
 	forget(f);
 	send_it(f, (struct sent){"alice", "bob", true, NULL, 102, 0});
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
+	bob = take_user(&f->txn, "bob");
 	assert_int_equal(bob->groups, 2);
 }
 

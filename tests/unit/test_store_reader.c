@@ -4,15 +4,16 @@
 #include "store_reader.h"
 
 #include "database.h"
+#include "database_fixture.h"
 #include "message.h"
-#include "temp_dir.h"
+#include "rng.h"
+#include "wrapped.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -25,19 +26,15 @@ struct fixture {
 	struct tl_database db;
 	struct tl_batch *batch;
 	enum entry entries[MANY + 1]; /* by cseq */
-	uint64_t head, running, rng;
+	uint64_t head, running;
+	struct rng rng;
 };
 
 static unsigned reads;
 
-enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
-enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
-bool __real_tl_iter_seek(struct tl_iter *iter, struct tl_slice key);
-bool __wrap_tl_iter_seek(struct tl_iter *iter, struct tl_slice key);
-bool __real_tl_iter_next(struct tl_iter *iter);
-bool __wrap_tl_iter_next(struct tl_iter *iter);
+WRAPPED(tl_engine_get);
+WRAPPED(tl_iter_seek);
+WRAPPED(tl_iter_next);
 
 enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
                                  struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out)
@@ -60,16 +57,13 @@ bool __wrap_tl_iter_next(struct tl_iter *iter)
 
 static int set_up(void **state)
 {
-	const char *given = getenv("TL_SEED");
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
-	assert_int_equal(tl_batch_new(f->db.engine, &f->batch), TL_OK);
-	f->rng = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-	print_message("TL_SEED=%" PRIu64 "\n", f->rng);
+	f->db = open_database(&f->dir);
+	f->batch = new_batch(f->db.engine);
+	f->rng.state = rng_seed();
+	print_message("TL_SEED=%" PRIu64 "\n", f->rng.state);
 	*state = f;
 	return 0;
 }
@@ -82,12 +76,6 @@ static int tear_down(void **state)
 	temp_dir_remove(&f->dir);
 	free(f);
 	return 0;
-}
-
-static unsigned below(struct fixture *f, unsigned limit)
-{
-	f->rng = f->rng * 6364136223846793005U + 1442695040888963407U;
-	return (unsigned)(f->rng >> 33) % limit;
 }
 
 static void append(struct fixture *f, enum entry entry)
@@ -114,17 +102,16 @@ static void append(struct fixture *f, enum entry entry)
 
 static void commit(struct fixture *f)
 {
-	assert_int_equal(tl_engine_commit(f->db.engine, f->batch, false, NULL), TL_OK);
-	tl_batch_clear(f->batch);
+	commit_batch(f->db.engine, f->batch);
 }
 
 /* Runs of events between single messages and some in a row; some of either cannot be read. */
 static void append_some(struct fixture *f, unsigned unreadable_percent)
 {
 	for (unsigned left = ENTRIES; left > 0;) {
-		bool events = below(f, 2);
-		for (unsigned run = 1 + below(f, events ? 40 : 3); run > 0 && left > 0; run--, left--) {
-			bool unreadable = below(f, 100) < unreadable_percent;
+		bool events = below(&f->rng, 2);
+		for (unsigned run = 1 + below(&f->rng, events ? 40 : 3); run > 0 && left > 0; run--, left--) {
+			bool unreadable = below(&f->rng, 100) < unreadable_percent;
 			append(f, events ? (unreadable ? UNREADABLE_EVENT : EVENT) : unreadable ? UNREADABLE_MESSAGE : MESSAGE);
 		}
 	}
@@ -150,7 +137,7 @@ static void check_all(struct fixture *f)
 	struct tl_store_reader reader;
 	tl_store_reader_init(&reader, f->db.engine, NULL);
 	for (uint64_t low = 1; low <= f->head + 1; low++) {
-		uint64_t high = low + below(f, (unsigned)(f->head + 2 - low));
+		uint64_t high = low + below(&f->rng, (unsigned)(f->head + 2 - low));
 		assert_int_equal(find(&reader, low, f->head + 1), expected(f, low, f->head + 1));
 		assert_int_equal(find(&reader, low, high), expected(f, low, high));
 	}

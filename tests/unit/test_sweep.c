@@ -2,10 +2,10 @@
  * made twice, and what is appended meanwhile. The writer is the test itself. Cites (S1)–(S4) of storage/sweep.h. */
 #include "sweep.h"
 
+#include "database_fixture.h"
 #include "expiry.h"
 #include "ordered_int.h"
 #include "read_inbox.h"
-#include "temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,13 +33,11 @@ static void find_or_make_group(struct fixture *f)
 {
 	const struct tl_conversation_record record = {.cid = {"team", 4}, .kind = TL_GROUP, .owner = {"alice", 5},
 	                                              .order = TL_ORDER_CUSTOM, .member_count = 2};
-	struct tl_user *alice, *bob;
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("alice"), &alice), TL_OK);
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
-	f->alice = alice->no, f->bob = bob->no;
+	f->alice = take_user(&f->txn, "alice")->no;
+	f->bob = take_user(&f->txn, "bob")->no;
 	if (tl_transaction_conversation(&f->txn, record.cid, &f->group) != TL_OK) {
-		const struct tl_member members[] = {{.user_no = alice->no, .record = {.since = 1}},
-		                                    {.user_no = bob->no, .record = {.since = 1, .deleted_some = true}}};
+		const struct tl_member members[] = {{.user_no = f->alice, .record = {.since = 1}},
+		                                    {.user_no = f->bob, .record = {.since = 1, .deleted_some = true}}};
 		assert_int_equal(
 			tl_conversations_create(&f->txn.conversations, f->txn.batch, &record, members, 2, &f->group), TL_OK);
 	}
@@ -48,21 +46,11 @@ static void find_or_make_group(struct fixture *f)
 
 static void open_all(struct fixture *f)
 {
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	struct tl_why why;
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
-	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
+	open_transaction(&f->dir, &f->limits, &f->db, &f->txn);
 	tl_due_board_init(&f->board);
-	f->txn.limits = &f->limits;
 	f->txn.due.board = &f->board;
 	f->sweep = (struct tl_sweep){.database = &f->db, .limits = &f->limits, .now = f->sweep.now};
 	find_or_make_group(f);
-}
-
-static void close_all(struct fixture *f)
-{
-	tl_transaction_fini(&f->txn);
-	tl_database_close(&f->db);
 }
 
 static int set_up(void **state)
@@ -80,7 +68,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	close_all(f);
+	close_transaction(&f->db, &f->txn);
 	temp_dir_remove(&f->dir);
 	free(f);
 	return 0;
@@ -88,24 +76,19 @@ static int tear_down(void **state)
 
 static void commit(struct fixture *f)
 {
-	tl_transaction_finish(&f->txn);
-	assert_int_equal(tl_engine_commit(f->db.engine, f->txn.batch, false, NULL), TL_OK);
-	tl_due_tell(&f->txn.due);
-	tl_transaction_clear(&f->txn);
+	commit_transaction(&f->txn);
 }
 
 static void crash(struct fixture *f)
 {
-	close_all(f);
+	close_transaction(&f->db, &f->txn);
 	open_all(f);
 }
 
 /* As after a commit that failed: nothing is cached. */
 static void forget(struct fixture *f)
 {
-	tl_transaction_clear(&f->txn);
-	tl_users_clear(&f->txn.users);
-	tl_conversations_clear(&f->txn.conversations);
+	forget_transaction(&f->txn);
 	find_or_make_group(f);
 }
 
@@ -199,18 +182,6 @@ static void finish_earlier(struct fixture *f)
 
 /* --- what is on disk --- */
 
-/* But for a timeline's mark. */
-static unsigned count_keys(struct fixture *f, enum tl_partition_kind kind, uint64_t no)
-{
-	struct tl_iter *iter;
-	unsigned count = 0;
-	assert_int_equal(tl_iter_new(f->db.engine, NULL, tl_partition(kind, no), true, &iter), TL_OK);
-	for (bool there = tl_iter_seek(iter, tl_slice("", 0)); there; there = tl_iter_next(iter))
-		count += kind != TL_PART_STORE || !tl_slice_equal(tl_iter_key(iter), tl_slice("", 1));
-	tl_iter_free(iter);
-	return count;
-}
-
 /* The timeline holds its floor and the entries above it, or the head alone. */
 static void assert_timeline(struct fixture *f, enum tl_partition_kind kind, uint64_t no, uint64_t floor, uint64_t head)
 {
@@ -221,7 +192,7 @@ static void assert_timeline(struct fixture *f, enum tl_partition_kind kind, uint
 		assert_int_equal(tl_timeline_bounds(f->db.engine, NULL, NULL, tl_partition(kind, no), &bounds, NULL, NULL), TL_OK);
 	assert_int_equal(bounds.floor, floor);
 	assert_int_equal(bounds.head, head);
-	assert_int_equal(count_keys(f, kind, no), (floor > 0) + (floor < head ? head - floor : 1));
+	assert_int_equal(count_keys(f->db.engine, kind, no), (floor > 0) + (floor < head ? head - floor : 1));
 }
 
 static void assert_all(struct fixture *f, uint64_t inbox_floor, uint64_t store_floor, uint64_t head)
@@ -229,25 +200,25 @@ static void assert_all(struct fixture *f, uint64_t inbox_floor, uint64_t store_f
 	assert_timeline(f, TL_PART_INBOX, f->alice, inbox_floor, head);
 	assert_timeline(f, TL_PART_INBOX, f->bob, inbox_floor, head);
 	assert_timeline(f, TL_PART_STORE, f->conversation_no, store_floor, head);
-	assert_int_equal(count_keys(f, TL_PART_CUSTOM_ORDER, f->conversation_no), head - store_floor);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_DROP), 0);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_CUSTOM_ORDER, f->conversation_no), head - store_floor);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_DROP), 0);
 }
 
 static void test_some(void **state)
 {
 	struct fixture *f = *state;
 	fill(f);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2 * MESSAGES);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_INBOX), 2 * MESSAGES);
 	sweep_all(f, 4500);
 	assert_all(f, 0, 0, MESSAGES);
 	sweep_all(f, 13500); /* 3000 and 8000 have expired */
 	assert_all(f, 3, 8, MESSAGES);
-	assert_int_equal(count_keys(f, TL_PART_DELETED, f->bob), MESSAGES / 2 - 4);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DELETED, f->bob), MESSAGES / 2 - 4);
 	assert_int_equal(f->sweep.entries, 6);
 	assert_int_equal(f->sweep.messages, 8);
 	assert_true(f->sweep.bytes[TL_FAMILY_USER] > 0 && f->sweep.bytes[TL_FAMILY_CONVERSATION] > f->sweep.bytes[TL_FAMILY_USER]);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2 * (MESSAGES - 3));
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), MESSAGES - 8);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_INBOX), 2 * (MESSAGES - 3));
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_STORE), MESSAGES - 8);
 }
 
 /* With everything expired the head stays, without content, until it is the head no more (S3). */
@@ -260,9 +231,9 @@ static void test_all(void **state)
 	fill(f);
 	sweep_all(f, 100000);
 	assert_all(f, MESSAGES, MESSAGES, MESSAGES);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 0);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), 0);
-	assert_int_equal(count_keys(f, TL_PART_DELETED, f->bob), 0);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_INBOX), 0);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_STORE), 0);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DELETED, f->bob), 0);
 	assert_int_equal(tl_timeline_get(f->db.engine, NULL, tl_partition(TL_PART_STORE, f->conversation_no), MESSAGES,
 	                                 &bytes, &len),
 	                 TL_OK);
@@ -279,7 +250,7 @@ static void test_all(void **state)
 	assert_int_equal(f->group->head, MESSAGES + 1);
 	assert_int_equal(f->group->running, MESSAGES + 1);
 	sweep_all(f, 102000);
-	assert_int_equal(count_keys(f, TL_PART_STORE, f->conversation_no), 3); /* nothing to raise: the old head is there */
+	assert_int_equal(count_keys(f->db.engine, TL_PART_STORE, f->conversation_no), 3); /* nothing to raise: the old head is there */
 	append(f, 103000);
 	commit(f);
 	sweep_all(f, 107000);
@@ -297,13 +268,13 @@ static void test_runs(void **state)
 		if (i % 10 == 0)
 			commit(f);
 	}
-	assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), 10);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_INBOX, f->alice), 10);
 	for (uint64_t floor = 1; floor <= 100; floor += 3) {
 		sweep_all(f, TTL + 500 + floor * 1000);
 		bounds = read_inbox_bounds(f->db.engine, f->alice);
 		assert_int_equal(bounds.floor, floor);
 		assert_int_equal(bounds.head, 100);
-		assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), 1 + 10 - (floor < 100 ? floor / 10 : 9));
+		assert_int_equal(count_keys(f->db.engine, TL_PART_INBOX, f->alice), 1 + 10 - (floor < 100 ? floor / 10 : 9));
 	}
 }
 
@@ -339,11 +310,11 @@ static void test_floor_comes_first(void **state)
 	f->sweep.now = 15000;
 	step(f, 0);
 	assert_int_equal(tl_sweep_raise(&f->sweep, &f->txn), TL_OK);
-	assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), MESSAGES);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_INBOX, f->alice), MESSAGES);
 	forget(f); /* the commit failed: once more */
 	assert_int_equal(tl_sweep_raise(&f->sweep, &f->txn), TL_OK);
 	commit(f);
-	assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), MESSAGES + 1);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_INBOX, f->alice), MESSAGES + 1);
 	assert_int_equal(read_inbox_bounds(f->db.engine, f->alice).floor, 5);
 	forget(f); /* the commit's outcome was unknown: once more, too */
 	assert_int_equal(tl_sweep_raise(&f->sweep, &f->txn), TL_OK);
@@ -384,19 +355,19 @@ static void test_appended_meanwhile(void **state)
 			}
 			step(f, n);
 		}
-		assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2);
-		assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), 1);
+		assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_INBOX), 2);
+		assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_STORE), 1);
 		sweep_all(f, base + 50000);
 		assert_all(f, f->group->head, f->group->head, f->group->head);
-		assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 0);
-		assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), 0);
+		assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_INBOX), 0);
+		assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_STORE), 0);
 	}
 	uint64_t marked_before = f->group->head;
 	append(f, 300700); /* after the sweep */
 	commit(f);
 	assert_int_equal(f->group->head, marked_before + 1);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), 1);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_STORE), 1);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_INBOX), 2);
 }
 
 /* A timeline has several markers whose time has come: the one that is put again may be any of them. */
@@ -410,8 +381,8 @@ static void test_appended_meanwhile_to_many(void **state)
 	append(f, 9600); /* it expires in the same bucket as the one before */
 	for (int n = 1; n < STEPS; n++)
 		step(f, n);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_STORE), 1);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_INBOX), 2);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_STORE), 1);
 	sweep_all(f, 50000);
 	assert_all(f, 3, 3, 3);
 }
@@ -456,17 +427,17 @@ static void test_inbox_max(void **state)
 	for (uint64_t i = 0; i < 18; i++)
 		append(f, 1000 + i);
 	commit(f);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 0);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_INBOX), 0);
 	append(f, 2000);
 	commit(f);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_INBOX), 2);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_INBOX), 2);
 	sweep_all(f, 2000);
 	assert_all(f, 3, 0, 19);
 	for (uint64_t i = 0; i < 100; i++) {
 		append(f, 3000 + i * 1000);
 		commit(f);
 		sweep_all(f, 3000 + i * 1000);
-		assert_in_range(count_keys(f, TL_PART_INBOX, f->alice), 16, 16 + 3 + 1); /* and the floor */
+		assert_in_range(count_keys(f->db.engine, TL_PART_INBOX, f->alice), 16, 16 + 3 + 1); /* and the floor */
 	}
 }
 
@@ -480,7 +451,7 @@ static void test_inbox_max_and_clock_set_back(void **state)
 		append(f, 3000 + i * 1000);
 		commit(f);
 		sweep_all(f, 3000 + i * 1000);
-		assert_in_range(count_keys(f, TL_PART_INBOX, f->alice), 1, 16 + 3 + 1);
+		assert_in_range(count_keys(f->db.engine, TL_PART_INBOX, f->alice), 1, 16 + 3 + 1);
 	}
 }
 
@@ -513,7 +484,7 @@ static void test_skipped_meanwhile(void **state)
 		if (before > STEPS)
 			crash(f);
 		finish_earlier(f);
-		assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), 1); /* its floor */
+		assert_int_equal(count_keys(f->db.engine, TL_PART_INBOX, f->alice), 1); /* its floor */
 	}
 }
 
@@ -536,14 +507,14 @@ static void test_devices(void **state)
 	put_device(f, "tablet", 50000);
 	commit(f);
 	sweep_all(f, 12000);
-	assert_int_equal(count_keys(f, TL_PART_DEVICES, f->alice), 2);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DEVICES, f->alice), 2);
 	sweep_all(f, 59000);
-	assert_int_equal(count_keys(f, TL_PART_DEVICES, f->alice), 1);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DEVICES, f->alice), 1);
 	assert_int_equal(f->sweep.devices, 2);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_DEVICES), 1); /* the tablet's */
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_DEVICES), 1); /* the tablet's */
 	sweep_all(f, 61000);
-	assert_int_equal(count_keys(f, TL_PART_DEVICES, f->alice), 0);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_DEVICES), 0);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DEVICES, f->alice), 0);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_DEVICES), 0);
 }
 
 /* Damaged data, and markers of what does not exist, stop nothing (S4). */
@@ -561,7 +532,7 @@ static void test_damage(void **state)
 	sweep_all(f, 13000);
 	assert_timeline(f, TL_PART_INBOX, f->bob, 3, MESSAGES);
 	assert_timeline(f, TL_PART_STORE, f->conversation_no, 8, MESSAGES);
-	assert_int_equal(count_keys(f, TL_PART_INBOX, f->alice), MESSAGES);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_INBOX, f->alice), MESSAGES);
 	gather(f);
 	assert_int_equal(f->sweep.count, 0);
 }
@@ -575,7 +546,7 @@ static void test_damaged_while_dropped(void **state)
 	f->sweep.now = 13000;
 	step(f, 0);
 	step(f, 1);
-	assert_int_equal(count_keys(f, TL_PART_DUE, TL_DUE_DROP), 3);
+	assert_int_equal(count_keys(f->db.engine, TL_PART_DUE, TL_DUE_DROP), 3);
 	tl_batch_put(f->txn.batch, tl_partition(TL_PART_INBOX, f->alice), tl_slice("\xff", 1), tl_slice("\xc1", 1));
 	commit(f);
 	finish_earlier(f);

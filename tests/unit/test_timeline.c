@@ -1,8 +1,8 @@
 /* Timelines (storage/timeline.h) on a real engine: bounds (T1, T2), entries, cursors. */
 #include "timeline.h"
 
+#include "database_fixture.h"
 #include "records.h"
-#include "temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,12 +21,10 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_engine_open_leveldb(&options, &f->engine, &why), TL_OK);
-	assert_int_equal(tl_batch_new(f->engine, &f->batch), TL_OK);
+	f->engine = open_engine(&f->dir);
+	f->batch = new_batch(f->engine);
 	/* Neighbours, which must never show. */
 	tl_timeline_append(f->batch, tl_partition(TL_PART_INBOX, 6), 99, tl_slice_str("below"), false);
 	tl_timeline_append(f->batch, tl_partition(TL_PART_INBOX, 8), 1, tl_slice_str("above"), false);
@@ -46,8 +44,7 @@ static int tear_down(void **state)
 
 static void commit(struct fixture *f)
 {
-	assert_int_equal(tl_engine_commit(f->engine, f->batch, false, NULL), TL_OK);
-	tl_batch_clear(f->batch);
+	commit_batch(f->engine, f->batch);
 }
 
 static void put_range(struct fixture *f, uint64_t from, uint64_t to)

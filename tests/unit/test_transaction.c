@@ -1,9 +1,9 @@
 /* One batch in the making: appending, deduplication, what is told; on a real database, without the writer. */
 #include "transaction.h"
 
+#include "database_fixture.h"
 #include "expiry.h"
 #include "read_inbox.h"
-#include "temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,13 +24,11 @@ struct fixture {
 static void find_or_make_chat(struct fixture *f)
 {
 	const struct tl_conversation_record record = {.cid = {"d:alice:bob", 11}, .kind = TL_DIRECT, .member_count = 2};
-	struct tl_user *alice, *bob;
 	if (tl_transaction_conversation(&f->txn, record.cid, &f->chat) == TL_OK)
 		return;
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("alice"), &alice), TL_OK);
-	assert_int_equal(tl_transaction_user(&f->txn, tl_slice_str("bob"), &bob), TL_OK);
-	const struct tl_member members[] = {{.user_no = bob->no, .record = {.since = 1}},
-	                                    {.user_no = alice->no, .record = {.since = 1}}};
+	uint64_t alice = take_user(&f->txn, "alice")->no, bob = take_user(&f->txn, "bob")->no;
+	const struct tl_member members[] = {{.user_no = bob, .record = {.since = 1}},
+	                                    {.user_no = alice, .record = {.since = 1}}};
 	assert_int_equal(
 		tl_conversations_create(&f->txn.conversations, f->txn.batch, &record, members, 2, &f->chat), TL_OK);
 }
@@ -38,14 +36,10 @@ static void find_or_make_chat(struct fixture *f)
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof *f);
-	struct tl_why why;
 	if (!f || !temp_dir_make(&f->dir))
 		return -1;
-	const struct tl_engine_options options = temp_dir_engine(&f->dir);
-	assert_int_equal(tl_database_open(&options, &f->db, &why), TL_OK);
-	assert_int_equal(tl_transaction_init(&f->txn, &f->db), TL_OK);
 	f->limits = (struct tl_limits){.dedup_window_ms = 1000};
-	f->txn.limits = &f->limits;
+	open_transaction(&f->dir, &f->limits, &f->db, &f->txn);
 	find_or_make_chat(f);
 	*state = f;
 	return 0;
@@ -54,8 +48,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	tl_transaction_fini(&f->txn);
-	tl_database_close(&f->db);
+	close_transaction(&f->db, &f->txn);
 	temp_dir_remove(&f->dir);
 	free(f);
 	return 0;
@@ -63,17 +56,13 @@ static int tear_down(void **state)
 
 static void commit(struct fixture *f)
 {
-	tl_transaction_finish(&f->txn);
-	assert_int_equal(tl_engine_commit(f->db.engine, f->txn.batch, false, NULL), TL_OK);
-	tl_transaction_clear(&f->txn);
+	commit_transaction(&f->txn);
 }
 
 /* As after a start: nothing is cached. */
 static void forget(struct fixture *f)
 {
-	tl_transaction_clear(&f->txn);
-	tl_users_clear(&f->txn.users);
-	tl_conversations_clear(&f->txn.conversations);
+	forget_transaction(&f->txn);
 	find_or_make_chat(f);
 }
 

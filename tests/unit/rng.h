@@ -1,13 +1,23 @@
 /* Random numbers that a seed repeats on any machine (SplitMix64). */
-#ifndef MODEL_RNG_H
-#define MODEL_RNG_H
+#ifndef RNG_H
+#define RNG_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 struct rng {
 	uint64_t state;
 };
+
+/* TL_SEED in the environment, to repeat a run; else a seed of this run's own. */
+static inline uint64_t rng_seed(void)
+{
+	const char *given = getenv("TL_SEED");
+	return given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32;
+}
 
 static inline uint64_t rng_next(struct rng *rng)
 {
