@@ -31,13 +31,13 @@ void tl_index_mark(struct tl_batch *batch, uint64_t position, uint64_t conversat
 	tl_pack_fini(&pack);
 }
 
-void tl_index_mark_upkeep(struct tl_batch *batch, uint64_t conversation_no, uint64_t position)
+void tl_index_mark_upkeep(struct tl_batch *batch, uint64_t conversation_no, uint64_t number)
 {
 	struct tl_pack pack;
 	struct key key;
 	tl_pack_init(&pack);
 	tl_pack_array(&pack, 1);
-	tl_pack_uint(&pack, position);
+	tl_pack_uint(&pack, number);
 	tl_batch_put_pack(batch, tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_UPKEEP), key_of(&key, conversation_no),
 	                  &pack);
 	tl_pack_fini(&pack);

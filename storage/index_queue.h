@@ -1,7 +1,7 @@
 /* What the indexer has to do, kept in the database so that nothing is forgotten over a crash.
  *
  *     fresh   (queue position, conversation) → [cseq, ts ms]   this conversation's tail has grown to cseq: seal it
- *     upkeep  (conversation) → [queue position]                look after this conversation: seal, merge, drop garbage
+ *     upkeep  (conversation) → [number]                        look after this conversation: seal, merge, drop garbage
  *     anew    (conversation) → []                              forget its index, then the same
  *
  * A fresh mark comes in the batch of the message that makes it due, so that the writer needs to look at nothing; an
@@ -21,9 +21,15 @@ bool tl_index_is_due(uint64_t cseq, size_t bytes);
 /* Puts a fresh mark. `position`: the queue's of the record that is being applied. */
 void tl_index_mark(struct tl_batch *batch, uint64_t position, uint64_t conversation_no, uint64_t cseq, uint64_t ts);
 
-/* Puts an upkeep mark. `position`: the queue's of the record that is being applied, so that the mark differs from an
- * earlier one that the indexer is about to delete; 0 on the indexer's own thread. */
-void tl_index_mark_upkeep(struct tl_batch *batch, uint64_t conversation_no, uint64_t position);
+/* Puts an upkeep mark. `number` makes it differ from an earlier one that the indexer is about to delete: the queue position of the
+ * record that is being applied, tl_index_floor_number, or 0 on the indexer's own thread. */
+void tl_index_mark_upkeep(struct tl_batch *batch, uint64_t conversation_no, uint64_t number);
+
+/* The number of a mark that comes with a floor, which only rises; no queue position is as great. */
+static inline uint64_t tl_index_floor_number(uint64_t floor)
+{
+	return UINT64_MAX - floor;
+}
 
 /* Puts an anew mark. Indexer's thread. */
 void tl_index_mark_anew(struct tl_batch *batch, uint64_t conversation_no);

@@ -277,7 +277,7 @@ static enum tl_err raise_store(struct tl_transaction *txn, const struct tl_sweep
 		err = empty_head(txn, item);
 	if (err == TL_OK && item->floor > floor) {
 		tl_timeline_put_floor(txn->batch, tl_sweep_partition(item), item->floor);
-		tl_transaction_mark_index(txn, item->no);
+		tl_transaction_mark_index_floor(txn, item->no, item->floor);
 	}
 	return err;
 }

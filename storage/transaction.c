@@ -429,12 +429,22 @@ static void mark_index(struct tl_transaction *txn, const struct tl_conversation 
 	txn->index_marks++;
 }
 
-void tl_transaction_mark_index(struct tl_transaction *txn, uint64_t conversation_no)
+static void mark_index_upkeep(struct tl_transaction *txn, uint64_t conversation_no, uint64_t number)
 {
 	if (!txn->limits->search)
 		return;
-	tl_index_mark_upkeep(txn->batch, conversation_no, txn->position);
+	tl_index_mark_upkeep(txn->batch, conversation_no, number);
 	txn->index_upkeep = true;
+}
+
+void tl_transaction_mark_index(struct tl_transaction *txn, uint64_t conversation_no)
+{
+	mark_index_upkeep(txn, conversation_no, txn->position);
+}
+
+void tl_transaction_mark_index_floor(struct tl_transaction *txn, uint64_t conversation_no, uint64_t floor)
+{
+	mark_index_upkeep(txn, conversation_no, tl_index_floor_number(floor));
 }
 
 /* Before the append: the last entry has its marker, which need not be put again. */

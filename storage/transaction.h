@@ -189,6 +189,9 @@ TL_MUST_USE enum tl_err tl_transaction_member_changed(struct tl_transaction *txn
 /* Has the indexer look after a conversation whose record changes with this batch: whether it is to be indexed. */
 void tl_transaction_mark_index(struct tl_transaction *txn, uint64_t conversation_no);
 
+/* Likewise of which the floor of the store timeline is raised. */
+void tl_transaction_mark_index_floor(struct tl_transaction *txn, uint64_t conversation_no, uint64_t floor);
+
 /* How large the batch will be, as far as it goes: puts, with so many more as its inbox entries are worth, which go together
  * in items (inbox.h); and bytes. */
 uint64_t tl_transaction_puts(const struct tl_transaction *txn);

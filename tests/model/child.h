@@ -45,6 +45,9 @@ struct wish {
 	bool waits;
 };
 
+/* Which checkpoints have been kept is not known any more. */
+void forget_checkpoints(struct shared *shared);
+
 /* What a child says to its parent. */
 struct news {
 	uint64_t n;         /* an operation has been accepted … */

@@ -232,8 +232,9 @@ static void stall(const char *name)
 
 static void fail_at_last(const char *name)
 {
-	bool counts = present->fail_at > 0 && (present->fail_in_queue || strncmp(name, "queue", 5) != 0);
-	if (!counts || __atomic_sub_fetch(&present->fail_at, 1, __ATOMIC_RELAXED) > 0)
+	bool armed = __atomic_load_n(&present->fail_at, __ATOMIC_RELAXED) > 0;
+	bool counts = present->fail_in_queue || strncmp(name, "queue", 5) != 0;
+	if (!armed || !counts || __atomic_sub_fetch(&present->fail_at, 1, __ATOMIC_RELAXED) > 0)
 		return;
 	pthread_mutex_lock(&lock); /* no change of names is half noted then */
 	kill(getpid(), SIGKILL);

@@ -28,6 +28,7 @@ struct setup setup_choose(struct rng *rng, bool power)
 	setup.power = setup.limits.search = power;
 	if (power && chance(rng, 60))
 		setup.limits.usual_body = 1900;
+	setup.trouble = !power && chance(rng, 40);
 	setup.strict = power && chance(rng, 40);
 	setup.os = power && !setup.strict && chance(rng, 30);
 	if (chance(rng, 60))

@@ -12,6 +12,7 @@ struct setup {
 	/* Whether an inbox has its entries in the order of the operations. Where some of them enter it only when the user
 	 * syncs, only the order within a conversation is known before. */
 	bool exact_order;
+	bool trouble; /* the engine fails at times */
 	bool power;  /* may be lost … */
 	bool strict; /* … under `strict` rather than `group` … */
 	bool os;     /* … or under `os`, between a store that was closed and the next one */

@@ -291,14 +291,6 @@ static bool follow(struct life *life, struct part *part)
 	return false;
 }
 
-/* After a kill nobody can tell which checkpoints have been kept. */
-static void forget_checkpoints(void)
-{
-	for (unsigned user = 0; user < USERS; user++)
-		for (unsigned device = 0; device < DEVICES; device++)
-			shared->devices[user][device].certain = false;
-}
-
 static void forget_shared(void)
 {
 	const struct device new_device = {.certain = true};
@@ -351,7 +343,7 @@ static bool run_part(struct life *life, struct part *part)
 	if (life->power)
 		lose_power(life, part);
 	if (part->killed)
-		forget_checkpoints();
+		forget_checkpoints(shared); /* after a kill nobody can tell which have been kept */
 	return ok;
 }
 

@@ -4,6 +4,7 @@
 
 #include "database_fixture.h"
 #include "expiry.h"
+#include "index_queue.h"
 #include "ordered_int.h"
 #include "read_inbox.h"
 
@@ -418,6 +419,32 @@ static void test_retention_changed_meanwhile(void **state)
 	}
 }
 
+static struct tl_slice read_index_mark(struct fixture *f, char **bytes_out)
+{
+	unsigned char key[TL_ORDERED_INT_MAX];
+	size_t len;
+	assert_int_equal(tl_engine_get(f->db.engine, NULL, tl_partition(TL_PART_INDEX_QUEUE, TL_INDEX_QUEUE_UPKEEP),
+	                               tl_slice(key, tl_ordered_int_put(key, f->conversation_no)), bytes_out, &len),
+	                 TL_OK);
+	return tl_slice(*bytes_out, len);
+}
+
+/* A floor is raised, and nothing has been stored since the last time: the indexer, which is done with that, learns of it. */
+static void test_index_learns_of_each_floor(void **state)
+{
+	struct fixture *f = *state;
+	char *bytes;
+	f->limits.search = true;
+	fill(f);
+	sweep_all(f, 12000);
+	struct tl_slice mark = read_index_mark(f, &bytes);
+	sweep_all(f, 13000);
+	assert_timeline(f, TL_PART_STORE, f->conversation_no, 8, MESSAGES);
+	tl_index_upkeep_delete(f->txn.batch, f->conversation_no, mark);
+	assert_int_equal(tl_engine_commit(f->db.engine, f->txn.batch, false, NULL), TL_CONFLICT);
+	free(bytes);
+}
+
 /* An inbox is cut when it has grown by an eighth beyond its maximum, whenever entries expire. */
 static void test_inbox_max(void **state)
 {
@@ -560,7 +587,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_some), TEST(test_runs), TEST(test_all),      TEST(test_crash),   TEST(test_floor_comes_first),
 		TEST(test_clock_set_back), TEST(test_appended_meanwhile), TEST(test_appended_meanwhile_to_many),
-		TEST(test_retention_changed_meanwhile), TEST(test_inbox_max), TEST(test_inbox_max_and_clock_set_back), TEST(test_skipped_meanwhile),
+		TEST(test_retention_changed_meanwhile), TEST(test_index_learns_of_each_floor), TEST(test_inbox_max),
+		TEST(test_inbox_max_and_clock_set_back), TEST(test_skipped_meanwhile),
 		TEST(test_devices),        TEST(test_damage), TEST(test_damaged_while_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
