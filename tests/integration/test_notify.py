@@ -290,6 +290,21 @@ class Notify(TimelineTest):
         silent.ok("sync")
         self.assertEqual([m for m in silent.inbox if "/notify/" in m.topic], [])
 
+    def test_unsubscribing_and_subscribing_again(self):
+        for codec, topic in topics(self.bob).items():
+            with self.subTest(codec=codec):
+                self.watch(self.b, codec)
+                self.b.paho.unsubscribe(topic)
+                self.b.ok("hello")
+                since = self.b.mark()
+                self.a.send_ok(f"user/{self.bob}", "x")
+                seq = self.b.ok("hello")["latest"]
+                self.assertEqual(self.b.on_topic(topic, since), [])
+                for _ in range(2):
+                    since = self.b.mark()
+                    self.b.subscribe(topic)
+                    self.assertEqual(self.next(self.b, topic, since), {"seq": seq, "epoch": self.epoch})
+
 
 class InlineMax(TimelineTest):
     options = {"notify_inline_max": "0"}
