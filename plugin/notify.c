@@ -410,14 +410,25 @@ static bool json_fits(const struct tl_notify *notify, const struct watcher *watc
 	return bytes <= notify->options.inline_max;
 }
 
+/* With what is due inline if it may be that large. */
+static void write_payload(const struct tl_notify *notify, const struct watcher *watcher, enum tl_codec codec, uint64_t seq,
+                          struct tl_pack *pack)
+{
+	size_t count = codec == TL_CODEC_JSON && !json_fits(notify, watcher) ? 0 : watcher->due_count;
+	tl_pack_clear(pack);
+	tl_notification_write(codec, notify->epoch, watcher->due, count, seq, pack);
+	if (count == 0 || tl_pack_bytes(pack).len <= notify->options.inline_max)
+		return;
+	tl_pack_clear(pack);
+	tl_notify_lightweight(notify, codec, seq, pack);
+}
+
 /* How many bytes. */
 static size_t publish(const struct tl_notify *notify, const struct watcher *watcher, enum tl_codec codec, uint64_t seq,
                       struct tl_pack *pack)
 {
 	char topic[TOPIC_MAX];
-	size_t count = codec == TL_CODEC_JSON && !json_fits(notify, watcher) ? 0 : watcher->due_count;
-	tl_pack_clear(pack);
-	tl_notification_write(codec, notify->epoch, watcher->due, count, seq, pack);
+	write_payload(notify, watcher, codec, seq, pack);
 	tl_notify_topic(notify, codec, tl_slice(watcher->uid, watcher->uid_len), topic, sizeof topic);
 	const struct tl_packet_address address = {.topic = topic};
 	if (pack->failed || !tl_broker_publish(&address, tl_pack_bytes(pack), tl_slice("", 0)))

@@ -4,7 +4,7 @@
  *
  *   (N1) Only committed entries are announced.
  *   (N2) What a user is told in one tick is one notification per codec, whatever the number of messages: inline if they
- *        fit into notify_inline_max and join on to each other, else lightweight. An edit is never inline, because not
+ *        join on to each other and all of it fits into notify_inline_max, else lightweight. An edit is never inline, because not
  *        everyone who gets it may see its body.
  *   (N3) Users without a device online cost one hash lookup, those of a conversation with fan-out on read nothing.
  *   (N4) What has yet to enter an inbox counts: the seq announced is the one that the inbox will reach.
@@ -23,7 +23,7 @@ struct tl_notify;
 
 struct tl_notify_options {
 	const char *root;
-	uint64_t inline_max; /* bytes of packed messages */
+	uint64_t inline_max; /* bytes of a notification that has messages */
 	struct tl_waker *waker; /* borrowed */
 };
 

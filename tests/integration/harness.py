@@ -153,6 +153,9 @@ class Broker:
     def start(self):
         """Starts the broker and waits until it accepts connections."""
         self.spawn()
+        return self.wait_until_up()
+
+    def wait_until_up(self):
         self.expected_dead = False
         until(self._is_up, "the broker to listen", 30)
         return self

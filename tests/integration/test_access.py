@@ -12,7 +12,7 @@ import unittest
 import wire
 from fault import ShimBroker
 from harness import (CONTROL, DEADLINE, HOST, MQTT311, MQTT5, NOT_AUTHORISED, Broker, BrokerTest, Client, TimelineTest,
-                     free_port, program, until)
+                     free_port, plugin_path, program, until)
 
 SERVER_TOPICS = ("notify/{bob}", "notify/{bob}/json", "res/{device}/x", "res/{device}/sent/m1", "live/{conv}",
                  "live/d:{alice}:{bob}", "notify/{bob}/x", "res/{device}", "unknown/{bob}")
@@ -195,6 +195,15 @@ class Wall(TimelineTest):
         late.ok("hello")
         self.assertEqual([m for m in late.inbox if m.payload == b"forged"], [])
         self.assertEqual(self.b.ok("hello")["latest"], latest)
+
+    def test_wills_are_no_requests(self):
+        self.b.subscribe("outside/will")
+        for version in (MQTT311, MQTT5):
+            conv, since = self.cid("will"), self.b.mark()
+            self.client(self.alice, version=version, will=("im/req/create", f'{{"conv":"{conv}"}}', 1, False)).drop()
+            self.client(self.alice, version=version, will=("outside/will", "end", 1, False)).drop()
+            self.b.wait_topic("outside/will", since)
+            self.assertEqual(self.a.error("info", {"conv": conv}), "not_member")
 
     def test_a_members_retained_will_on_a_signal_is_not_retained(self):
         signal = f"im/signal/{self.conv}"
@@ -432,6 +441,40 @@ class AfterAWill(BrokerTest):
                 a.send_ok("conv/team", "later")
                 new.ok("hello", tag="own")
                 self.assertEqual([m for m in new.inbox if not m.topic.endswith("/own")], [])
+
+
+class FromBeforeThePlugin(BrokerTest):
+    def test_nothing_gets_through(self):
+        """What a broker without the plugin has kept: retained messages, and sessions with their subscriptions and what waits."""
+        self.broker = broker = Broker({"other_topics": "allow"}, plugin=False, start=False)
+        self.addCleanup(broker.close)
+        broker.conf = ["persistence true", f"persistence_location {broker.dir}/"]
+        broker.start()
+        kept = ("im/notify/bob", "im/notify/bob/json", "im/signal/team", "im/live/team", "im/res/phone/x", "im/conv/team",
+                "im/req/x")
+        before, old = self.client("eve"), self.client("bob", "phone", clean=False)
+        for topic in kept:
+            before.wait_ack(before.publish(topic, "old", retain=True))
+        for topic in ("#", "im/notify/alice", "im/conv/#", "im/req/#", "im/live/+"):
+            old.subscribe(topic)
+        old.close()
+        for topic in (*kept, "im/notify/alice", "outside"):
+            before.wait_ack(before.publish(topic, "old"))
+        before.close()
+        broker.stop()
+        broker.plugin = plugin_path()
+        broker.start()
+        alice = self.client("alice")
+        alice.ok("create", {"conv": "team", "members": ["bob"]})
+        bob = self.client("bob", "phone", clean=False)
+        bob.wait_topic("outside")
+        for topic in ("#", "im/#", "im/notify/bob/json", "im/signal/team", "im/live/team", bob.res("#")):
+            bob.subscribe(topic)
+        alice.send_ok("conv/team", "new")
+        bob.wait_for(lambda m: m.topic == "im/live/team" and m.payload == b"new")
+        self.assertEqual([m for m in bob.inbox if m.payload == b"old" and m.topic != "outside"], [])
+        self.assertEqual({m.topic for m in bob.inbox if m.topic.startswith("im/")},
+                         {"im/notify/bob", "im/notify/bob/json", "im/live/team"})
 
 
 class Anonymous(TimelineTest):

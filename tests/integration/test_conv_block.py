@@ -176,6 +176,13 @@ class Block(TimelineTest):
                 self.assertIn(f"'{key}'", response["error"]["message"])
         self.assertEqual(self.a.ok("block")["users"], [])
 
+    def test_not_oneself(self):
+        for on in (True, False):
+            response = self.a.request("block", {"user": self.alice, "on": on})
+            self.assertEqual(response["error"]["code"], "bad_request")
+            self.assertIn("'user'", response["error"]["message"])
+        self.a.send_ok(f"user/{self.alice}", "a note")
+
 
 if __name__ == "__main__":
     unittest.main()

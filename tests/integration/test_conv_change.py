@@ -333,6 +333,13 @@ class Delete(ChangeTest):
             self.check_gone(self.b, cseq)
         self.assertEqual(self.get(self.a, mine)["body"], "new")
 
+    def test_what_is_not_there_yet(self):
+        latest = self.b.ok("hello")["latest"]
+        self.b.ok("delete", {"conv": self.conv, "cseqs": [2, 3, 2**64 - 1]})
+        self.assertEqual(self.b.ok("hello")["latest"], latest)
+        for text in ("two", "three"):
+            self.assertEqual(self.get(self.b, self.say(self.a, text))["body"], text)
+
     def test_many(self):
         for i in range(1200):
             packet = self.a.publish(f"im/conv/{self.conv}", "x")

@@ -73,6 +73,20 @@ class Direct(TimelineTest):
                 self.assertEqual(a.error("info", {"conv": f"d:{alice}:{bad}"}), "bad_request")
         self.assertEqual(a.ok("hello")["latest"], 0)
 
+    def test_uids_that_look_alike(self):
+        n = self.uid("")
+        uids = [name + n for name in ("é", "e\u0301", "用户👩‍👩‍👧", "用户👩👩👧", "a b", "a\u00a0b", " ", "%20", "..", "$SYS")]
+        clients = [self.client(uid) for uid in uids]
+        for sender, uid in zip(clients, uids):
+            for receiver in uids:
+                sender.send_ok(f"user/{receiver}", f"{uid} to {receiver}")
+        for client, uid in zip(clients, uids):
+            self.assertEqual(client.ok("hello")["user"], uid)
+            self.assertEqual(sorted(m["body"] for m in client.sync_all() if m["from"] != uid),
+                             sorted(f"{other} to {uid}" for other in uids if other != uid))
+            client.subscribe(f"im/notify/{uid}/json")
+            client.wait_topic(f"im/notify/{uid}/json")
+
     def test_strangers_have_no_access(self):
         alice, bob, eve = self.uids("alice", "bob", "eve")
         a, e = self.client(alice), self.client(eve)

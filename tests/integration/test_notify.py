@@ -1,8 +1,11 @@
 """Notifications: when, to whom, and what a device can rebuild from them (PROTOCOL section 6)."""
 import glob
+import json
 import os
 import re
 import unittest
+
+import msgpack
 
 from harness import MQTT311, MQTT5, TimelineTest, burst, until
 
@@ -287,6 +290,21 @@ class Notify(TimelineTest):
         silent.ok("sync")
         self.assertEqual([m for m in silent.inbox if "/notify/" in m.topic], [])
 
+    def test_unsubscribing_and_subscribing_again(self):
+        for codec, topic in topics(self.bob).items():
+            with self.subTest(codec=codec):
+                self.watch(self.b, codec)
+                self.b.paho.unsubscribe(topic)
+                self.b.ok("hello")
+                since = self.b.mark()
+                self.a.send_ok(f"user/{self.bob}", "x")
+                seq = self.b.ok("hello")["latest"]
+                self.assertEqual(self.b.on_topic(topic, since), [])
+                for _ in range(2):
+                    since = self.b.mark()
+                    self.b.subscribe(topic)
+                    self.assertEqual(self.next(self.b, topic, since), {"seq": seq, "epoch": self.epoch})
+
 
 class InlineMax(TimelineTest):
     options = {"notify_inline_max": "0"}
@@ -300,6 +318,34 @@ class InlineMax(TimelineTest):
         self.client(alice).send_ok(f"user/{bob}", "x")
         found = b.wait_for(lambda m: m.topic == topic and m.value["seq"] == 1)
         self.assertNotIn("messages", found.value)
+
+
+class InlineUpTo(TimelineTest):
+    MAX = 600
+    options = {"notify_inline_max": MAX, "durability": "os"}
+
+    def test_the_whole_notification(self):
+        """It has messages exactly while it is no larger than that; in each codec by itself."""
+        alice, bob = self.uids("alice", "bob")
+        a, b = self.client(alice), self.client(bob)
+        for topic in topics(bob).values():
+            b.subscribe(topic)
+            b.wait_topic(topic)
+        epoch = a.ok("hello")["epoch"]
+        for letter in ("x", "\x01"):  # which JSON has as six
+            for size in (*range(40, 100, 3), *range(300, 500, 3)):
+                since = b.mark()
+                a.send_ok(f"user/{bob}", letter * size)
+                for codec, topic in topics(bob).items():
+                    arrived = b.wait_topic(topic, since)
+                    seq = arrived.value["seq"]
+                    whole = {"seq": seq, "epoch": epoch,
+                             "messages": b.ok("sync", {"after": seq - 1}, codec=codec)["messages"]}
+                    length = len(msgpack.packb(whole) if codec == "msgpack" else
+                                 json.dumps(whole, separators=(",", ":")).encode())
+                    with self.subTest(codec=codec, length=length):
+                        self.assertEqual("messages" in arrived.value, length <= self.MAX)
+                        self.assertLessEqual(len(arrived.payload), self.MAX)
 
 
 if __name__ == "__main__":

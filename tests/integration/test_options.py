@@ -98,6 +98,28 @@ class Refused(unittest.TestCase):
             f.write("garbage\n")
         self.said(broker.start_refused(), broker.data_dir)
 
+    def test_per_listener_settings(self):
+        """Mosquitto 2.0 would never call the plugin at a tick then."""
+        class PerListener(Broker):
+            def write_conf(self):
+                super().write_conf()
+                with open(self.conf_path, encoding="utf-8") as f:
+                    conf = f.read()
+                with open(self.conf_path, "w", encoding="utf-8") as f:
+                    f.write("per_listener_settings true\n" + conf)
+
+        broker = PerListener(start=False)
+        self.addCleanup(broker.close)
+        broker.spawn()
+        if broker.version() == (2, 0):
+            self.assertNotEqual(broker.process.wait(30), 0)
+            self.said(broker.log(), "per_listener_settings")
+            return
+        broker.wait_until_up()
+        client = Client(broker, "alice")
+        self.addCleanup(client.close)
+        self.assertEqual(client.send_ok("user/bob", "x")["cseq"], 1)
+
     def test_a_refusal_harms_nothing(self):
         broker = Broker()
         self.addCleanup(broker.close)

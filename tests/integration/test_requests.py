@@ -51,6 +51,20 @@ class Codecs(Requests):
     def test_json_with_white_space(self):
         self.assertTrue(self.a.request("sync", b' \r\n\t{ "after" : 0 , "limit":\n5 } \n')["ok"])
 
+    def test_msgpack_numbers_of_every_size(self):
+        """A positive number may come as a signed one; one that is no integer is none, as in JSON."""
+        for one in (b"\x01", b"\xcc\x01", b"\xd0\x01", b"\xd1\0\x01", b"\xd2\0\0\0\x01", b"\xd3" + b"\0" * 7 + b"\x01"):
+            self.assertTrue(self.a.request("sync", b"\x81\xa5limit" + one)["ok"], one)
+        for other in (b"\xff", b"\xd0\xff", b"\xd3" + b"\xff" * 8, b"\xca\x3f\x80\0\0", b"\xcb\x3f\xf0" + b"\0" * 6):
+            response = self.refused("sync", b"\x81\xa5limit" + other, codec="msgpack")
+            self.assertIn("'limit'", response["error"]["message"])
+        for other in (b"1.0", b"1e0"):
+            self.assertIn("'limit'", self.refused("sync", b'{"limit":' + other + b"}")["error"]["message"])
+
+    def test_of_a_repeated_key_the_last_value_counts(self):
+        self.a.send_ok(f"user/{self.alice}", "x")
+        self.assertEqual(self.a.ok("sync", b'{"after":7,"after":0}')["messages"][0]["body"], "x")
+
     def test_msgpack_maps_of_every_size(self):
         for head in (b"\x81", b"\xde\x00\x01", b"\xdf\x00\x00\x00\x01"):
             for value in (b"\x00", b"\xcc\x00", b"\xcd\x00\x00", b"\xce" + b"\x00" * 4, b"\xcf" + b"\x00" * 8):
@@ -272,6 +286,20 @@ class Malformed(Requests):
             self.refused("hello", b"\x81\xa1a" + b"\x91" * depth + b"\xc0", codec="msgpack")
             self.refused("hello", b"\x81\xa1a" * (depth // 3) + b"\xc0", codec="msgpack")
         self.refused("hello", b'{"a":' * 10000 + b"1" + b"}" * 10000, codec="json")
+
+    def test_nested_up_to_eight_deep(self):
+        for inside in (b"[" * 7 + b"]" * 7, b'{"x":' * 6 + b"{}" + b"}" * 6):
+            self.assertTrue(self.a.request("hello", b'{"a":' + inside + b"}")["ok"])
+            self.refused("hello", b'{"a":[' + inside + b"]}", codec="json")
+        for inside in (b"\x91" * 6 + b"\x90", b"\x81\xa1x" * 6 + b"\x80"):
+            self.assertTrue(self.a.request("hello", b"\x81\xa1a" + inside)["ok"])
+            self.refused("hello", b"\x81\xa1a\x91" + inside, codec="msgpack")
+
+    def test_a_thousand_objects_and_arrays_of_json(self):
+        for things, codec in ((["[]"] * 998, "json"), ([{}] * 998, "msgpack"), ([[]] * 5000, "msgpack")):
+            payload = b'{"a":[' + ",".join(things).encode() + b"]}" if codec == "json" else msgpack.packb({"a": things})
+            self.assertTrue(self.a.request("hello", payload)["ok"])
+        self.refused("hello", b'{"a":[' + b",".join([b"{}"] * 999) + b"]}", codec="json")
 
     def test_many_small_things(self):
         self.assertTrue(self.a.request("hello", b'{"a":[' + b"1," * 30000 + b"1]}")["ok"])

@@ -104,6 +104,8 @@ class Text(SearchTest):
         packed = self.b.ok("search", {"conv": self.conv, "q": "cafe"}, codec="msgpack")["messages"][0]
         self.assertEqual([packed["body"][a:b].decode() for a, b in packed["highlights"]], ["Café", "CAFE"])
         self.assertNotIn("highlights", self.b.ok("search", {"conv": self.conv})["messages"][0])
+        self.say(self.a, self.conv, "often " * 100)
+        self.assertEqual(marked(self.b.ok("search", {"q": "often"})["messages"][0]), ["often"] * 64)
 
     def test_json_bodies(self):
         body = json.dumps({"title": "Quarterly report", "n": 42, "lines": ["Umsatz steigt", "中国"]})
@@ -384,6 +386,15 @@ class Pages(SearchTest):
             with self.subTest(request=request):
                 self.assertEqual(self.b.error("search", request), "bad_request")
 
+    def test_bounds_of_q(self):
+        words = [f"w{i}" for i in range(33)]
+        for q in (" ".join(words[:32]), "中 " * 32, "x" * 1024, "中" * 341, "-" * 1024):
+            self.assertEqual(self.b.ok("search", {"q": q})["messages"], [])
+        for q in (" ".join(words), "中 " * 33, "x" * 1025, "中" * 342, "-" * 1025):
+            response = self.b.request("search", {"q": q})
+            self.assertEqual(response["error"]["code"], "bad_request")
+            self.assertIn("q ", response["error"]["message"])
+
     def test_hostile_queries(self):
         conv = self.group(self.a, self.bob)
         self.fill(conv, self.alice, (" ".join(chr(97 + (i + j) % 26) * (1 + j % 5) for j in range(12)) for i in range(600)))
@@ -451,6 +462,19 @@ class Crashes(SearchTest):
         client = Client(broker, "bob", "b")
         self.assertEqual([m["cseq"] for m in search_all(client, q="apple")], expected)
         client.close()
+
+
+class LongBodies(SearchTest):
+    options = dict(SearchTest.options, max_body="2m")
+
+    def test_of_more_than_a_mebibyte_the_first_is_searched(self):
+        conv = self.group(self.a, self.bob)
+        body = ("noise " * 174762 + "in").ljust(1024 * 1024) + "outside"
+        self.say(self.a, conv, body)
+        for _ in range(2):
+            self.assertEqual([len(self.b.ok("search", {"q": q})["messages"]) for q in ("noise", "in", "outside")], [1, 1, 0])
+            self.fill(conv, self.alice, (f"other {i}" for i in range(100)))
+            self.until_indexed()
 
 
 class Administration(SearchTest):

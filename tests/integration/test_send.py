@@ -1,10 +1,12 @@
 """Sending: metadata and its bounds, ids and deduplication, bodies, receipts, acks (PROTOCOL sections 3 and 4)."""
 import base64
 import json
+import struct
 import unittest
 
 import msgpack
 
+import wire
 from harness import ACCEPTED, MQTT311, MQTT5, NOT_AUTHORISED, OK, Broker, Client, TimelineTest, burst
 
 MIB = 1024 * 1024
@@ -383,6 +385,56 @@ class Receipts(Sending):
         self.assertEqual(len(self.a.on_topic(self.a.res("sent", "m1"))), 1)
 
 
+class PublishProperties(Sending):
+    """Properties of MQTT 5 that are between a client and the broker, on a bare socket."""
+
+    def setUp(self):
+        super().setUp()
+        self.wire = wire.Wire(self.broker)
+        self.addCleanup(self.wire.close)
+
+    def receipt(self):
+        received = self.wire.receive_kind(wire.PUBLISH)
+        topic, number, payload = wire.unpack_publish(received, wire.V5)
+        self.wire.send(wire.packet(wire.PUBACK, struct.pack("!H", number)))
+        return topic, json.loads(payload)
+
+    def test_topic_alias(self):
+        self.assertTrue(self.wire.connect("aliasing", self.alice, wire.V5))
+        alias = b"\x23" + struct.pack("!H", 1)
+        self.wire.send(wire.publish(f"im/{self.to_bob}/m1", b"one", 1, wire.V5, alias))
+        self.assertEqual(self.receipt()[1]["cseq"], 1)
+        self.wire.send(wire.publish("", b"again", 2, wire.V5, alias))
+        self.assertEqual(self.receipt()[1]["dup"], True)
+        self.wire.send(wire.publish("im/req/hello", b"", 3, wire.V5, alias))
+        self.assertEqual(self.receipt()[1]["latest"], 1)
+        self.wire.send(wire.publish("", b"", 4, wire.V5, alias))
+        self.assertEqual(self.receipt()[0], "im/res/aliasing/hello")
+
+    def test_payload_format_and_expiry_are_not_looked_at(self):
+        self.assertTrue(self.wire.connect("plain", self.alice, wire.V5))
+        for mid, properties in (("m1", b"\x01\x01"), ("m2", b"\x01\x00"), ("m3", b"\x02\0\0\0\x01")):
+            self.wire.send(wire.publish(f"im/{self.to_bob}/{mid}", b"\xff", 1, wire.V5, properties))
+            self.assertTrue(self.receipt()[1]["ok"])
+            self.assertEqual((self.last()["body64"], self.last().get("props")), ("/w==", None))
+
+    def test_maximum_packet_size(self):
+        """What is larger than a device takes is dropped, and the rest comes."""
+        for number in range(10):
+            self.a.send_ok(self.to_bob, "x" * 50)
+        maximum = b"\x27" + struct.pack("!I", 600)
+        self.wire.version = wire.V5
+        self.wire.send(wire.packet(wire.CONNECT, wire.text("MQTT") + b"\x05\x82\0\0" + wire.varint(len(maximum)) + maximum +
+                                   wire.text("small") + wire.text(self.alice)))
+        for number, limit in enumerate((100, 1, 100, 2), 1):
+            self.wire.send(wire.publish(f"im/req/sync/t{limit}", b'{"after":0,"limit":%d}' % limit, number, wire.V5))
+        pages = dict(self.receipt() for _ in range(2))
+        self.assertEqual({topic: len(page["messages"]) for topic, page in pages.items()},
+                         {f"im/res/small/sync/t{limit}": limit for limit in (1, 2)})
+        self.wire.send(wire.publish("im/req/block", b"", 5, wire.V5))
+        self.assertEqual(self.receipt()[0], "im/res/small/block")  # and nothing else meanwhile
+
+
 class Acks(Sending):
     def test_codes_of_mqtt5(self):
         for qos in (1, 2):
@@ -427,6 +479,12 @@ class Acks(Sending):
         message = reader.wait_topic(f"im/signal/{conv}", since)
         self.assertEqual((message.payload, message.retain), (b"call", False))
         self.assertEqual([m for m in reader.inbox if m.retain or m.payload in (b"typing", b"stored")], [])
+
+    def test_an_empty_retained_one_is_a_message(self):
+        for version in (MQTT311, MQTT5):
+            client = self.client(self.alice, version=version)
+            client.send_ok(self.to_bob, b"", f"m{version}", retain=True)
+            self.assertEqual((self.last()["id"], self.last()["body"]), (f"m{version}", ""))
 
     def test_many_in_order(self):
         burst(self.broker, self.alice, f"im/{self.to_bob}", [str(i).encode() for i in range(5000)])

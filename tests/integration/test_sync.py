@@ -95,6 +95,12 @@ class Sync(TimelineTest):
                 self.assertIs(page.get("reset"), True, after)
                 self.assertEqual((page["messages"], page["latest"], page["floor"]), ([], 3, 0))
         self.assertIs(self.client(self.uid("new")).ok("sync", {"after": 1}).get("reset"), True)
+        # Such a position is none to go on from.
+        self.a.ok("sync", {"after": 1})
+        for after in (None, 4):
+            self.a.ok("sync", {} if after is None else {"after": after})
+            self.assert_places(self.a.ok("sync")["messages"], 2)
+            self.assertEqual([d["checkpoint"] for d in self.a.ok("devices")["devices"]], [1])
 
     def test_checkpoint_of_each_device(self):
         self.fill(9)
