@@ -278,14 +278,13 @@ static enum tl_err fill(struct page *page, const struct start *start)
 
 static enum tl_err answer_page(struct tl_visibility *v, const struct tl_call *call, struct tl_answer *answer)
 {
-	const struct tl_arg *limit = &call->args[ARG_LIMIT];
 	struct page page = {
 		.visibility = v,
 		.custom = v->conversation.order == TL_ORDER_CUSTOM,
 		.call = call,
 		.answer = answer,
 		.out = &answer->fields,
-		.limit = limit->given ? limit->uint : TL_PAGE_DEFAULT,
+		.limit = tl_arg_uint(&call->args[ARG_LIMIT], TL_PAGE_DEFAULT),
 	};
 	struct start start;
 	tl_store_reader_init(&page.store, v->engine, v->snapshot);

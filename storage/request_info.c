@@ -112,7 +112,7 @@ static bool parse_cursor(const struct tl_arg *cursor, uint64_t *after_out)
 static enum tl_err list_members(const struct tl_visibility *v, struct tl_iter *iter, uint64_t after,
                                 const struct tl_call *call, struct tl_answer *answer)
 {
-	uint64_t limit = call->args[MEMBERS_LIMIT].given ? call->args[MEMBERS_LIMIT].uint : TL_PAGE_DEFAULT;
+	uint64_t limit = tl_arg_uint(&call->args[MEMBERS_LIMIT], TL_PAGE_DEFAULT);
 	unsigned char key[TL_ORDERED_INT_MAX];
 	uint64_t user_no = after;
 	uint32_t count = 0;
