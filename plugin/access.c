@@ -77,7 +77,7 @@ static bool may_subscribe(struct tl_plugin *plugin, const struct tl_session *ses
 	return may_read(plugin, session, &topic);
 }
 
-/* `session` NULL: nobody's, to whom nothing is delivered; but it may be somebody's later. */
+/* `session` NULL: the client has no valid user, so nothing is delivered to it; but somebody who has may take over its subscription. */
 static void note_live(struct tl_plugin *plugin, struct tl_session *session, const struct tl_filter *filter)
 {
 	bool named = filter->kind == TL_TOPIC_LIVE && !tl_level_is_wildcard(filter->name);

@@ -23,9 +23,9 @@ struct packet {
 struct round {
 	UT_hash_handle hh;
 	uint64_t cseq; /* of the last message before something else */
-	bool closed;   /* what came after that could not wait */
-	bool waits;    /* it does */
-	bool heard;    /* the broker has asked about somebody who listens, or that nobody does is not to be concluded */
+	bool closed;   /* what came after that could not wait, and has been published, too */
+	bool waits;    /* what came after that waits for another tick */
+	bool heard;    /* the broker has asked about somebody who listens, or could not */
 	size_t cid_len;
 	char cid[];
 };
@@ -39,16 +39,19 @@ struct backlog {
 struct tl_live {
 	const char *root;
 	struct tl_waker *waker;
+
+	/* the broker thread's own; times are of tl_monotonic_ms */
 	struct packet *waiting; /* taken to be published … */
-	struct backlog backlog; /* … and how much that is; broker thread */
-	struct round *rounds;   /* broker thread … */
-	bool went_on;           /* the broker has gone on since then … */
-	bool inconclusive;      /* that nobody is asked about it tells nothing … */
-	bool left;              /* a connection has ended since the last flush; broker thread */
-	bool tired;             /* the last flush published as much as it may … */
-	uint64_t flushed_ms;    /* … and ended then; broker thread */
-	uint64_t rest_ms;       /* until then nothing more is published; broker thread */
-	pthread_mutex_t lock;   /* guards the rest */
+	struct backlog backlog; /* … and how much that is */
+	struct round *rounds;
+	bool went_on;        /* the broker has gone on with its loop since they were published (V3) */
+	bool inconclusive;   /* that nobody is asked about them tells nothing (V3) */
+	bool left;           /* a connection has ended since the last flush */
+	bool tired;          /* the last flush published as much as it may … */
+	uint64_t flushed_ms; /* … and ended then */
+	uint64_t rest_ms;    /* until then nothing more is published */
+
+	pthread_mutex_t lock; /* guards the rest */
 	struct tl_audience *audience;
 	struct packet *first, **last;
 	struct backlog ready; /* from `first` on */

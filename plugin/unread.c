@@ -11,7 +11,7 @@ enum {
 	BYTES_PER_MS = 4096,
 };
 
-/* As if the device had read more by so many bytes; what is more than it was sent is left of them. */
+/* Counts so many bytes more as read. How many of them were more than there was to be read. */
 static uint64_t give_back(struct tl_unread_stream *stream, uint64_t bytes)
 {
 	uint64_t unread = stream->sent - stream->read, back = bytes < unread ? bytes : unread;

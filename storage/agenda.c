@@ -2,15 +2,17 @@
 
 #include <stdio.h>
 
-/* A walk over all users, or all conversations. */
+enum { USERS, CONVERSATIONS };
+
+/* A walk over all of them. */
 static const struct walk {
 	const char *key;     /* of the number to go on with */
 	const char *end_key; /* of the number to end before */
 	enum tl_due_kind kinds[2];
 	int kind_count;
 } walks[TL_AGENDA_WALKS] = {
-	{TL_META_WALK_USERS, TL_META_NEXT_USER, {TL_DUE_INBOX, TL_DUE_DEVICES}, 2},
-	{TL_META_WALK_CONVERSATIONS, TL_META_NEXT_CONVERSATION, {TL_DUE_STORE}, 1},
+	[USERS] = {TL_META_WALK_USERS, TL_META_NEXT_USER, {TL_DUE_INBOX, TL_DUE_DEVICES}, 2},
+	[CONVERSATIONS] = {TL_META_WALK_CONVERSATIONS, TL_META_NEXT_CONVERSATION, {TL_DUE_STORE}, 1},
 };
 
 enum { SOURCES = TL_DUE_KINDS /* the walks stand in for TL_DUE_DROP */ };
@@ -215,19 +217,23 @@ static void note_lost_ids(struct tl_agenda *agenda)
 enum tl_err tl_agenda_note_options(struct tl_agenda *agenda, uint64_t now)
 {
 	const struct tl_limits *limits = agenda->limits;
+	const struct {
+		const char *key;
+		uint64_t value;
+		int walk;
+	} options[] = {
+		{TL_META_INBOX_TTL, limits->inbox_ttl_ms, USERS},
+		{TL_META_INBOX_MAX, limits->inbox_max, USERS},
+		{TL_META_DEVICE_TTL, limits->device_ttl_ms, USERS},
+		{TL_META_RETENTION, limits->retention_ms, CONVERSATIONS},
+	};
 	struct tl_batch *batch = NULL;
 	enum tl_err err = tl_batch_new(agenda->database->engine, &batch);
 	note_lost_ids(agenda);
 	for (int walk = 0; walk < TL_AGENDA_WALKS && err == TL_OK; walk++)
 		err = read_own(agenda, walks[walk].key, 1, &agenda->walk_next[walk]);
-	if (err == TL_OK)
-		err = note_option(agenda, batch, TL_META_INBOX_TTL, limits->inbox_ttl_ms, 0);
-	if (err == TL_OK)
-		err = note_option(agenda, batch, TL_META_INBOX_MAX, limits->inbox_max, 0);
-	if (err == TL_OK)
-		err = note_option(agenda, batch, TL_META_DEVICE_TTL, limits->device_ttl_ms, 0);
-	if (err == TL_OK)
-		err = note_option(agenda, batch, TL_META_RETENTION, limits->retention_ms, 1);
+	for (size_t i = 0; i < sizeof options / sizeof options[0] && err == TL_OK; i++)
+		err = note_option(agenda, batch, options[i].key, options[i].value, options[i].walk);
 	if (err == TL_OK)
 		err = end_ids(agenda, now, batch);
 	if (err == TL_OK && tl_batch_count(batch) > 0)

@@ -153,7 +153,7 @@ TL_MUST_USE enum tl_err tl_engine_commit(struct tl_engine *engine, struct tl_bat
                                          struct tl_why *why);
 
 /* What has been committed is on the disk when this has returned TL_OK, also where the engine is not `durable` (E2). Nobody may be
- * committing. TL_NO_SPACE, TL_IO. */
+ * committing. TL_NO_SPACE, TL_NO_MEMORY, TL_IO. */
 TL_MUST_USE enum tl_err tl_engine_flush(struct tl_engine *engine, struct tl_why *why);
 
 /* --- upkeep, never on the broker or writer thread --- */

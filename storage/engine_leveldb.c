@@ -70,8 +70,7 @@ enum tl_err tl_db_error_take(char *message, const char *what, struct tl_why *why
 	return err;
 }
 
-/* The same for a system call that failed. */
-static enum tl_err errno_fail(const char *what, const char *path, struct tl_why *why)
+enum tl_err tl_db_errno_fail(const char *what, const char *path, struct tl_why *why)
 {
 	int errnum = errno;
 	char buffer[128];
@@ -198,16 +197,16 @@ static void close_db(struct tl_engine *engine, leveldb_t *db)
 static enum tl_err lock_directory(struct tl_engine *engine, const char *path, struct tl_why *why)
 {
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
-		return errno_fail("make the directory", path, why);
+		return tl_db_errno_fail("make the directory", path, why);
 	/* Absolute, so that a later reopen finds it wherever the process has gone. */
 	engine->path = realpath(path, NULL);
 	if (!engine->path)
-		return errno_fail("find the directory", path, why);
+		return tl_db_errno_fail("find the directory", path, why);
 	engine->lock_fd = open(engine->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (engine->lock_fd < 0)
-		return errno_fail("open the directory", engine->path, why);
+		return tl_db_errno_fail("open the directory", engine->path, why);
 	if (engine->durable && tl_directory_entries_sync(engine->lock_fd) != 0)
-		return errno_fail("sync the directory", engine->path, why);
+		return tl_db_errno_fail("sync the directory", engine->path, why);
 	/* Where the file system cannot do this (NFS), LevelDB's lock must do. */
 	if (flock(engine->lock_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
 		return tl_fail(why, TL_LOCKED, "%s is in use by another process", engine->path);
@@ -228,13 +227,13 @@ static enum tl_err look_around(struct tl_engine *engine, bool must_exist, struct
 	bool any = false, current = false;
 	DIR *dir = opendir(engine->path);
 	if (!dir)
-		return errno_fail("read the directory", engine->path, why);
+		return tl_db_errno_fail("read the directory", engine->path, why);
 	errno = 0;
 	for (const struct dirent *entry; (entry = readdir(dir)); errno = 0) {
 		any |= is_data(entry->d_name);
 		current |= strcmp(entry->d_name, "CURRENT") == 0;
 	}
-	enum tl_err err = errno ? errno_fail("read the directory", engine->path, why) : TL_OK;
+	enum tl_err err = errno ? tl_db_errno_fail("read the directory", engine->path, why) : TL_OK;
 	closedir(dir);
 	if (err)
 		return err;

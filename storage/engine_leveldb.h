@@ -114,4 +114,7 @@ void tl_db_compact(struct tl_engine *engine, leveldb_t *db, struct tl_slice low,
  * "cannot `what`: `message`". */
 TL_MUST_USE enum tl_err tl_db_error_take(char *message, const char *what, struct tl_why *why);
 
+/* The same for a system call that failed, by errno; never TL_OK. */
+TL_MUST_USE enum tl_err tl_db_errno_fail(const char *what, const char *path, struct tl_why *why);
+
 #endif

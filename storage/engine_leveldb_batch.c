@@ -239,13 +239,11 @@ static int sync_logs(DIR *dir)
 enum tl_err tl_engine_flush(struct tl_engine *engine, struct tl_why *why)
 {
 	DIR *dir = opendir(engine->path);
-	int error = dir && sync_logs(dir) == 0 && tl_directory_entries_sync(engine->lock_fd) == 0 ? 0 : errno;
+	bool ok = dir && sync_logs(dir) == 0 && tl_directory_entries_sync(engine->lock_fd) == 0;
+	enum tl_err err = ok ? TL_OK : tl_db_errno_fail("flush the directory", engine->path, why);
 	if (dir)
 		closedir(dir);
-	if (error == 0)
-		return TL_OK;
-	enum tl_err err = error == ENOSPC || error == EDQUOT ? TL_NO_SPACE : TL_IO;
-	return tl_fail(why, err, "cannot flush the directory %s: %s", engine->path, strerror(error));
+	return err;
 }
 
 /* --- dropping ranges --- */

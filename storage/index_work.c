@@ -71,6 +71,33 @@ static enum tl_err list_error(const struct tl_iter *list)
 	return err == TL_CORRUPT ? TL_OK : err;
 }
 
+/* Marks, and what they are about, all as of one moment. */
+struct view {
+	struct tl_snapshot *snapshot;
+	struct tl_iter *marks;
+	struct tl_iter *store; /* any partition */
+};
+
+/* To be closed even where it fails. */
+static enum tl_err view_open(const struct tl_index_work *work, uint64_t queue, struct view *view)
+{
+	struct tl_engine *engine = work->database->engine;
+	*view = (struct view){NULL, NULL, NULL};
+	enum tl_err err = tl_snapshot_of_present(engine, &view->snapshot);
+	if (err == TL_OK)
+		err = marks_new(work, view->snapshot, queue, &view->marks);
+	if (err == TL_OK)
+		err = tl_iter_new(engine, view->snapshot, tl_partition(TL_PART_META, 0), false, &view->store);
+	return err;
+}
+
+static void view_close(struct view *view)
+{
+	tl_iter_free(view->marks);
+	tl_iter_free(view->store);
+	tl_snapshot_free(view->snapshot);
+}
+
 /* Of the mark that the list is at (I4). */
 static void drop_damaged(struct tl_index_work *work, const struct tl_iter *list, uint64_t queue)
 {
@@ -88,14 +115,14 @@ struct sealed {
 };
 
 /* Seals what the mark is about, unless the batch has it already. TL_CONFLICT: the batch has to be committed before. */
-static enum tl_err follow(struct tl_index_work *work, const struct tl_snapshot *snapshot, struct tl_iter *store,
-                          const struct tl_index_mark *mark, struct sealed *sealed)
+static enum tl_err follow(struct tl_index_work *work, const struct view *view, const struct tl_index_mark *mark,
+                          struct sealed *sealed)
 {
 	for (size_t i = 0; i < sealed->count; i++)
 		if (sealed->no[i] == mark->conversation_no)
 			return sealed->to[i] >= mark->cseq ? TL_OK : TL_CONFLICT;
 	uint64_t to = 0;
-	enum tl_err err = tl_index_seal(work, snapshot, store, mark->conversation_no, mark->cseq, &to);
+	enum tl_err err = tl_index_seal(work, view->snapshot, view->store, mark->conversation_no, mark->cseq, &to);
 	if (err != TL_OK)
 		return err;
 	sealed->no[sealed->count] = mark->conversation_no;
@@ -112,9 +139,9 @@ static void pass_over(struct tl_index_work *work, const struct tl_iter *marks, c
 }
 
 /* Follows marks until the batch is large enough. */
-static enum tl_err follow_marks(struct tl_index_work *work, const struct tl_snapshot *snapshot, struct tl_iter *marks,
-                                struct tl_iter *store, uint64_t *done_out)
+static enum tl_err follow_marks(struct tl_index_work *work, const struct view *view, uint64_t *done_out)
 {
+	struct tl_iter *marks = view->marks;
 	struct sealed sealed = {.count = 0};
 	struct tl_index_mark mark;
 	struct tl_pair_key key;
@@ -130,7 +157,7 @@ static enum tl_err follow_marks(struct tl_index_work *work, const struct tl_snap
 		if (done == 0)
 			atomic_store_explicit(&work->oldest_ts, mark.ts, memory_order_relaxed);
 		work->fresh_position = mark.position;
-		if ((err = follow(work, snapshot, store, &mark, &sealed)) != TL_OK)
+		if ((err = follow(work, view, &mark, &sealed)) != TL_OK)
 			break;
 		tl_index_mark_delete(work->batch, &mark);
 		done++;
@@ -145,20 +172,11 @@ static enum tl_err follow_marks(struct tl_index_work *work, const struct tl_snap
 
 static enum tl_err fresh_piece(struct tl_index_work *work, bool *did_out, uint64_t *done_out)
 {
-	struct tl_engine *engine = work->database->engine;
-	struct tl_iter *marks = NULL, *store = NULL;
-	struct tl_snapshot *snapshot;
-	enum tl_err err = tl_snapshot_of_present(engine, &snapshot);
-	if (err != TL_OK)
-		return err;
-	err = marks_new(work, snapshot, TL_INDEX_QUEUE_FRESH, &marks);
+	struct view view;
+	enum tl_err err = view_open(work, TL_INDEX_QUEUE_FRESH, &view);
 	if (err == TL_OK)
-		err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_META, 0), false, &store);
-	if (err == TL_OK)
-		err = follow_marks(work, snapshot, marks, store, done_out);
-	tl_iter_free(marks);
-	tl_iter_free(store);
-	tl_snapshot_free(snapshot);
+		err = follow_marks(work, &view, done_out);
+	view_close(&view);
 	*did_out = *done_out > 0 || tl_batch_count(work->batch) > 0;
 	return err == TL_OK ? commit(work) : err;
 }
@@ -311,20 +329,19 @@ static enum tl_err do_first(struct tl_index_work *work, struct upkeep *upkeep)
 }
 
 /* Follows the mark that the iterator is at. */
-static enum tl_err follow_upkeep(struct tl_index_work *work, const struct tl_snapshot *snapshot, struct tl_iter *marks,
-                                 struct tl_iter *store)
+static enum tl_err follow_upkeep(struct tl_index_work *work, const struct view *view)
 {
 	struct upkeep *upkeep = calloc(1, sizeof *upkeep);
 	if (!upkeep)
 		return TL_NO_MEMORY;
-	if (!tl_index_upkeep_read(marks, &upkeep->no)) {
-		drop_damaged(work, marks, TL_INDEX_QUEUE_UPKEEP);
+	if (!tl_index_upkeep_read(view->marks, &upkeep->no)) {
+		drop_damaged(work, view->marks, TL_INDEX_QUEUE_UPKEEP);
 		free(upkeep);
 		return TL_OK;
 	}
-	upkeep->snapshot = snapshot;
-	upkeep->store = store;
-	upkeep->mark = tl_iter_value(marks);
+	upkeep->snapshot = view->snapshot;
+	upkeep->store = view->store;
+	upkeep->mark = tl_iter_value(view->marks);
 	enum tl_err err = load(work, upkeep);
 	if (work->merge.active && work->merge.conversation_no != upkeep->no)
 		work->merge.active = false;
@@ -345,22 +362,13 @@ static bool find_upkeep(const struct tl_index_work *work, struct tl_iter *marks)
 
 static enum tl_err upkeep_piece(struct tl_index_work *work, bool *did_out)
 {
-	struct tl_engine *engine = work->database->engine;
-	struct tl_iter *marks = NULL, *store = NULL;
-	struct tl_snapshot *snapshot;
-	enum tl_err err = tl_snapshot_of_present(engine, &snapshot);
-	if (err != TL_OK)
-		return err;
-	err = marks_new(work, snapshot, TL_INDEX_QUEUE_UPKEEP, &marks);
-	if (err == TL_OK)
-		err = tl_iter_new(engine, snapshot, tl_partition(TL_PART_META, 0), false, &store);
+	struct view view;
+	enum tl_err err = view_open(work, TL_INDEX_QUEUE_UPKEEP, &view);
 	if (err == TL_OK) {
-		*did_out = find_upkeep(work, marks);
-		err = *did_out ? follow_upkeep(work, snapshot, marks, store) : list_error(marks);
+		*did_out = find_upkeep(work, view.marks);
+		err = *did_out ? follow_upkeep(work, &view) : list_error(view.marks);
 	}
-	tl_iter_free(marks);
-	tl_iter_free(store);
-	tl_snapshot_free(snapshot);
+	view_close(&view);
 	if (err == TL_OK)
 		err = commit(work);
 	return err == TL_CONFLICT ? TL_OK : err; /* the mark was put again: it is followed once more */

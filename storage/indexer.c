@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -17,7 +15,6 @@ enum {
 	RETRY_MS = 1000,        /* after a failure */
 	REST_MAX_MS = 100,      /* between pieces */
 	LOW_DISK_MS = 5000,     /* while the disk is nearly full */
-	NICENESS = 5,
 	BEHIND_MARKS = 500,     /* with more left to do it rests a quarter as long, with ten times more not at all */
 	REINDEX_MAX = 64,       /* conversations asked for that wait */
 };
@@ -193,7 +190,7 @@ static void work_off(struct tl_indexer *indexer)
 static void *run(void *arg)
 {
 	struct tl_indexer *indexer = arg;
-	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
+	tl_thread_give_way();
 	recount(indexer);
 	while (wait_until_due(indexer)) {
 		work_off(indexer);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 #include <fcntl.h>
+#include <unistd.h>
 
 namespace {
 
@@ -154,10 +155,17 @@ public:
 	bool syncs_logs() const { return sync_logs_; }
 
 private:
-	/* Syncs the directory that the file is in. LevelDB does that only when it has written to a manifest. */
+	/* Syncs the directory that the file is in, which has been there since before it was opened. LevelDB does that only when it has
+	 * written to a manifest. */
 	static leveldb::Status keep_names(const std::string &path)
 	{
-		return timeline::sync_directory(path.substr(0, path.rfind('/')));
+		const std::string dir = path.substr(0, path.rfind('/'));
+		int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return timeline::errno_status(dir);
+		leveldb::Status status = fsync(fd) == 0 ? leveldb::Status::OK() : timeline::errno_status(dir);
+		close(fd);
+		return status;
 	}
 
 	leveldb::Status keep_renamed(const std::string &path)

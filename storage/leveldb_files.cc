@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <unistd.h>
 
 namespace timeline {
@@ -14,16 +13,6 @@ leveldb::Status errno_status(const std::string &path)
 {
 	return errno == ENOENT ? leveldb::Status::NotFound(path, strerror(errno)) :
 	                         leveldb::Status::IOError(path, strerror(errno));
-}
-
-leveldb::Status sync_directory(const std::string &path)
-{
-	int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return errno_status(path);
-	leveldb::Status status = fsync(fd) == 0 ? leveldb::Status::OK() : errno_status(path);
-	close(fd);
-	return status;
 }
 
 enum { CHECKSUM = 4 /* bytes */ };

@@ -182,9 +182,8 @@ private:
 	bool any_ = false;    /* record has been read */
 };
 
+/* Of a system call on the file that has failed, by errno. */
 leveldb::Status errno_status(const std::string &path);
-
-leveldb::Status sync_directory(const std::string &path);
 
 } // namespace timeline
 

@@ -39,6 +39,12 @@ struct tl_arg {
 	struct tl_slice bytes; /* STR, CID, UID, CHOICE, DURATION, BODY: the text; UIDS, UINTS: the items as packed */
 };
 
+/* The number that is given, or else. */
+static inline uint64_t tl_arg_uint(const struct tl_arg *arg, uint64_t otherwise)
+{
+	return arg->given ? arg->uint : otherwise;
+}
+
 /* Parses `args`, a well-formed msgpack map, by a table ended by a NULL key; args_out has an element for each of its
  * rows. TL_BAD_REQUEST, and `why` names the key. */
 TL_MUST_USE enum tl_err tl_params_parse(const struct tl_param *params, struct tl_slice args, struct tl_arg *args_out,

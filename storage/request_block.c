@@ -52,7 +52,7 @@ static void answer_nobody(struct tl_answer *answer)
 static enum tl_err list_for(const struct tl_reading *reading, const struct tl_snapshot *snapshot, const struct tl_call *call,
                             struct tl_answer *answer)
 {
-	const struct tl_arg *limit = &call->args[BLOCK_LIMIT], *cursor = &call->args[BLOCK_CURSOR];
+	const struct tl_arg *cursor = &call->args[BLOCK_CURSOR];
 	struct tl_engine *engine = reading->database->engine;
 	struct tl_iter *iter;
 	uint64_t user_no;
@@ -68,7 +68,7 @@ static enum tl_err list_for(const struct tl_reading *reading, const struct tl_sn
 	if (err != TL_OK)
 		return err;
 	err = list_blocked(iter, call, cursor->given ? cursor->bytes : tl_slice("", 0),
-	                   limit->given ? limit->uint : TL_PAGE_DEFAULT, answer);
+	                   tl_arg_uint(&call->args[BLOCK_LIMIT], TL_PAGE_DEFAULT), answer);
 	tl_iter_free(iter);
 	return err;
 }

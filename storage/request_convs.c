@@ -291,7 +291,7 @@ static enum tl_err add(struct tl_pack *out, struct listing *l, uint64_t no, uint
 
 static enum tl_err answer_page(struct listing *l, const struct tl_call *call, struct tl_answer *answer)
 {
-	uint64_t limit = call->args[ARG_LIMIT].given ? call->args[ARG_LIMIT].uint : TL_PAGE_DEFAULT;
+	uint64_t limit = tl_arg_uint(&call->args[ARG_LIMIT], TL_PAGE_DEFAULT);
 	struct tl_pack *out = &answer->fields;
 	uint32_t count = 0;
 	char cursor[64];

@@ -149,9 +149,9 @@ static enum tl_err fill(const struct tl_reading *reading, uint64_t user_no, stru
 
 enum tl_err tl_devices(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
-	const struct tl_arg *limit = &call->args[ARG_LIMIT], *cursor = &call->args[ARG_CURSOR];
+	const struct tl_arg *cursor = &call->args[ARG_CURSOR];
 	struct page page = {.out = &answer->fields,
-	                    .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT,
+	                    .limit = tl_arg_uint(&call->args[ARG_LIMIT], TL_PAGE_DEFAULT),
 	                    .now = call->now,
 	                    .life = reading->checkpoints->life,
 	                    .ttl_ms = reading->limits->device_ttl_ms};

@@ -37,7 +37,7 @@ struct start {
 
 /* A page in the making. */
 struct page {
-	struct tl_visibility *visibility;
+	const struct tl_visibility *visibility;
 	struct tl_store_reader store;
 	bool custom; /* by order key */
 	const struct tl_call *call;
@@ -276,16 +276,15 @@ static enum tl_err fill(struct page *page, const struct start *start)
 	return TL_OK;
 }
 
-static enum tl_err answer_page(struct tl_visibility *v, const struct tl_call *call, struct tl_answer *answer)
+static enum tl_err answer_page(const struct tl_visibility *v, const struct tl_call *call, struct tl_answer *answer)
 {
-	const struct tl_arg *limit = &call->args[ARG_LIMIT];
 	struct page page = {
 		.visibility = v,
 		.custom = v->conversation.order == TL_ORDER_CUSTOM,
 		.call = call,
 		.answer = answer,
 		.out = &answer->fields,
-		.limit = limit->given ? limit->uint : TL_PAGE_DEFAULT,
+		.limit = tl_arg_uint(&call->args[ARG_LIMIT], TL_PAGE_DEFAULT),
 	};
 	struct start start;
 	tl_store_reader_init(&page.store, v->engine, v->snapshot);
@@ -298,19 +297,7 @@ static enum tl_err answer_page(struct tl_visibility *v, const struct tl_call *ca
 
 enum tl_err tl_history(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
-	struct tl_visibility visibility;
-	struct tl_snapshot *snapshot;
-	enum tl_err err = tl_snapshot_new(reading->database->engine, &snapshot);
-	if (err != TL_OK)
-		return err;
-	err = tl_visibility_open(reading->database->engine, snapshot, reading->limits, call->now,
-	                         call->args[ARG_CONV].bytes, call->user, &visibility);
-	if (err == TL_OK) {
-		err = answer_page(&visibility, call, answer);
-		tl_visibility_close(&visibility);
-	}
-	tl_snapshot_free(snapshot);
-	return err;
+	return tl_answer_visible(reading, call, answer, answer_page);
 }
 
 /* --- get --- */
@@ -323,8 +310,9 @@ const struct tl_param tl_get_params[] = {
 	{.key = NULL},
 };
 
-static enum tl_err answer_message(const struct tl_visibility *v, uint64_t cseq, struct tl_answer *answer)
+static enum tl_err answer_message(const struct tl_visibility *v, const struct tl_call *call, struct tl_answer *answer)
 {
+	const uint64_t cseq = call->args[GET_CSEQ].uint;
 	struct tl_store_record record;
 	char *bytes = NULL;
 	size_t len;
@@ -343,17 +331,5 @@ static enum tl_err answer_message(const struct tl_visibility *v, uint64_t cseq, 
 
 enum tl_err tl_get(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
-	struct tl_visibility visibility;
-	struct tl_snapshot *snapshot;
-	enum tl_err err = tl_snapshot_new(reading->database->engine, &snapshot);
-	if (err != TL_OK)
-		return err;
-	err = tl_visibility_open(reading->database->engine, snapshot, reading->limits, call->now,
-	                         call->args[GET_CONV].bytes, call->user, &visibility);
-	if (err == TL_OK) {
-		err = answer_message(&visibility, call->args[GET_CSEQ].uint, answer);
-		tl_visibility_close(&visibility);
-	}
-	tl_snapshot_free(snapshot);
-	return err;
+	return tl_answer_visible(reading, call, answer, answer_message);
 }

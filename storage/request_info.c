@@ -1,4 +1,4 @@
-/* `info` and `members`: what a conversation is and who is in it, for its members. */
+/* `info` and `members`: what a conversation is and who is in it, for its members of now. */
 #include "ordered_int.h"
 #include "requests.h"
 #include "visibility.h"
@@ -35,38 +35,18 @@ void tl_answer_info(struct tl_answer *answer, const struct tl_conversation_recor
 	tl_answer_uint(answer, "count", record->member_count);
 }
 
-typedef enum tl_err (*answer_function)(const struct tl_visibility *v, const struct tl_call *call,
-                                       struct tl_answer *answer);
-
-/* Answers about the conversation that the first argument names, to one who is a member now. */
-static enum tl_err answer_member(const struct tl_reading *reading, const struct tl_call *call,
-                                 struct tl_answer *answer, answer_function function)
-{
-	struct tl_engine *engine = reading->database->engine;
-	struct tl_snapshot *snapshot;
-	struct tl_visibility v;
-	enum tl_err err = tl_snapshot_new(engine, &snapshot);
-	if (err != TL_OK)
-		return err;
-	err = tl_visibility_open(engine, snapshot, reading->limits, call->now, call->args[0].bytes, call->user, &v);
-	if (err == TL_OK) {
-		err = v.present ? function(&v, call, answer) : TL_NOT_MEMBER;
-		tl_visibility_close(&v);
-	}
-	tl_snapshot_free(snapshot);
-	return err;
-}
-
 static enum tl_err answer_info(const struct tl_visibility *v, const struct tl_call *call, struct tl_answer *answer)
 {
 	(void)call;
+	if (!v->present)
+		return TL_NOT_MEMBER;
 	tl_answer_info(answer, &v->conversation, v->conversation_head);
 	return TL_OK;
 }
 
 enum tl_err tl_info(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
-	return answer_member(reading, call, answer, answer_info);
+	return tl_answer_visible(reading, call, answer, answer_info);
 }
 
 /* --- members: in the order of their numbers; a cursor is the last number of the page before --- */
@@ -112,7 +92,7 @@ static bool parse_cursor(const struct tl_arg *cursor, uint64_t *after_out)
 static enum tl_err list_members(const struct tl_visibility *v, struct tl_iter *iter, uint64_t after,
                                 const struct tl_call *call, struct tl_answer *answer)
 {
-	uint64_t limit = call->args[MEMBERS_LIMIT].given ? call->args[MEMBERS_LIMIT].uint : TL_PAGE_DEFAULT;
+	uint64_t limit = tl_arg_uint(&call->args[MEMBERS_LIMIT], TL_PAGE_DEFAULT);
 	unsigned char key[TL_ORDERED_INT_MAX];
 	uint64_t user_no = after;
 	uint32_t count = 0;
@@ -141,6 +121,8 @@ static enum tl_err answer_members(const struct tl_visibility *v, const struct tl
 {
 	struct tl_iter *iter;
 	uint64_t after;
+	if (!v->present)
+		return TL_NOT_MEMBER;
 	if (!parse_cursor(&call->args[MEMBERS_CURSOR], &after))
 		return tl_fail(&answer->why, TL_BAD_REQUEST, "'cursor' is none of this request's");
 	enum tl_err err =
@@ -154,5 +136,5 @@ static enum tl_err answer_members(const struct tl_visibility *v, const struct tl
 
 enum tl_err tl_members(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer)
 {
-	return answer_member(reading, call, answer, answer_members);
+	return tl_answer_visible(reading, call, answer, answer_members);
 }

@@ -105,7 +105,7 @@ static enum tl_err show(const struct tl_call *call, struct tl_answer *answer, co
 static enum tl_err fill(struct tl_search *search, const struct tl_call *call, struct tl_answer *answer, bool highlights,
                         bool *more_out, struct tl_search_place *place)
 {
-	uint64_t limit = call->args[ARG_LIMIT].given ? call->args[ARG_LIMIT].uint : TL_SEARCH_PAGE_DEFAULT;
+	uint64_t limit = tl_arg_uint(&call->args[ARG_LIMIT], TL_SEARCH_PAGE_DEFAULT);
 	struct tl_search_place reached;
 	struct tl_search_hit hit;
 	uint32_t count = 0;
@@ -198,7 +198,7 @@ enum tl_err tl_search(const struct tl_reading *reading, const struct tl_call *ca
 		.from = args[ARG_FROM].bytes,
 		.type = args[ARG_TYPE].bytes,
 		.since = args[ARG_SINCE].uint,
-		.until = args[ARG_UNTIL].given ? args[ARG_UNTIL].uint : UINT64_MAX,
+		.until = tl_arg_uint(&args[ARG_UNTIL], UINT64_MAX),
 		.limits = reading->limits,
 		.now = call->now,
 	};

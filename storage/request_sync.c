@@ -48,13 +48,12 @@ static enum tl_err page_init(struct page *page, const struct tl_reading *reading
 {
 	struct tl_engine *engine = reading->database->engine;
 	const struct tl_partition nowhere = tl_partition(TL_PART_META, 0);
-	const struct tl_arg *limit = &call->args[ARG_LIMIT];
 	*page = (struct page){.engine = engine,
 	                      .call = call,
 	                      .limits = reading->limits,
 	                      .answer = answer,
 	                      .out = &answer->fields,
-	                      .limit = limit->given ? limit->uint : TL_PAGE_DEFAULT};
+	                      .limit = tl_arg_uint(&call->args[ARG_LIMIT], TL_PAGE_DEFAULT)};
 	enum tl_err err = tl_snapshot_new(engine, &page->snapshot);
 	if (err == TL_OK)
 		err = tl_iter_new(engine, page->snapshot, nowhere, true, &page->inbox_iter);

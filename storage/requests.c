@@ -2,6 +2,7 @@
 
 #include "id.h"
 #include "msgpack_reader.h"
+#include "visibility.h"
 
 #define READ(op) {.name = #op, .params = tl_##op##_params, .read = tl_##op}
 #define CHANGE(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op}
@@ -97,6 +98,24 @@ void tl_answer_cursor(struct tl_answer *answer, const struct tl_call *call, stru
 		len += call->proof.len;
 	}
 	tl_answer_str(answer, "cursor", tl_slice(text, len));
+}
+
+enum tl_err tl_answer_visible(const struct tl_reading *reading, const struct tl_call *call, struct tl_answer *answer,
+                              tl_visible_function answer_with)
+{
+	struct tl_engine *engine = reading->database->engine;
+	struct tl_visibility visibility;
+	struct tl_snapshot *snapshot;
+	enum tl_err err = tl_snapshot_new(engine, &snapshot);
+	if (err != TL_OK)
+		return err;
+	err = tl_visibility_open(engine, snapshot, reading->limits, call->now, call->args[0].bytes, call->user, &visibility);
+	if (err == TL_OK) {
+		err = answer_with(&visibility, call, answer);
+		tl_visibility_close(&visibility);
+	}
+	tl_snapshot_free(snapshot);
+	return err;
 }
 
 /* An answer that failed holds no pairs, whatever was packed before the failure. */

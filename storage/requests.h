@@ -99,6 +99,17 @@ TL_MUST_USE enum tl_err tl_request_read(const struct tl_request *request, const 
  * changed. Writer thread. */
 TL_MUST_USE enum tl_err tl_request_apply(struct tl_transaction *txn, const struct tl_ingest_record *record);
 
+/* --- for the requests' own files --- */
+
+struct tl_visibility;
+typedef enum tl_err (*tl_visible_function)(const struct tl_visibility *visibility, const struct tl_call *call,
+                                           struct tl_answer *answer);
+
+/* Has a request that reads answered from what the caller may see of the conversation that its first argument names, all as of one
+ * moment. TL_NOT_MEMBER as tl_visibility_open; others as tl_snapshot_new, or as the function says. Any thread. */
+TL_MUST_USE enum tl_err tl_answer_visible(const struct tl_reading *reading, const struct tl_call *call,
+                                          struct tl_answer *answer, tl_visible_function answer_with);
+
 /* --- packing answers --- */
 
 /* What has been packed since `from` takes on the wire. */

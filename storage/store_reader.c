@@ -135,8 +135,10 @@ static enum tl_err find_readable(struct tl_store_reader *reader, uint64_t conver
 	return TL_NOT_FOUND;
 }
 
-enum tl_err tl_store_reader_find_time(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t low,
-                                      uint64_t high, uint64_t ts, uint64_t *cseq_out)
+/* The first entry of [low, high) that is not before what is looked for. */
+static enum tl_err halve(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t low, uint64_t high,
+                         bool (*is_before)(const struct tl_store_record *record, uint64_t what), uint64_t what,
+                         uint64_t *cseq_out)
 {
 	struct tl_store_record record;
 	while (low < high) {
@@ -144,7 +146,7 @@ enum tl_err tl_store_reader_find_time(struct tl_store_reader *reader, uint64_t c
 		enum tl_err err = find_readable(reader, conversation_no, &at, high, &record);
 		if (err != TL_OK && err != TL_NOT_FOUND)
 			return err;
-		if (err == TL_OK && tl_message_ts(record.message) < ts)
+		if (err == TL_OK && is_before(&record, what))
 			low = at + 1;
 		else
 			high = middle;
@@ -153,23 +155,21 @@ enum tl_err tl_store_reader_find_time(struct tl_store_reader *reader, uint64_t c
 	return TL_OK;
 }
 
-/* The first entry of [low, high) with more messages up to it than so many. */
-static enum tl_err find_running(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t low, uint64_t high,
-                                uint64_t running, uint64_t *cseq_out)
+static bool is_earlier(const struct tl_store_record *record, uint64_t ts)
 {
-	struct tl_store_record record;
-	while (low < high) {
-		uint64_t middle = low + (high - low) / 2, at = middle;
-		enum tl_err err = find_readable(reader, conversation_no, &at, high, &record);
-		if (err != TL_OK && err != TL_NOT_FOUND)
-			return err;
-		if (err == TL_OK && record.running <= running)
-			low = at + 1;
-		else
-			high = middle;
-	}
-	*cseq_out = low;
-	return TL_OK;
+	return tl_message_ts(record->message) < ts;
+}
+
+enum tl_err tl_store_reader_find_time(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t low,
+                                      uint64_t high, uint64_t ts, uint64_t *cseq_out)
+{
+	return halve(reader, conversation_no, low, high, is_earlier, ts, cseq_out);
+}
+
+/* No more messages up to it than so many. */
+static bool has_no_more(const struct tl_store_record *record, uint64_t running)
+{
+	return record->running <= running;
 }
 
 enum tl_err tl_store_reader_find_message(struct tl_store_reader *reader, uint64_t conversation_no, uint64_t low,
@@ -185,7 +185,7 @@ enum tl_err tl_store_reader_find_message(struct tl_store_reader *reader, uint64_
 			return TL_OK;
 		}
 		if (err == TL_OK)
-			err = find_running(reader, conversation_no, low + 1, high, record.running, &low);
+			err = halve(reader, conversation_no, low + 1, high, has_no_more, record.running, &low);
 	}
 	*cseq_out = high;
 	return err == TL_NOT_FOUND ? TL_OK : err;

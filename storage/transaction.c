@@ -92,6 +92,16 @@ void tl_transaction_clear(struct tl_transaction *txn)
 	txn->index_upkeep = false;
 }
 
+void tl_transaction_forget(struct tl_transaction *txn)
+{
+	tl_transaction_clear(txn);
+	tl_users_clear(&txn->users);
+	tl_conversations_clear(&txn->conversations);
+	tl_dedup_clear(&txn->ids);
+	txn->users.numbers.next = txn->users.numbers.reserved = 0;
+	txn->conversations.numbers.next = txn->conversations.numbers.reserved = 0;
+}
+
 void tl_transaction_record(struct tl_transaction *txn, uint64_t position, bool replaying)
 {
 	txn->position = position;

@@ -85,6 +85,9 @@ void tl_transaction_fini(struct tl_transaction *txn);
 /* Begins anew: an empty batch, nothing to tell. The caches stay. */
 void tl_transaction_clear(struct tl_transaction *txn);
 
+/* The same, and nothing is cached any more: for when a batch may not have been applied. */
+void tl_transaction_forget(struct tl_transaction *txn);
+
 /* Begins another batch, the last one having been committed; what is to be told stays, and is told with that of this one. What
  * is cached must not be trimmed before that. */
 void tl_transaction_next(struct tl_transaction *txn);

@@ -373,12 +373,7 @@ static void note_success(struct tl_writer *writer)
 static void forget_all(struct tl_writer *writer)
 {
 	tl_chores_failed(writer->chores);
-	tl_transaction_clear(&writer->txn);
-	tl_users_clear(&writer->txn.users);
-	tl_conversations_clear(&writer->txn.conversations);
-	tl_dedup_clear(&writer->txn.ids);
-	writer->txn.users.numbers.next = writer->txn.users.numbers.reserved = 0;
-	writer->txn.conversations.numbers.next = writer->txn.conversations.numbers.reserved = 0;
+	tl_transaction_forget(&writer->txn);
 }
 
 /* Opens the database again, pausing between attempts, until it works (*watermark_out) or the writer is stopped. Who waits

@@ -99,17 +99,6 @@ static enum tl_err commit(struct world *w)
 	return err;
 }
 
-/* As the writer does after a failure. */
-static void forget(struct world *w)
-{
-	tl_transaction_clear(&w->txn);
-	tl_users_clear(&w->txn.users);
-	tl_conversations_clear(&w->txn.conversations);
-	tl_dedup_clear(&w->txn.ids);
-	w->txn.users.numbers.next = w->txn.users.numbers.reserved = 0;
-	w->txn.conversations.numbers.next = w->txn.conversations.numbers.reserved = 0;
-}
-
 /* Who does what; the arguments are a packed map. Of "send", the conversation. */
 struct step {
 	const char *user, *op, *args;
@@ -350,7 +339,7 @@ static int child(const struct act *act, bool cold, unsigned n, const struct temp
 	must(err == TL_OK || err == TL_NO_MEMORY, "another error than that memory ran out");
 	must(err == TL_OK || reached, "it failed by itself");
 	if (err != TL_OK) {
-		forget(w);
+		tl_transaction_forget(&w->txn);
 		w->replaying = true;
 		must(act->perform(w, act) == TL_OK, "the second time");
 	}

@@ -203,26 +203,29 @@ class Requests(HostileTest):
         if PLAIN:
             self.assertLess(self.rss() - before, 100)
 
-    def never_reads(self, number):
-        """Asks for ten thousand large pages and takes none. `number`: whether at QoS 1. As fast as others are served,
-        so that no request is refused for coming too soon."""
-        user, pacer = self.uid("glutton"), self.client(self.uid("pacer"))
-        client = self.client(user)
-        for _ in range(300):
-            client.publish(f"im/user/{user}", b"g" * 4000)
-        client.send_ok(f"user/{user}", "end")
+    def floods(self, user, frames):
+        """Sends requests and reads nothing. As fast as others are served, so that none is refused for coming too soon."""
+        pacer = self.client(self.uid("pacer"))
         before = self.rss()
         wire = self.wire(user, receive_buffer=4096)
-        for begin in range(0, 10000, 25):
-            frames = (publish(f"im/req/sync/{n}", b'{"after":0,"limit":1000}', number and n + 1)
-                      for n in range(begin, begin + 25))
-            if not wire.send_anyway(b"".join(frames)):
+        for begin in range(0, len(frames), 25):
+            if not wire.send_anyway(b"".join(frames[begin:begin + 25])):
                 break
             pacer.ok("sync", {"after": 0})
             if PLAIN:
                 self.assertLess(self.rss() - before, 150, f"MiB more than before, after {begin} requests")
         self.check_well_behaved()
         wire.close()
+
+    def never_reads(self, number):
+        """Asks for ten thousand large pages and takes none. `number`: whether at QoS 1."""
+        user = self.uid("glutton")
+        client = self.client(user)
+        for _ in range(300):
+            client.publish(f"im/user/{user}", b"g" * 4000)
+        client.send_ok(f"user/{user}", "end")
+        self.floods(user, [publish(f"im/req/sync/{n}", b'{"after":0,"limit":1000}', number and n + 1)
+                           for n in range(10000)])
 
     def test_ten_thousand_syncs_and_no_reading(self):
         self.never_reads(1)
@@ -232,24 +235,14 @@ class Requests(HostileTest):
 
     def guesses(self, requests, number):
         """As never_reads, with requests that look as if what was answered before had been read."""
-        user, pacer = self.uid("guesser"), self.client(self.uid("pacer"))
+        user = self.uid("guesser")
         client = self.client(user)
         for _ in range(1500):
             packet_id = client.publish(f"im/user/{user}", b"g" * 4000)
         client.wait_ack(packet_id)
         client.send_ok(f"user/{user}", "end")
-        before = self.rss()
-        wire = self.wire(user, receive_buffer=4096)
-        frames = [publish(f"im/req/{op}/{n}", json.dumps(request).encode(), number and n + 1)
-                  for n, (op, request) in enumerate(requests(f"d:{user}:{user}"))]
-        for begin in range(0, len(frames), 25):
-            if not wire.send_anyway(b"".join(frames[begin:begin + 25])):
-                break
-            pacer.ok("sync", {"after": 0})
-            if PLAIN:
-                self.assertLess(self.rss() - before, 150, f"MiB more than before, after {begin} requests")
-        self.check_well_behaved()
-        wire.close()
+        self.floods(user, [publish(f"im/req/{op}/{n}", json.dumps(request).encode(), number and n + 1)
+                           for n, (op, request) in enumerate(requests(f"d:{user}:{user}"))])
 
     def test_guessing_positions_and_no_reading(self):
         for number in (0, 1):

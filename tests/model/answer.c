@@ -50,6 +50,16 @@ struct tl_slice get_str(struct tl_slice map, const char *key)
 	return value;
 }
 
+bool take_cursor(struct tl_slice map, struct cursor *cursor)
+{
+	if (!has(map, "cursor"))
+		return false;
+	struct tl_slice text = get_str(map, "cursor");
+	CHECK(text.len < sizeof cursor->text);
+	memcpy(cursor->text, text.ptr, cursor->len = text.len);
+	return true;
+}
+
 struct tl_slice get_bin(struct tl_slice map, const char *key)
 {
 	struct tl_reader reader;

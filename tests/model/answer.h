@@ -17,6 +17,20 @@ struct tl_slice get_bin(struct tl_slice map, const char *key);
 struct tl_slice get_map(struct tl_slice map, const char *key);
 bool equals(struct tl_slice value, const char *text);
 
+/* Where the next page begins; empty: with the first one. */
+struct cursor {
+	char text[128];
+	size_t len;
+};
+
+static inline struct tl_slice cursor_text(const struct cursor *cursor)
+{
+	return tl_slice(cursor->text, cursor->len);
+}
+
+/* Takes the cursor of a page, if there is another one behind it. */
+bool take_cursor(struct tl_slice map, struct cursor *cursor);
+
 /* An array's elements, one after the other: begin, then next until it is false. */
 struct list {
 	struct tl_reader reader;

@@ -179,22 +179,18 @@ static void check_pages(struct walk *walk, bool to_the_end)
 {
 	struct reading reading;
 	struct tl_pack args;
-	char cursor[64];
-	size_t at = 0, cursor_len = 0;
+	struct cursor cursor = {.len = 0};
+	size_t at = 0;
 	bool more = true;
 	tl_pack_init(&args);
 	for (unsigned i = 0; more && (to_the_end || i < PAGES); i++) {
 		uint64_t limit = 1 + below(&walk->child->rng, to_the_end ? TL_PAGE_MAX : 20);
-		pack_request(&args, walk, tl_slice(cursor, cursor_len), limit);
+		pack_request(&args, walk, cursor_text(&cursor), limit);
 		child_read(walk->child, "history", walk->user, 0, tl_pack_bytes(&args), &reading);
 		CHECK(reading.err == TL_OK);
 		check_page(walk, reading.map, limit, &at);
 		more = get_bool(reading.map, "more");
-		if (more) {
-			struct tl_slice text = get_str(reading.map, "cursor");
-			CHECK(text.len < sizeof cursor);
-			memcpy(cursor, text.ptr, cursor_len = text.len);
-		}
+		CHECK(!more || take_cursor(reading.map, &cursor));
 		reading_fini(&reading);
 	}
 	tl_pack_fini(&args);

@@ -75,22 +75,16 @@ static void check_pages(struct walk *walk)
 {
 	struct reading reading;
 	struct tl_pack args;
-	char cursor[64];
-	size_t cursor_len = 0;
+	struct cursor cursor = {.len = 0};
 	bool more = true;
 	tl_pack_init(&args);
 	while (more) {
 		uint64_t limit = 1 + below(&walk->child->rng, chance(&walk->child->rng, 50) ? 3 : 30);
-		pack_conv(&args, walk->conversation, limit, tl_slice(cursor, cursor_len));
+		pack_conv(&args, walk->conversation, limit, cursor_text(&cursor));
 		child_read(walk->child, walk->op, walk->user, 0, tl_pack_bytes(&args), &reading);
 		CHECK(reading.err == TL_OK);
 		check_page(walk, &reading, limit);
-		more = has(reading.map, "cursor");
-		if (more) {
-			struct tl_slice text = get_str(reading.map, "cursor");
-			CHECK(text.len < sizeof cursor);
-			memcpy(cursor, text.ptr, cursor_len = text.len);
-		}
+		more = take_cursor(reading.map, &cursor);
 		reading_fini(&reading);
 	}
 	tl_pack_fini(&args);

@@ -50,21 +50,15 @@ static bool finds(struct child *child, const struct conversation *c, unsigned us
 {
 	struct reading reading;
 	struct tl_pack args;
-	char cursor[128];
-	size_t cursor_len = 0;
+	struct cursor cursor = {.len = 0};
 	bool found = false, more = true;
 	tl_pack_init(&args);
 	while (more && !found) {
-		pack_search(&args, word, c->cid, tl_slice(cursor, cursor_len));
+		pack_search(&args, word, c->cid, cursor_text(&cursor));
 		child_read(child, "search", user, 0, tl_pack_bytes(&args), &reading);
 		CHECK(reading.err == TL_OK);
 		found = check_found(c, user, cseq, reading.map);
-		more = has(reading.map, "cursor");
-		if (more) {
-			struct tl_slice text = get_str(reading.map, "cursor");
-			CHECK(text.len < sizeof cursor);
-			memcpy(cursor, text.ptr, cursor_len = text.len);
-		}
+		more = take_cursor(reading.map, &cursor);
 		reading_fini(&reading);
 	}
 	tl_pack_fini(&args);

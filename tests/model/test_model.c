@@ -50,16 +50,19 @@ static bool with_power;
 
 /* --- the child --- */
 
+static int pick_conversation(struct rng *rng)
+{
+	int any = (int)below(rng, CONVERSATIONS);
+	return chance(rng, 60) ? DIRECTS + (int)below(rng, 8) : any;
+}
+
 /* While the store may be behind. */
 static void read_something(struct child *child)
 {
-	struct rng *rng = &child->rng;
-	unsigned user = below(rng, USERS);
-	int conversation = (int)below(rng, CONVERSATIONS);
-	if (chance(rng, 60))
-		conversation = DIRECTS + (int)below(rng, 8);
+	unsigned user = below(&child->rng, USERS);
+	int conversation = pick_conversation(&child->rng);
 	child_tick(child);
-	switch (below(rng, 6)) {
+	switch (below(&child->rng, 6)) {
 	case 0:
 		check_hello(child, user);
 		break;
@@ -79,13 +82,10 @@ static void read_something(struct child *child)
 
 static void compare_something(struct child *child)
 {
-	struct rng *rng = &child->rng;
-	unsigned user = below(rng, USERS);
-	int conversation = (int)below(rng, CONVERSATIONS);
-	if (chance(rng, 60))
-		conversation = DIRECTS + (int)below(rng, 8);
+	unsigned user = below(&child->rng, USERS);
+	int conversation = pick_conversation(&child->rng);
 	child_tick(child);
-	switch (below(rng, 9)) {
+	switch (below(&child->rng, 9)) {
 	case 0:
 		check_info(child, conversation, user);
 		break;

@@ -60,13 +60,6 @@ void commit_transaction(struct tl_transaction *txn)
 	tl_transaction_clear(txn);
 }
 
-void forget_transaction(struct tl_transaction *txn)
-{
-	tl_transaction_clear(txn);
-	tl_users_clear(&txn->users);
-	tl_conversations_clear(&txn->conversations);
-}
-
 struct tl_user *take_user(struct tl_transaction *txn, const char *uid)
 {
 	struct tl_user *user;

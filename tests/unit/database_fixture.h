@@ -23,9 +23,6 @@ void close_transaction(struct tl_database *database, struct tl_transaction *txn)
 /* Commits what the transaction holds, and tells of what is due. */
 void commit_transaction(struct tl_transaction *txn);
 
-/* As after a start, or a commit that failed: nothing is cached. */
-void forget_transaction(struct tl_transaction *txn);
-
 /* The user, who is made if need be. */
 struct tl_user *take_user(struct tl_transaction *txn, const char *uid);
 

@@ -325,12 +325,12 @@ static void test_once(void **state)
 	for (unsigned steps = 0; next(f); steps++) {
 		assert_true(steps < 3);
 		apply(f);
-		forget_transaction(&f->txn); /* nothing was applied */
+		tl_transaction_forget(&f->txn); /* nothing was applied */
 		check_counts(f);
 		apply(f);
 		commit(f);
 		if (steps % 2)
-			forget_transaction(&f->txn); /* all was, and nobody knew */
+			tl_transaction_forget(&f->txn); /* all was, and nobody knew */
 		apply(f);
 		commit(f);
 		check_counts(f);
@@ -394,7 +394,7 @@ static void test_asked_for_meanwhile(void **state)
 		no[i] = take(f, i)->no;
 	dissolve(f, "team", 0, USERS);
 	do {
-		forget_transaction(&f->txn);
+		tl_transaction_forget(&f->txn);
 		if (!next(f))
 			break;
 		apply(f);
@@ -451,7 +451,7 @@ static void test_damage(void **state)
 	tl_batch_put(f->txn.batch, tl_partition(TL_PART_USER, no), tl_slice("", 0), tl_slice("?", 1));
 	tl_batch_put(f->txn.batch, tl_partition(TL_PART_USER, take(f, 1)->no), tl_slice("", 0), tl_slice("?", 1));
 	commit(f);
-	forget_transaction(&f->txn);
+	tl_transaction_forget(&f->txn);
 	dissolve(f, "team", 0, USERS);
 	assert_int_equal(finish(f), 3);
 	assert_int_equal(take(f, 2)->groups, 0);

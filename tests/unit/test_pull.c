@@ -38,12 +38,6 @@ static void commit(struct fixture *f)
 	commit_transaction(&f->txn);
 }
 
-/* As after a start: nothing is cached. */
-static void forget(struct fixture *f)
-{
-	forget_transaction(&f->txn);
-}
-
 /* A group of alice and bob, on read. */
 static void make_group(struct fixture *f)
 {
@@ -254,9 +248,9 @@ static void test_damaged_member(void **state)
 	             tl_slice(key, tl_ordered_int_put(key, alice)), tl_slice("?", 1));
 	commit(f);
 	for (int i = 0; i < 3; i++) {
-		forget(f);
+		tl_transaction_forget(&f->txn);
 		(void)pull(f, "bob", 3, 100);
-		forget(f);
+		tl_transaction_forget(&f->txn);
 		check_inbox(f, "bob", 3, 3);
 	}
 }
@@ -272,7 +266,7 @@ static void test_lost_name(void **state)
 	assert_int_equal(tl_conversation_change(conversation(f), f->txn.batch, &record), TL_OK);
 	tl_batch_delete(f->txn.batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), f->cid);
 	commit(f);
-	forget(f);
+	tl_transaction_forget(&f->txn);
 	assert_int_equal(pull(f, "bob", 1, 100), TL_OK);
 	check_inbox(f, "bob", 1, 1);
 }

@@ -250,12 +250,6 @@ static void test_no_window(void **state)
 
 /* --- nothing at hand --- */
 
-static void forget(struct fixture *f)
-{
-	forget_transaction(&f->txn);
-	tl_dedup_clear(&f->txn.ids);
-}
-
 /* What is known of the chat of alice and bob, as its name has it. */
 static struct tl_conversation_name name_of_chat(struct fixture *f)
 {
@@ -306,7 +300,7 @@ static void test_few_reads(void **state)
 	send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0});
 	send_it(f, (struct sent){"alice", "carol", true, "m1", 200, 0});
 	commit(f);
-	forget(f);
+	tl_transaction_forget(&f->txn);
 	(void)take_user(&f->txn, "alice");
 	gets = iterators = 0;
 	struct receipt receipt = send_it(f, (struct sent){"alice", "bob", true, "m1", 201, 0});
@@ -326,7 +320,7 @@ static void test_repeats_from_disk(void **state)
 	send_it(f, (struct sent){"alice", "bob", true, "m1", 100, 0});
 	commit(f);
 	for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
-		forget(f);
+		tl_transaction_forget(&f->txn);
 		assert_true(send_it(f, (struct sent){"alice", "bob", true, "m1", times[i], 0}).dup);
 	}
 	assert_false(send_it(f, (struct sent){"alice", "bob", true, "m1", 1100, 0}).dup);
@@ -340,7 +334,7 @@ static void test_member_is_read_late(void **state)
 	member(f, "alice")->record.pin = true;
 	assert_int_equal(tl_transaction_member_changed(&f->txn, chat(f), member(f, "alice")), TL_OK);
 	commit(f);
-	forget(f);
+	tl_transaction_forget(&f->txn);
 	send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0});
 	assert_true(chat(f)->members[0].bare && chat(f)->members[1].bare);
 	assert_true(member(f, "alice")->record.pin);
@@ -357,11 +351,11 @@ static void test_muted(void **state)
 	send_it(f, (struct sent){"bob", "alice", true, NULL, 100, 0});
 	commit(f);
 	for (int mute = 1; mute >= 0; mute--) {
-		forget(f);
+		tl_transaction_forget(&f->txn);
 		set_mute(f, "bob", mute);
 		commit(f);
 		assert_true(name_of_chat(f).muted[1] == mute && !name_of_chat(f).muted[0]);
-		forget(f);
+		tl_transaction_forget(&f->txn);
 		send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0});
 		assert_int_equal(is_quiet_for(f, "bob"), mute);
 		assert_false(is_quiet_for(f, "alice"));
@@ -400,11 +394,11 @@ static void test_half_a_name(void **state)
 	             tl_pack_bytes(&pack));
 	tl_pack_fini(&pack);
 	commit(f);
-	forget(f);
+	tl_transaction_forget(&f->txn);
 	assert_int_equal(send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0}).cseq, 2);
 	assert_true(is_quiet_for(f, "alice") && !is_quiet_for(f, "bob"));
 	commit(f);
-	forget(f);
+	tl_transaction_forget(&f->txn);
 	tl_transaction_record(&f->txn, ++f->position, true);
 	chat(f);
 	commit(f);
@@ -430,7 +424,7 @@ static void test_blocked(void **state)
 			assert_int_equal(send_it(f, (struct sent){"alice", "carol", true, "m1", 101, 0}).err, TL_OK);
 			assert_int_equal(send_it(f, (struct sent){"bob", "alice", true, "m1", 101, 0}).err, TL_OK);
 			commit(f);
-			forget(f);
+			tl_transaction_forget(&f->txn);
 		}
 	}
 }
@@ -444,13 +438,13 @@ static void test_named_user(void **state)
 	bob = take_user(&f->txn, "bob");
 	assert_int_equal(tl_users_count_group(&f->txn.users, f->txn.batch, bob->no, f->position, true), TL_OK);
 	commit(f);
-	forget(f);
+	tl_transaction_forget(&f->txn);
 	send_it(f, (struct sent){"alice", "bob", true, NULL, 101, 0});
 	assert_int_equal(tl_users_count_group(&f->txn.users, f->txn.batch, name_of_chat(f).users[1], ++f->position, true), TL_OK);
 	bob = take_user(&f->txn, "bob");
 	assert_int_equal(bob->groups, 2);
 	commit(f);
-	forget(f);
+	tl_transaction_forget(&f->txn);
 	send_it(f, (struct sent){"alice", "bob", true, NULL, 102, 0});
 	bob = take_user(&f->txn, "bob");
 	assert_int_equal(bob->groups, 2);

@@ -89,7 +89,7 @@ static void crash(struct fixture *f)
 /* As after a commit that failed: nothing is cached. */
 static void forget(struct fixture *f)
 {
-	forget_transaction(&f->txn);
+	tl_transaction_forget(&f->txn);
 	find_or_make_group(f);
 }
 

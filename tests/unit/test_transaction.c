@@ -62,7 +62,7 @@ static void commit(struct fixture *f)
 /* As after a start: nothing is cached. */
 static void forget(struct fixture *f)
 {
-	forget_transaction(&f->txn);
+	tl_transaction_forget(&f->txn);
 	find_or_make_chat(f);
 }
 
