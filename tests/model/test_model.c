@@ -36,6 +36,7 @@ enum {
 	LIFE_OPS = 3000,  /* at most, unless told otherwise */
 	CHILD_OPS = 900,  /* at most */
 	BURST = 40,       /* operations at most without waiting for them */
+	ROUNDS = 5,       /* times at most, one after the other, that the writer is held */
 	HELD_US = 10000,  /* at most that the writer is held for upkeep's sake */
 	KILL_US = 4000,   /* at most after the operation */
 	STALL_US = 2000,  /* of a sync, at most, where power may be lost … */
@@ -154,10 +155,11 @@ static void submit_some(struct child *child, size_t end)
 	const struct setup *setup = child->setup;
 	unsigned left = 1 + below(&child->rng, setup->power ? 3 * BURST : BURST);
 	for (; left > 0 && child->model->next < end; left--) {
-		if (chance(&child->rng, 20))
-			submit_crowd(child, end);
-		else
+		bool crowd = chance(&child->rng, 20);
+		if (!crowd)
 			child_submit(child);
+		for (unsigned round = 1 + below(&child->rng, ROUNDS); crowd && round > 0; round--)
+			submit_crowd(child, end);
 		while (chance(&child->rng, setup->power ? 5 : 25))
 			read_something(child);
 	}
@@ -186,6 +188,8 @@ static void run_child(struct child *child, size_t end)
 	child_settle(child);
 	compare_all(child);
 	child_close(child);
+	if (!child->setup->power)
+		check_database(child);
 	child_fini(child);
 }
 
