@@ -8,6 +8,10 @@
  * takes and about when they are killed. See (O1) and (O3) in model.h, (O2) in child.h. The parent never opens a store:
  * LevelDB's thread would not survive the fork.
  *
+ * At times the child holds the writer while it submits, so that much comes into one batch, or group of batches: operations, pages of
+ * inboxes that have to be filled up, and what upkeep has to do. In some lives the writer's commits and reads fail now and then
+ * (trouble.h). Between two openings it is looked at whether the records in the database agree with each other (check_database.c).
+ *
  * With -p, instead, power is lost again and again (power.h), under `group` and `strict`. What was told must be there then, in the
  * same epoch, and of what was accepted a beginning, under `strict` all of it. So it must under `os`, where it is lost only after the
  * store was closed.
