@@ -17,6 +17,9 @@ void check_history(struct child *child, int conversation, unsigned user, bool to
 void check_history_lagging(struct child *child, int conversation, unsigned user);
 void check_get(struct child *child, int conversation, unsigned user);
 
+/* check_database.c */
+void check_database(const struct child *child); /* while the store is closed, and nothing was lost with the power */
+
 /* check_search.c */
 void check_search(struct child *child, int conversation, unsigned user); /* only where there is search */
 

@@ -1,6 +1,7 @@
 #include "child.h"
 
 #include "check.h"
+#include "checks.h"
 #include "expect.h"
 #include "trouble.h"
 
@@ -196,6 +197,8 @@ void child_open(struct child *child)
 	const struct tl_store_events events = {child, on_committed, on_log};
 	const struct tl_store_options options = setup_options(child->setup, &child->rng, child->dir, events);
 	struct tl_why why;
+	if (!child->setup->power)
+		check_database(child);
 	memset(child->told_latest, 0, sizeof child->told_latest);
 	trouble_begin(&child->rng, child->setup->trouble ? below(&child->rng, TROUBLES) : 0);
 	enum tl_err err = tl_store_open(&options, &child->store, &why);

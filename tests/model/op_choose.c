@@ -30,7 +30,7 @@ static bool is_talk(const struct model *model)
 static enum op_kind choose_kind(struct rng *rng, bool talk)
 {
 	static const unsigned all[OP_KINDS] = {
-		[OP_SEND] = 42,   [OP_CREATE] = 3, [OP_UPDATE] = 4, [OP_ROLE] = 6,  [OP_DISSOLVE] = 1,
+		[OP_SEND] = 41,   [OP_CREATE] = 3, [OP_UPDATE] = 4, [OP_ROLE] = 6,  [OP_DISSOLVE] = 2,
 		[OP_JOIN] = 4,    [OP_LEAVE] = 3,  [OP_ADD] = 5,    [OP_REMOVE] = 5, [OP_READ] = 6,
 		[OP_SET] = 2,     [OP_DELETE] = 6, [OP_BLOCK] = 2,  [OP_RECALL] = 4, [OP_EDIT] = 7,
 	};

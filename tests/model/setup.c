@@ -87,7 +87,7 @@ static uint64_t choose_segment(const struct setup *setup, struct rng *rng)
 struct tl_store_options setup_options(const struct setup *setup, struct rng *rng, const char *dir,
                                       struct tl_store_events events)
 {
-	static const uint64_t few[] = {1, 3, 1000};
+	static const uint64_t few[] = {1, 3, 5, 7, 1000};
 	return (struct tl_store_options){
 		.dir = dir,
 		.durability = choose_durability(setup, rng),
@@ -95,8 +95,8 @@ struct tl_store_options setup_options(const struct setup *setup, struct rng *rng
 		.queue_segment_bytes = choose_segment(setup, rng),
 		.block_cache_bytes = 1 << 20,
 		.write_buffer_bytes = chance(rng, 50) ? 64 << 10 : setup->power ? 256 << 10 : 4 << 20,
-		.cached_users = few[below(rng, 3)],
-		.cached_conversations = few[below(rng, 3)],
+		.cached_users = few[below(rng, 5)],
+		.cached_conversations = few[below(rng, 5)],
 		.limits = store_limits(&setup->limits, rng),
 		.now = setup->now,
 		.boot_id = setup->boot_id,

@@ -8,6 +8,10 @@
  * takes and about when they are killed. See (O1) and (O3) in model.h, (O2) in child.h. The parent never opens a store:
  * LevelDB's thread would not survive the fork.
  *
+ * At times the child holds the writer while it submits, so that much comes into one batch, or group of batches: operations, pages of
+ * inboxes that have to be filled up, and what upkeep has to do. In some lives the writer's commits and reads fail now and then
+ * (trouble.h). Between two openings it is looked at whether the records in the database agree with each other (check_database.c).
+ *
  * With -p, instead, power is lost again and again (power.h), under `group` and `strict`. What was told must be there then, in the
  * same epoch, and of what was accepted a beginning, under `strict` all of it. So it must under `os`, where it is lost only after the
  * store was closed.
@@ -37,6 +41,7 @@ enum {
 	LIFE_OPS = 3000,  /* at most, unless told otherwise */
 	CHILD_OPS = 900,  /* at most */
 	BURST = 40,       /* operations at most without waiting for them */
+	ROUNDS = 5,       /* times at most, one after the other, that the writer is held */
 	HELD_US = 10000,  /* at most that the writer is held for upkeep's sake */
 	KILL_US = 4000,   /* at most after the operation */
 	STALL_US = 2000,  /* of a sync, at most, where power may be lost … */
@@ -155,10 +160,11 @@ static void submit_some(struct child *child, size_t end)
 	const struct setup *setup = child->setup;
 	unsigned left = 1 + below(&child->rng, setup->power ? 3 * BURST : BURST);
 	for (; left > 0 && child->model->next < end; left--) {
-		if (chance(&child->rng, 20))
-			submit_crowd(child, end);
-		else
+		bool crowd = chance(&child->rng, 20);
+		if (!crowd)
 			child_submit(child);
+		for (unsigned round = 1 + below(&child->rng, ROUNDS); crowd && round > 0; round--)
+			submit_crowd(child, end);
 		while (chance(&child->rng, setup->power ? 5 : 25))
 			read_something(child);
 	}
@@ -187,6 +193,8 @@ static void run_child(struct child *child, size_t end)
 	child_settle(child);
 	compare_all(child);
 	child_close(child);
+	if (!child->setup->power)
+		check_database(child);
 	child_fini(child);
 }
 
