@@ -13,7 +13,7 @@ import unittest
 
 from fault import ShimBroker, World
 from harness import Broker, Client, until
-from wire import V5, V311, Sender, senders_done
+from wire import V5, V311, Sender, senders_done, senders_stop
 
 ROUNDS = int(os.environ.get("TL_ROUNDS", "12"))
 
@@ -66,9 +66,7 @@ class UnderLoad(CrashTest):
         for _ in range(ROUNDS):
             self.kill_once(broker, senders)
             self.assertEqual(self.epoch(broker), epoch)
-        for sender in senders:
-            sender.todo.clear()
-        senders_done(senders)
+        senders_stop(senders)
         self.check(broker, senders)
         broker.restart(kill=True)
         self.check(broker, senders)

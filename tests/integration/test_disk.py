@@ -8,7 +8,7 @@ import unittest
 
 from fault import DiskBroker, ShimBroker, World
 from harness import MQTT5, MQTT311, BrokerTest, Client, until
-from wire import V5, V311, Sender, senders_done
+from wire import V5, V311, Sender, senders_done, senders_progress, senders_stop
 
 DISK = 24  # MiB
 REFUSED, ACCEPTED_AGAIN = "messages are refused without an ack", "messages are accepted again"
@@ -141,9 +141,7 @@ class FullDisk(FaultTest):
         self.assertEqual(self.check_said()[-1], REFUSED)
         self.assertFalse(any(sender.done() for sender in senders))
         os.unlink(ballast)
-        acked = [len(sender.acks) for sender in senders]
-        for sender, before in zip(senders, acked):
-            sender.wait(lambda s=sender, n=before: len(s.acks) > n + 100, "acks after there is room again", 30)
+        senders_progress(senders, 100, "acks after there is room again")
         for sender in senders:
             sender.todo.clear()
         self.broker.resize(4 * DISK)
@@ -160,11 +158,8 @@ class FullDisk(FaultTest):
         self.check_refusing()
         self.check_reading()
         self.broker.resize(6 * DISK)
-        for sender in senders:
-            before = len(sender.acks)
-            sender.wait(lambda s=sender, n=before: len(s.acks) > n + 20, "acks after there is room again", 30)
-            sender.todo.clear()
-        senders_done(senders)
+        senders_progress(senders, 20, "acks after there is room again")
+        senders_stop(senders)
         self.check_said()
         self.check_all(senders)
 
@@ -173,20 +168,15 @@ class FullDisk(FaultTest):
         self.make_team()
         senders = self.start_senders(100000, 300)
         for n in range(2):
-            for sender in senders:
-                before = len(sender.acks)
-                sender.wait(lambda s=sender, b=before: len(s.acks) > b + 300, "acks", 30)
+            senders_progress(senders, 300)
             self.fill()
             self.until_refused(senders)
             self.check_refusing()
             self.check_reading()
             self.give_back()
             self.broker.resize((n + 2) * DISK)
-        for sender in senders:
-            before = len(sender.acks)
-            sender.wait(lambda s=sender, b=before: len(s.acks) > b + 100, "acks at the end", 30)
-            sender.todo.clear()
-        senders_done(senders)
+        senders_progress(senders, 100, "acks at the end")
+        senders_stop(senders)
         self.check_said()
         self.check_all(senders)
         self.broker.restart(kill=True)
@@ -197,8 +187,7 @@ class FullDisk(FaultTest):
         that. It is noticed without anything being stored or synced, and the database is opened again."""
         self.make_team()
         senders = self.start_senders(100000, 300)
-        for sender in senders:
-            sender.wait(lambda s=sender: len(s.acks) > 300, "acks", 30)
+        senders_progress(senders, 300)
         self.broker.ballast((self.broker.free_bytes() >> 20) - 4)
         self.until_refused(senders)
         reader = self.client("ann", "reader")
@@ -208,10 +197,8 @@ class FullDisk(FaultTest):
         self.broker.heal()
         self.broker.resize(4 * DISK)
         until(lambda: "storing works again" in self.broker.log(), "the log to say so", 20)
-        for sender in senders:
-            sender.wait(lambda s=sender, n=len(sender.acks): len(s.acks) > n + 100, "acks at the end", 30)
-            sender.todo.clear()
-        senders_done(senders)
+        senders_progress(senders, 100, "acks at the end")
+        senders_stop(senders)
         self.check_all(senders)
 
     def test_kill_while_full(self):
@@ -219,9 +206,7 @@ class FullDisk(FaultTest):
         self.make_team()
         senders = self.start_senders(100000, 300)
         for n in range(2):
-            for sender in senders:
-                before = len(sender.acks)
-                sender.wait(lambda s=sender, b=before: len(s.acks) > b + 300, "acks", 30)
+            senders_progress(senders, 300)
             self.fill()
             self.until_refused(senders)
             self.broker.kill9()
@@ -232,11 +217,8 @@ class FullDisk(FaultTest):
             self.broker.resize((n + 2) * DISK)
             if self.broker.process.poll() is not None:
                 self.broker.start()
-        for sender in senders:
-            before = len(sender.acks)
-            sender.wait(lambda s=sender, b=before: len(s.acks) > b + 100, "acks at the end", 30)
-            sender.todo.clear()
-        senders_done(senders)
+        senders_progress(senders, 100, "acks at the end")
+        senders_stop(senders)
         self.check_all(senders)
 
     def start_on_full_disk(self):
@@ -263,10 +245,8 @@ class FullDisk(FaultTest):
         if self.broker.process.poll() is not None:
             self.broker.start()
         self.broker.resize(4 * DISK)
-        for sender in senders:
-            sender.wait(lambda s=sender, n=len(sender.acks): len(s.acks) > n + 100, "acks at the end", 30)
-            sender.todo.clear()
-        senders_done(senders)
+        senders_progress(senders, 100, "acks at the end")
+        senders_stop(senders)
         self.check_all(senders)
 
     def test_first_start_on_a_full_disk(self):
@@ -303,14 +283,8 @@ class FailingDisk(FaultTest):
         self.addCleanup(self.broker.close)
         self.make_team()
 
-    def progress(self, senders, count):
-        for sender in senders:
-            sender.wait(lambda s=sender, n=len(sender.acks): len(s.acks) > n + count, "acks", 30)
-
     def finish(self, senders):
-        for sender in senders:
-            sender.todo.clear()
-        senders_done(senders)
+        senders_stop(senders)
         self.check_all(senders)
         self.broker.restart(kill=True)
         self.check_all(senders)
@@ -318,7 +292,7 @@ class FailingDisk(FaultTest):
     def test_the_queue_cannot_be_written(self):
         senders = self.start_senders(1000000, 200)
         for error in (errno.EIO, errno.ENOSPC, errno.EIO):
-            self.progress(senders, 200)
+            senders_progress(senders, 200)
             self.broker.fail("queue", "write", error)
             self.until_refused(senders)
             self.check_refusing()
@@ -327,7 +301,7 @@ class FailingDisk(FaultTest):
             self.until_refused(senders)
             self.assertEqual(before, [len(sender.acks) for sender in senders])
             self.broker.heal()
-        self.progress(senders, 200)
+        senders_progress(senders, 200)
         self.check_said()
         self.finish(senders)
 
@@ -340,12 +314,12 @@ class FailingDisk(FaultTest):
         # More than they can send until it fails, and no more than the queue can take while nothing leaves it.
         senders = self.start_senders(150000, 200)
         for error in (errno.EIO, errno.ENOSPC, errno.EIO):
-            self.progress(senders, 200)
+            senders_progress(senders, 200)
             size = len(self.broker.log())
             self.broker.fail("db", what, error)
             until(lambda n=size: "storing failed" in self.broker.log()[n:], "the log to say so")
             # Receipts of what was stored before are still on their way, then there are no more.
-            until(lambda: self.receipts(senders) == (self.progress(senders, 100) or self.receipts(senders)),
+            until(lambda: self.receipts(senders) == (senders_progress(senders, 100) or self.receipts(senders)),
                   "receipts to end", 30)
             self.check_answering()
             self.assertEqual(self.broker.log()[size:].count("storing failed"), 1)
@@ -362,18 +336,18 @@ class FailingDisk(FaultTest):
     def test_nothing_can_be_written(self):
         senders = self.start_senders(1000000, 200)
         for what, error in (("any", errno.EIO), ("write", errno.ENOSPC), ("any", errno.ENOSPC)):
-            self.progress(senders, 200)
+            senders_progress(senders, 200)
             self.broker.fail("all", what, error)
             self.until_refused(senders)
             self.check_answering()
             self.broker.heal()
-        self.progress(senders, 200)
+        senders_progress(senders, 200)
         self.finish(senders)
 
     def test_killed_while_failing(self):
         senders = self.start_senders(50000, 200)
         for where, what in (("db", "write"), ("db", "sync"), ("all", "any"), ("queue", "any"), ("db", "any")):
-            self.progress(senders, 200)
+            senders_progress(senders, 200)
             size = len(self.broker.log())
             self.broker.fail(where, what, errno.EIO)
             if where == "db":  # else nothing reaches the database any more
@@ -385,10 +359,10 @@ class FailingDisk(FaultTest):
     def test_stopped_while_failing(self):
         """SIGTERM ends the broker although nothing can be stored; what was acked is stored by the next one."""
         senders = self.start_senders(150000, 200)
-        self.progress(senders, 200)
+        senders_progress(senders, 200)
         self.broker.fail("db", "any", errno.EIO)
         until(lambda: "storing failed" in self.broker.log(), "the log to say so")
-        self.progress(senders, 200)
+        senders_progress(senders, 200)
         self.broker.expected_dead = True
         self.broker.process.terminate()
         self.assertEqual(self.broker.process.wait(30), 0)
@@ -459,7 +433,7 @@ class FailingDiskStrict(FailingDisk):
         """In strict an ack waits for the sync, so none may come."""
         senders = self.start_senders(1000000, 200)
         for error in (errno.EIO, errno.ENOSPC):
-            self.progress(senders, 50)
+            senders_progress(senders, 50)
             self.broker.fail("queue", "sync", error)
             self.until_refused(senders)
             self.check_refusing()
@@ -468,7 +442,7 @@ class FailingDiskStrict(FailingDisk):
             self.until_refused(senders)
             self.assertEqual(before, [len(sender.acks) for sender in senders])
             self.broker.heal()
-        self.progress(senders, 50)
+        senders_progress(senders, 50)
         self.finish(senders)
 
 

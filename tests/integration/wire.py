@@ -300,6 +300,19 @@ class Sender(threading.Thread):
             sock.sendall(b"".join(answers))
 
 
+def senders_progress(senders, count, what="acks"):
+    """Waits until each has more than so many further acks."""
+    for sender in senders:
+        sender.wait(lambda s=sender, n=len(sender.acks): len(s.acks) > n + count, what, 30)
+
+
+def senders_stop(senders):
+    """Has them send nothing more than what they have sent."""
+    for sender in senders:
+        sender.todo.clear()
+    senders_done(senders)
+
+
 def senders_done(senders, deadline=60):
     for sender in senders:
         sender.wait(sender.done, "its acks", deadline)

@@ -1,6 +1,7 @@
 #include "trouble.h"
 
 #include "engine.h"
+#include "wrapped.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -20,14 +21,9 @@ static struct {
 	unsigned until_commit, until_get; /* how many calls until one fails; 0: none does */
 } trouble;
 
-enum tl_err __real_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __wrap_tl_engine_commit(struct tl_engine *engine, struct tl_batch *batch, bool sync, struct tl_why *why);
-enum tl_err __real_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
-enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
-                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out);
-enum tl_err __real_tl_engine_freeze(struct tl_engine *engine);
-enum tl_err __wrap_tl_engine_freeze(struct tl_engine *engine);
+WRAPPED(tl_engine_commit);
+WRAPPED(tl_engine_get);
+WRAPPED(tl_engine_freeze);
 
 static void choose_next(unsigned commits, unsigned gets)
 {
