@@ -11,7 +11,8 @@
  * Who is in a direct chat its id says. So for a user whom nobody blocks there is one answer for all direct chats, and the
  * first of them alone reads.
  *
- * While changes are waiting in the queue a negative answer is not final: they may be about to make it positive. */
+ * While changes that let somebody send are waiting in the queue a negative answer is not final: they may be about to make it
+ * positive. */
 #ifndef TL_MEMBERSHIP_H
 #define TL_MEMBERSHIP_H
 
@@ -23,7 +24,7 @@ enum { TL_MEMBERSHIP_STRIPES = 4096 };
 
 struct tl_membership_versions {
 	_Atomic uint32_t stripes[TL_MEMBERSHIP_STRIPES];
-	_Atomic uint64_t pending; /* changes submitted and not yet committed */
+	_Atomic uint64_t pending; /* changes submitted and not yet committed that may let somebody send */
 };
 
 /* Says that who is in the conversation of that id, or what they may do, has changed; or who blocks the user of that id. Writer

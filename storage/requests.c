@@ -6,16 +6,20 @@
 
 #define READ(op) {.name = #op, .params = tl_##op##_params, .read = tl_##op}
 #define CHANGE(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op}
+#define CHANGE_LETS_SEND(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op, .lets_send = true}
 #define CHANGE_WITHIN_BATCH(op) {.name = #op, .params = tl_##op##_params, .change = tl_##op, .within_batch = true}
 
 static const struct tl_request requests[] = {
 	READ(hello),   READ(history), READ(get),  READ(search), READ(convs),  READ(info),    READ(members),
-	READ(devices), CHANGE(create), CHANGE(update), CHANGE(role), CHANGE(dissolve), CHANGE(join), CHANGE(leave),
-	CHANGE(add),   CHANGE(remove), CHANGE(delete), CHANGE(recall),
+	READ(devices), CHANGE(dissolve), CHANGE(remove), CHANGE(delete), CHANGE(recall),
+	CHANGE_LETS_SEND(create), CHANGE_LETS_SEND(update), CHANGE_LETS_SEND(role), CHANGE_LETS_SEND(join),
+	CHANGE_LETS_SEND(leave), /* the owner's */
+	CHANGE_LETS_SEND(add),
 	CHANGE_WITHIN_BATCH(read), CHANGE_WITHIN_BATCH(set),
 	{.name = "sync", .params = tl_sync_params, .read = tl_sync, .notes = true},
 	{.name = "edit", .params = tl_edit_params, .change = tl_edit, .carries_body = true},
-	{.name = "block", .params = tl_block_params, .read = tl_block_list, .change = tl_block, .changes_with = "user"},
+	{.name = "block", .params = tl_block_params, .read = tl_block_list, .change = tl_block, .changes_with = "user",
+	 .lets_send = true},
 };
 
 const struct tl_request *tl_request_find(struct tl_slice name)
@@ -30,6 +34,12 @@ bool tl_request_needs_batch(struct tl_slice name)
 {
 	const struct tl_request *request = tl_request_find(name);
 	return request && !request->within_batch;
+}
+
+bool tl_request_lets_send(struct tl_slice name)
+{
+	const struct tl_request *request = tl_request_find(name);
+	return request && request->lets_send;
 }
 
 bool tl_request_reads(const struct tl_request *request, struct tl_slice raw)

@@ -376,10 +376,10 @@ enum tl_err tl_store_change(struct tl_store *store, const struct tl_submission *
 	};
 	tl_pack_clear(&store->pack);
 	tl_ingest_record_pack_head(&store->pack, &record);
-	atomic_fetch_add(&store->versions.pending, 1);
+	atomic_fetch_add(&store->versions.pending, request->lets_send);
 	enum tl_err err = append(store, args, now);
 	if (err != TL_OK)
-		atomic_fetch_sub(&store->versions.pending, 1);
+		atomic_fetch_sub(&store->versions.pending, request->lets_send);
 	return err;
 }
 

@@ -114,7 +114,8 @@ static enum tl_err apply(struct tl_writer *writer, uint64_t position, struct tl_
 	writer->alone = record.kind == TL_INGEST_REQUEST && tl_request_needs_batch(record.target);
 	if (writer->alone && tl_transaction_puts(&writer->txn) > 0)
 		return TL_CONFLICT;
-	writer->counted = record.kind == TL_INGEST_REQUEST && position >= writer->start_end;
+	writer->counted = record.kind == TL_INGEST_REQUEST && position >= writer->start_end &&
+	                  tl_request_lets_send(record.target);
 	if (position == writer->damaged_at)
 		return tell_damaged(&writer->txn, &record);
 	tl_transaction_record(&writer->txn, position, position < writer->replay_until);

@@ -87,7 +87,9 @@ class Wall(TimelineTest):
         spy = self.client(self.eve)
         for topic in (f"im/notify/{self.bob}", f"im/notify/{self.bob}/json", f"im/res/{self.b.device}/#",
                       f"im/signal/{self.conv}", f"im/live/{self.conv}", f"im/conv/{self.conv}", f"im/user/{self.eve}",
-                      "im/req/hello", "im/conv/#", "im/nothing/x", f"$share/g/im/notify/{self.bob}"):
+                      "im/req/hello", "im/conv/#", "im/conv/+/+", "im/user/+", f"im/user/{self.eve}/#", "im/req/+", "im/nothing/x",
+                      "im", f"im/notify/{self.bob}/#", f"im/res/{self.b.device}/+", f"im/live/{self.conv}/#",
+                      f"$share/g/im/notify/{self.bob}", f"$share/g/im/live/{self.conv}", "$share/g/im/conv/#"):
             with self.subTest(topic=topic):
                 self.assertEqual(spy.subscribe(topic), NOT_AUTHORISED)
         for topic in (f"im/notify/{self.eve}", f"im/notify/{self.eve}/json", spy.res("#"), spy.res("sent", "+"), "#", "im/#",

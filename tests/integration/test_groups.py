@@ -1,7 +1,8 @@
 """Groups and channels: create, info, and who may send (PROTOCOL section 5)."""
 import unittest
 
-from harness import ACCEPTED, NOT_AUTHORISED, OK, MQTT311, TimelineTest
+from fault import ShimBroker
+from harness import ACCEPTED, NOT_AUTHORISED, OK, MQTT311, BrokerTest, TimelineTest, encode
 
 
 class Create(TimelineTest):
@@ -218,6 +219,32 @@ class Members(TimelineTest):
         self.a.ok("create", {"conv": conv, "members": [self.bob]})
         self.assertFalse(self.b.send_ok(f"conv/{conv}", "x", "m1")["dup"])
         self.assertLess(self.b.subscribe(f"im/signal/{conv}"), 0x80)
+
+
+class WhileChangesWait(BrokerTest):
+    def test_only_those_that_may_let_a_stranger_send_keep_his_ack_open(self):
+        self.broker = broker = ShimBroker()
+        self.addCleanup(broker.close)
+        a, b, e = self.client("alice"), self.client("bob"), self.client("eve")
+        a.ok("create", {"conv": "team", "members": ["bob"]})
+        cseq = b.send_ok("conv/team", "mine")["cseq"]
+        waiting = (("read", {"cseq": cseq}), ("set", {"pin": True}), ("edit", {"cseq": cseq, "body": "x"}),
+                   ("delete", {"cseqs": [cseq]}), ("recall", {"cseq": cseq}))
+        broker.fail("db", "sync", "stall")
+        for op, request in waiting:
+            b.wait_ack(b.publish(f"im/req/{op}", encode(dict(request, conv="team"), "json")))
+        self.assertEqual(e.wait_ack(e.publish("im/conv/team/m1", "x")), NOT_AUTHORISED)
+        self.assertEqual(e.wait_topic(e.res("sent", "m1")).value["error"]["code"], "not_member")
+        a.wait_ack(a.publish("im/req/add", b'{"conv":"team","users":["eve"]}'))
+        for mid in ("m1", "m2"):
+            since = e.mark()
+            self.assertIn(e.wait_ack(e.publish(f"im/conv/team/{mid}", "x")), ACCEPTED)
+        broker.heal()
+        self.assertTrue(e.wait_topic(e.res("sent", "m2"), since).value["ok"])
+        for op, _ in waiting:
+            self.assertTrue(b.wait_topic(b.res(op)).value["ok"])
+        stranger = self.client("mallory")
+        self.assertEqual(stranger.wait_ack(stranger.publish("im/conv/team", "x")), NOT_AUTHORISED)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ import unittest
 from harness import CONTROL, Broker, Client, TimelineTest, burst, until
 
 PAGE_BYTES = 256 * 1024
+FIGURES = ("messages", "inbox/entries", "records", "batches", "failures", "unreadable", "queue/bytes", "index/entries",
+           "index/segments", "index/merges", "index/bytes", "index/failures", "index/damaged", "index/lag/messages",
+           "index/lag/ms", "expired/entries", "expired/messages", "expired/devices", "expired/lag/ms")
 
 
 def bodies(page):
@@ -485,10 +488,12 @@ class Administration(SearchTest):
     def test_stats(self):
         response = self.boss.control({"command": "stats", "correlationData": "x1"})
         self.assertEqual((response["command"], response["correlationData"]), ("stats", "x1"))
-        for name in ("messages", "queue/bytes", "index/lag/messages", "index/lag/ms", "expired/entries", "expired/lag/ms"):
+        self.assertEqual(sorted(response["data"]), sorted(FIGURES))
+        for name in FIGURES:
             self.assertIsInstance(response["data"][name], int)
 
     def test_several_commands(self):
+        self.assertEqual(len(self.boss.control(*[{"command": "stats"}] * 100)), 100)
         first, second, third = self.boss.control({"command": "stats"}, {"command": "dance"}, 5)
         self.assertIn("data", first)
         self.assertIn("error", second)

@@ -139,6 +139,10 @@ class Metadata(Sending):
         for ctype in ("text/plain; charset=utf-8", "x", "тип"):
             self.a.send_ok(self.to_bob, "x", content_type=ctype)
             self.assertEqual(self.last()["ctype"], ctype)
+        for longest in ("c" * 128, "т" * 64):
+            self.a.send_ok(self.to_bob, "x", content_type=longest)
+            self.assertEqual(self.last()["ctype"], longest)
+            self.assert_refused(self.a.send(self.to_bob, "x", "m1", content_type=longest + "x"), "bad_request")
 
     def test_ts_never_decreases(self):
         stamps = [self.a.send_ok(self.to_bob, "x")["ts"] for _ in range(50)]
