@@ -86,6 +86,7 @@ static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 	if (!packet->payload.ptr)
 		return false;
 	tl_unread_sent(&session->unread, packet->qos, packet->payload.len, &packet->asked);
+	tl_resident_add(&plugin->resident, packet->payload.len);
 	const struct tl_packet_address address = {
 		.client_id = packet->device.ptr,
 		.topic = packet->topic.ptr,

@@ -266,7 +266,7 @@ static enum tl_err read(struct tl_plugin *plugin, struct tl_session *session, co
 		return tl_fail(why, TL_TOO_LARGE, "a request has at most %d bytes", TL_REQUEST_MAX_BYTES);
 	if (session->requests >= plugin->options.requests_per_device)
 		return too_many(why);
-	if (tl_unread_is_too_much(&session->unread, tl_now_ms()))
+	if (tl_unread_is_too_much(&session->unread, &plugin->resident, tl_now_ms()))
 		return tl_fail(why, TL_RATE_LIMITED, "too many answers are unread: read them, and go on from where they end");
 	struct reading *reading = reading_new(plugin, session, route, payload);
 	if (reading) {

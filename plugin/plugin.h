@@ -35,6 +35,7 @@ struct tl_plugin {
 	struct tl_live *live;
 	struct tl_sessions sessions;
 	struct tl_rates *rates;
+	struct tl_resident resident;
 	struct tl_worker_pool *readers;
 	struct tl_arena arena;     /* for the callback at hand */
 	struct tl_pack pack;       /* scratch for the callback at hand */

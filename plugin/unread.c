@@ -8,6 +8,7 @@
 
 enum {
 	BYTES_MAX = 48 * 1024 * 1024,
+	SMALL_BYTES = 128 * 1024 * 1024, /* of the whole broker */
 	BYTES_PER_MS = 4096,
 };
 
@@ -19,16 +20,32 @@ static uint64_t give_back(struct tl_unread_stream *stream, uint64_t bytes)
 	return bytes - back;
 }
 
-bool tl_unread_is_too_much(struct tl_unread *unread, uint64_t now_ms)
+static void give_back_any(struct tl_unread *unread, uint64_t bytes)
 {
-	uint64_t back = now_ms > unread->since_ms ? (now_ms - unread->since_ms) * BYTES_PER_MS : 0;
+	for (size_t i = 0; i < 2; i++)
+		bytes = give_back(&unread->streams[i], bytes);
+}
+
+static uint64_t count(const struct tl_unread *unread)
+{
 	uint64_t bytes = 0;
-	unread->since_ms = now_ms;
-	for (size_t i = 0; i < 2; i++) {
-		back = give_back(&unread->streams[i], back);
+	for (size_t i = 0; i < 2; i++)
 		bytes += unread->streams[i].sent - unread->streams[i].read;
-	}
-	return bytes > BYTES_MAX;
+	return bytes;
+}
+
+bool tl_unread_is_too_much(struct tl_unread *unread, struct tl_resident *resident, uint64_t now_ms)
+{
+	if (now_ms > unread->since_ms)
+		give_back_any(unread, (now_ms - unread->since_ms) * BYTES_PER_MS);
+	unread->since_ms = now_ms;
+	uint64_t bytes = count(unread);
+	if (bytes <= BYTES_MAX)
+		return false;
+	if (tl_resident_bytes(resident, now_ms) >= SMALL_BYTES)
+		return true;
+	give_back_any(unread, bytes - BYTES_MAX);
+	return false;
 }
 
 uint64_t tl_unread_proof(struct tl_unread *unread, int qos)

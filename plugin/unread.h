@@ -15,11 +15,15 @@
  *     inbox that lies ahead sent once for each connection, and no more.
  *   - with time.
  *
- * What such a device takes is therefore at most the allowance, what time gives, and its inbox. The broker's max_queued_bytes and
+ * And while all of the broker is small, so is what nobody has read, and a device may ask for the same again and again; then it is
+ * never more than the allowance that counts.
+ *
+ * What a device that reads nothing takes is therefore what makes the broker large, or the allowance, what time gives, and its inbox. The broker's max_queued_bytes and
  * max_queued_messages bound it, too, if they are set. Broker thread, unless said otherwise. */
 #ifndef TL_UNREAD_H
 #define TL_UNREAD_H
 
+#include "resident.h"
 #include "slice.h"
 
 #include <stdbool.h>
@@ -60,7 +64,7 @@ struct tl_asked {
 enum { TL_PROOF_DIGITS = 16 };
 
 /* Whether so much is unread that the device gets no more for now. */
-bool tl_unread_is_too_much(struct tl_unread *unread, uint64_t now_ms);
+bool tl_unread_is_too_much(struct tl_unread *unread, struct tl_resident *resident, uint64_t now_ms);
 
 /* The proof that the answer to what is asked now is to carry; 0: there is none. */
 uint64_t tl_unread_proof(struct tl_unread *unread, int qos);

@@ -228,6 +228,12 @@ class Paging(TimelineTest):
             after, more = page["next"], page["more"]
         self.assertEqual(found, self.count)
 
+    def test_the_same_again_and_again(self):
+        for qos in (0, 1):
+            for number in range(100):
+                page = self.ask("sync", {f"{number}": {"after": 4}}, qos)[f"{number}"]
+                self.assertEqual(self.large(page), 1)
+
     def test_histories(self):
         """All at the same time."""
         requests, found = {conv: {"conv": conv} for conv in self.convs}, 0

@@ -1,4 +1,5 @@
-/* What a device may have left unread, on a clock of the test's own. The clock stands still unless it says otherwise. */
+/* What a device may have left unread, on a clock of the test's own. The clock stands still, and the broker is large, unless it says
+ * otherwise. */
 #include "unread.h"
 
 #include <setjmp.h>
@@ -9,13 +10,25 @@
 
 #include <cmocka.h>
 
-enum { PAGE = 256 * 1024, ALLOWED = 48 * 4, CHAINS = 32, MANY = 1000 };
+enum { PAGE = 256 * 1024, ALLOWED = 48 * 4, CHAINS = 32, MANY = 1000, SMALL = 128 * 1024 * 1024 /* what is less */ };
+
+/* In a broker that takes so many bytes. */
+static bool is_too_much_in(struct tl_unread *unread, uint64_t resident_bytes, uint64_t now_ms)
+{
+	struct tl_resident resident = {.looked_ms = now_ms, .bytes = resident_bytes};
+	return tl_unread_is_too_much(unread, &resident, now_ms);
+}
+
+static bool is_too_much(struct tl_unread *unread, uint64_t now_ms)
+{
+	return is_too_much_in(unread, SMALL, now_ms);
+}
 
 /* Asks for pages until it is refused, or `most` times: how many it got. */
 static unsigned get_plain(struct tl_unread *unread, int qos, unsigned most)
 {
 	for (unsigned i = 0; i < most; i++) {
-		if (tl_unread_is_too_much(unread, 1000))
+		if (is_too_much(unread, 1000))
 			return i;
 		tl_unread_sent(unread, qos, PAGE, &(struct tl_asked){.given = tl_unread_proof(unread, qos)});
 	}
@@ -26,7 +39,7 @@ static unsigned get_plain(struct tl_unread *unread, int qos, unsigned most)
 static bool get_next(struct tl_unread *unread, int qos, uint64_t *proof)
 {
 	struct tl_asked asked = {.shown = *proof};
-	if (tl_unread_is_too_much(unread, 1000))
+	if (is_too_much(unread, 1000))
 		return false;
 	*proof = asked.given = tl_unread_proof(unread, qos);
 	tl_unread_sent(unread, qos, PAGE, &asked);
@@ -36,7 +49,7 @@ static bool get_next(struct tl_unread *unread, int qos, uint64_t *proof)
 static bool sync(struct tl_unread *unread, uint64_t after, uint64_t next, size_t bytes)
 {
 	const struct tl_asked asked = {.is_page = true, .after = after, .next = next};
-	if (tl_unread_is_too_much(unread, 1000))
+	if (is_too_much(unread, 1000))
 		return false;
 	tl_unread_sent(unread, 1, bytes, &asked);
 	return true;
@@ -46,12 +59,12 @@ static void test_allowance(void **state)
 {
 	struct tl_unread unread = {0};
 	(void)state;
-	assert_false(tl_unread_is_too_much(&unread, 1000));
+	assert_false(is_too_much(&unread, 1000));
 	assert_int_equal(get_plain(&unread, 0, 100000), ALLOWED + 1);
-	assert_true(tl_unread_is_too_much(&unread, 1000 + 63)); /* 4 MiB for each 1024 ms */
-	assert_true(tl_unread_is_too_much(&unread, 1000));      /* the clock was set back */
-	assert_false(tl_unread_is_too_much(&unread, 1000 + 1));
-	assert_false(tl_unread_is_too_much(&unread, UINT64_MAX));
+	assert_true(is_too_much(&unread, 1000 + 63)); /* 4 MiB for each 1024 ms */
+	assert_true(is_too_much(&unread, 1000));      /* the clock was set back */
+	assert_false(is_too_much(&unread, 1000 + 1));
+	assert_false(is_too_much(&unread, UINT64_MAX));
 }
 
 /* One list after the other, or many at once, through whatever comes between. */
@@ -77,20 +90,20 @@ static void test_proofs(void **state)
 {
 	struct tl_unread unread = {0};
 	(void)state;
-	assert_false(tl_unread_is_too_much(&unread, 1000)); /* the clock begins */
+	assert_false(is_too_much(&unread, 1000)); /* the clock begins */
 	uint64_t first = tl_unread_proof(&unread, 0), second = tl_unread_proof(&unread, 0);
 	assert_true(first != 0 && second != 0 && first != second && second != tl_unread_proof(&unread, 1));
 	tl_unread_sent(&unread, 0, 100 * PAGE, &(struct tl_asked){.given = first});
 	tl_unread_sent(&unread, 0, 100 * PAGE, &(struct tl_asked){.shown = second});
 	tl_unread_sent(&unread, 0, 0, &(struct tl_asked){.shown = second + 1});
-	assert_true(tl_unread_is_too_much(&unread, 1000));
+	assert_true(is_too_much(&unread, 1000));
 	tl_unread_sent(&unread, 0, 0, &(struct tl_asked){.shown = first});
 	assert_int_equal(get_plain(&unread, 0, 50), 50);
 	for (unsigned i = 0; i < 3; i++)
 		tl_unread_sent(&unread, 0, PAGE, &(struct tl_asked){.shown = first});
 	assert_int_equal(get_plain(&unread, 0, 1000), ALLOWED + 1 - 153);
 	tl_unread_sent(&unread, 0, 0, &(struct tl_asked){.shown = second}); /* sent by nobody */
-	assert_true(tl_unread_is_too_much(&unread, 1000));
+	assert_true(is_too_much(&unread, 1000));
 }
 
 /* Where more is asked than proofs are kept, several answers carry the same one: it proves what was before the first of them. */
@@ -99,7 +112,7 @@ static void test_shared_proofs(void **state)
 	struct tl_unread unread = {0};
 	uint64_t proofs[CHAINS];
 	(void)state;
-	assert_false(tl_unread_is_too_much(&unread, 1000)); /* the clock begins */
+	assert_false(is_too_much(&unread, 1000)); /* the clock begins */
 	for (unsigned i = 0; i < CHAINS; i++)
 		proofs[i] = tl_unread_proof(&unread, 1);
 	assert_int_equal(proofs[CHAINS - 1], proofs[TL_PROOFS_MAX - 1]);
@@ -116,7 +129,7 @@ static void test_large_pages(void **state)
 	struct tl_asked asked = {0};
 	(void)state;
 	for (unsigned i = 0; i < 100; i++) {
-		assert_false(tl_unread_is_too_much(&unread, 1000));
+		assert_false(is_too_much(&unread, 1000));
 		asked.given = tl_unread_proof(&unread, 1);
 		tl_unread_sent(&unread, 1, ALLOWED * PAGE, &asked);
 		asked.shown = asked.given;
@@ -165,6 +178,43 @@ static void test_syncing_without_reading(void **state)
 	assert_in_range(got, ALLOWED, ALLOWED + 2);
 }
 
+/* The same again and again, while the broker is small; what has been asked for by then is not held against the device later on. */
+static void test_small_broker(void **state)
+{
+	struct tl_unread unread = {0};
+	(void)state;
+	for (unsigned i = 0; i < MANY; i++) {
+		assert_false(is_too_much_in(&unread, SMALL - 1, 1000));
+		tl_unread_sent(&unread, i % 2, PAGE, &(struct tl_asked){.is_page = true, .after = 0, .next = 10});
+	}
+	assert_true(is_too_much(&unread, 1000));
+	assert_true(is_too_much(&unread, 1000 + 63));
+	assert_false(is_too_much(&unread, 1000 + 64));
+	assert_int_equal(get_plain(&unread, 0, 1000), 1);
+}
+
+static void test_resident(void **state)
+{
+	enum { MORE = 64 * 1024 * 1024 };
+	struct tl_resident resident = {0};
+	(void)state;
+	uint64_t before = tl_resident_bytes(&resident, 5000);
+	assert_in_range(before, 1024 * 1024, (uint64_t)1 << 40);
+	char *memory = malloc(MORE);
+	assert_non_null(memory);
+	memset(memory, 1, MORE);
+	assert_true(tl_resident_bytes(&resident, 5099) == before);
+	tl_resident_add(&resident, PAGE);
+	assert_true(tl_resident_bytes(&resident, 5099) == before + PAGE);
+	assert_in_range(tl_resident_bytes(&resident, 5100), before + MORE / 2, before + 2 * (uint64_t)MORE);
+	tl_resident_bytes(&resident, 100); /* the clock was set back */
+	assert_int_equal(resident.looked_ms, 100);
+	free(memory);
+	resident.bytes = UINT64_MAX - 1;
+	tl_resident_add(&resident, PAGE);
+	assert_true(tl_resident_bytes(&resident, 100) == UINT64_MAX);
+}
+
 static void test_texts(void **state)
 {
 	char text[64] = "a17.4/";
@@ -185,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_proofs),             cmocka_unit_test(test_each_qos_for_itself),
 		cmocka_unit_test(test_shared_proofs),      cmocka_unit_test(test_large_pages),
 		cmocka_unit_test(test_syncing),            cmocka_unit_test(test_syncing_without_reading),
+		cmocka_unit_test(test_small_broker),       cmocka_unit_test(test_resident),
 		cmocka_unit_test(test_texts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
