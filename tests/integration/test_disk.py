@@ -8,7 +8,7 @@ import unittest
 
 from fault import DiskBroker, ShimBroker, World
 from harness import MQTT5, MQTT311, BrokerTest, Client, until
-from wire import V5, V311, Sender, senders_done, senders_progress, senders_stop
+from wire import V5, V311, Sender, count_acks, senders_done, senders_progress, senders_stop
 
 DISK = 24  # MiB
 REFUSED, ACCEPTED_AGAIN = "messages are refused without an ack", "messages are accepted again"
@@ -140,8 +140,9 @@ class FullDisk(FaultTest):
         self.check_reading()
         self.assertEqual(self.check_said()[-1], REFUSED)
         self.assertFalse(any(sender.done() for sender in senders))
+        before = count_acks(senders)
         os.unlink(ballast)
-        senders_progress(senders, 100, "acks after there is room again")
+        senders_progress(senders, 100, "acks after there is room again", before)
         for sender in senders:
             sender.todo.clear()
         self.broker.resize(4 * DISK)
@@ -157,8 +158,9 @@ class FullDisk(FaultTest):
         self.until_refused(senders)
         self.check_refusing()
         self.check_reading()
+        before = count_acks(senders)
         self.broker.resize(6 * DISK)
-        senders_progress(senders, 20, "acks after there is room again")
+        senders_progress(senders, 20, "acks after there is room again", before)
         senders_stop(senders)
         self.check_said()
         self.check_all(senders)
@@ -173,9 +175,10 @@ class FullDisk(FaultTest):
             self.until_refused(senders)
             self.check_refusing()
             self.check_reading()
+            before = count_acks(senders)
             self.give_back()
             self.broker.resize((n + 2) * DISK)
-        senders_progress(senders, 100, "acks at the end")
+        senders_progress(senders, 100, "acks at the end", before)
         senders_stop(senders)
         self.check_said()
         self.check_all(senders)
@@ -195,9 +198,10 @@ class FullDisk(FaultTest):
         self.broker.fail("db", "any", errno.ENOSPC)
         until(lambda: "storing failed" in self.broker.log(), "the log to say so", 20)
         self.broker.heal()
+        before = count_acks(senders)
         self.broker.resize(4 * DISK)
         until(lambda: "storing works again" in self.broker.log(), "the log to say so", 20)
-        senders_progress(senders, 100, "acks at the end")
+        senders_progress(senders, 100, "acks at the end", before)
         senders_stop(senders)
         self.check_all(senders)
 
@@ -213,11 +217,12 @@ class FullDisk(FaultTest):
             if n == 1:
                 self.fill()  # also what the dead process had unlinked
             self.start_on_full_disk()
+            before = count_acks(senders)
             self.give_back()
             self.broker.resize((n + 2) * DISK)
             if self.broker.process.poll() is not None:
                 self.broker.start()
-        senders_progress(senders, 100, "acks at the end")
+        senders_progress(senders, 100, "acks at the end", before)
         senders_stop(senders)
         self.check_all(senders)
 
@@ -241,11 +246,12 @@ class FullDisk(FaultTest):
         self.broker.stop()
         self.fill()
         self.start_on_full_disk()
+        before = count_acks(senders)
         self.give_back()
         if self.broker.process.poll() is not None:
             self.broker.start()
         self.broker.resize(4 * DISK)
-        senders_progress(senders, 100, "acks at the end")
+        senders_progress(senders, 100, "acks at the end", before)
         senders_stop(senders)
         self.check_all(senders)
 

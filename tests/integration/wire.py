@@ -300,10 +300,15 @@ class Sender(threading.Thread):
             sock.sendall(b"".join(answers))
 
 
-def senders_progress(senders, count, what="acks"):
-    """Waits until each has more than so many further acks."""
-    for sender in senders:
-        sender.wait(lambda s=sender, n=len(sender.acks): len(s.acks) > n + count, what, 30)
+def count_acks(senders):
+    """For senders_progress, before what lets them go on: they may be through with it before anybody looks again."""
+    return [len(sender.acks) for sender in senders]
+
+
+def senders_progress(senders, count, what="acks", before=None):
+    """Waits until each has more than so many further acks, than it has or had before."""
+    for sender, had in zip(senders, before or count_acks(senders)):
+        sender.wait(lambda s=sender, n=had: len(s.acks) > n + count, what, 30)
 
 
 def senders_stop(senders):
