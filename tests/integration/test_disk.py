@@ -17,12 +17,14 @@ REFUSED, ACCEPTED_AGAIN = "messages are refused without an ack", "messages are a
 class FaultTest(BrokerTest):
     def start_senders(self, count, size, users=("ann", "ben"), window=50, conv=True):
         """Each of them sends to the group, and every third message to the neighbour."""
+        def messages(user, other):
+            for i in range(count):
+                yield f"user/{other}" if i % 3 == 2 or not conv else "conv/team", f"{user}-{i}", os.urandom(size)
+
         senders = []
         for n, user in enumerate(users):
             other = users[(n + 1) % len(users)]
-            messages = ((f"user/{other}" if i % 3 == 2 or not conv else "conv/team", f"{user}-{i}", os.urandom(size))
-                        for i in range(count))
-            senders.append(Sender(self.broker, user, messages, (V5, V311)[n % 2], window))
+            senders.append(Sender(self.broker, user, messages(user, other), (V5, V311)[n % 2], window))
             senders[-1].start()
             self.addCleanup(senders[-1].stop)
         return senders
@@ -144,7 +146,7 @@ class FullDisk(FaultTest):
         os.unlink(ballast)
         senders_progress(senders, 100, "acks after there is room again", before)
         for sender in senders:
-            sender.todo.clear()
+            sender.enough()
         self.broker.resize(4 * DISK)
         senders_done(senders)
         self.check_said()
