@@ -94,23 +94,23 @@ class Messages(RateTest):
 
     def test_malformed_ones_count(self):
         a, bob = self.client(self.uid("alice")), self.uid("bob")
+        begin = time.monotonic()
         for _ in range(BURST):
             self.assert_refused(a.send(f"user/{bob}", "x", props={"id": "m", "type": "event"}), "bad_request")
-        begin = time.monotonic()
         granted = sum(a.send(f"user/{bob}", "x", f"m{i}")[1]["ok"] for i in range(20))
-        self.assertLessEqual(granted, int(time.monotonic() - begin) + 2)
+        self.assertLessEqual(granted, int(time.monotonic() - begin) + 1)
 
     def test_signals(self):
         a, b = self.client(self.uid("alice")), self.client(self.uid("bob"))
         conv = self.group(a, b.user)
         b.subscribe(f"im/signal/{conv}")
         signal = lambda: a.wait_ack(a.publish(f"im/signal/{conv}", "typing")) in ACCEPTED
+        begin = time.monotonic()
         granted = self.assert_limited([signal] * 20)
         until(lambda: len(b.on_topic(f"im/signal/{conv}")) >= sum(granted), "the signals")
         # They are messages.
-        begin = time.monotonic()
         sent = sum(a.send(f"conv/{conv}", "x", f"m{i}")[1]["ok"] for i in range(20))
-        self.assertLessEqual(sent, int(time.monotonic() - begin) + 2)
+        self.assertLessEqual(sum(granted) + sent, BURST + int(time.monotonic() - begin) + 1)
         self.assertEqual(len(b.on_topic(f"im/signal/{conv}")), sum(granted))
 
     def test_requests_are_not_limited(self):
@@ -158,11 +158,11 @@ class Requests(RateTest):
 
     def test_unknown_ones_count(self):
         a = self.client(self.uid("alice"))
+        begin = time.monotonic()
         codes = [a.error("nonsense") for _ in range(BURST)]
         self.assertEqual(codes, ["unknown_op"] * BURST)
-        begin = time.monotonic()
         granted = sum(a.request("hello")["ok"] for _ in range(20))
-        self.assertLessEqual(granted, int(time.monotonic() - begin) + 2)
+        self.assertLessEqual(granted, int(time.monotonic() - begin) + 1)
 
     def test_messages_have_their_own(self):
         a = self.client(self.uid("alice"))

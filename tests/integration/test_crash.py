@@ -59,7 +59,7 @@ class UnderLoad(CrashTest):
         broker = self.broker_of({"durability": self.durability})
         self.client(broker, "ann", "maker").ok("create", {"conv": "team", "members": self.users[1:] + self.silent})
         epoch = self.epoch(broker)
-        senders = [Sender(broker, user, self.messages(n), (V5, V311)[n % 2], window=(200, 100, 20, 1)[n])
+        senders = [Sender(broker, user, list(self.messages(n)), (V5, V311)[n % 2], window=(200, 100, 20, 1)[n])
                    for n, user in enumerate(self.users)]
         for sender in senders:
             sender.start()
@@ -280,7 +280,7 @@ class Members(CrashTest):
             done = self.change_and_kill(broker, changes, done)
             broker.start()
         self.change_and_kill(broker, changes, done, kill=False)
-        talk.todo.clear()
+        talk.enough()
         senders_done([talk])
         self.check(broker, talk)
 

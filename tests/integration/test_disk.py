@@ -8,7 +8,7 @@ import unittest
 
 from fault import DiskBroker, ShimBroker, World
 from harness import MQTT5, MQTT311, BrokerTest, Client, until
-from wire import V5, V311, Sender, senders_done, senders_progress, senders_stop
+from wire import V5, V311, Sender, count_acks, senders_done, senders_progress, senders_stop
 
 DISK = 24  # MiB
 REFUSED, ACCEPTED_AGAIN = "messages are refused without an ack", "messages are accepted again"
@@ -17,12 +17,14 @@ REFUSED, ACCEPTED_AGAIN = "messages are refused without an ack", "messages are a
 class FaultTest(BrokerTest):
     def start_senders(self, count, size, users=("ann", "ben"), window=50, conv=True):
         """Each of them sends to the group, and every third message to the neighbour."""
+        def messages(user, other):
+            for i in range(count):
+                yield f"user/{other}" if i % 3 == 2 or not conv else "conv/team", f"{user}-{i}", os.urandom(size)
+
         senders = []
         for n, user in enumerate(users):
             other = users[(n + 1) % len(users)]
-            messages = ((f"user/{other}" if i % 3 == 2 or not conv else "conv/team", f"{user}-{i}", os.urandom(size))
-                        for i in range(count))
-            senders.append(Sender(self.broker, user, messages, (V5, V311)[n % 2], window))
+            senders.append(Sender(self.broker, user, messages(user, other), (V5, V311)[n % 2], window))
             senders[-1].start()
             self.addCleanup(senders[-1].stop)
         return senders
@@ -140,10 +142,11 @@ class FullDisk(FaultTest):
         self.check_reading()
         self.assertEqual(self.check_said()[-1], REFUSED)
         self.assertFalse(any(sender.done() for sender in senders))
+        before = count_acks(senders)
         os.unlink(ballast)
-        senders_progress(senders, 100, "acks after there is room again")
+        senders_progress(senders, 100, "acks after there is room again", before)
         for sender in senders:
-            sender.todo.clear()
+            sender.enough()
         self.broker.resize(4 * DISK)
         senders_done(senders)
         self.check_said()
@@ -157,8 +160,9 @@ class FullDisk(FaultTest):
         self.until_refused(senders)
         self.check_refusing()
         self.check_reading()
+        before = count_acks(senders)
         self.broker.resize(6 * DISK)
-        senders_progress(senders, 20, "acks after there is room again")
+        senders_progress(senders, 20, "acks after there is room again", before)
         senders_stop(senders)
         self.check_said()
         self.check_all(senders)
@@ -173,9 +177,10 @@ class FullDisk(FaultTest):
             self.until_refused(senders)
             self.check_refusing()
             self.check_reading()
+            before = count_acks(senders)
             self.give_back()
             self.broker.resize((n + 2) * DISK)
-        senders_progress(senders, 100, "acks at the end")
+        senders_progress(senders, 100, "acks at the end", before)
         senders_stop(senders)
         self.check_said()
         self.check_all(senders)
@@ -195,9 +200,10 @@ class FullDisk(FaultTest):
         self.broker.fail("db", "any", errno.ENOSPC)
         until(lambda: "storing failed" in self.broker.log(), "the log to say so", 20)
         self.broker.heal()
+        before = count_acks(senders)
         self.broker.resize(4 * DISK)
         until(lambda: "storing works again" in self.broker.log(), "the log to say so", 20)
-        senders_progress(senders, 100, "acks at the end")
+        senders_progress(senders, 100, "acks at the end", before)
         senders_stop(senders)
         self.check_all(senders)
 
@@ -213,11 +219,12 @@ class FullDisk(FaultTest):
             if n == 1:
                 self.fill()  # also what the dead process had unlinked
             self.start_on_full_disk()
+            before = count_acks(senders)
             self.give_back()
             self.broker.resize((n + 2) * DISK)
             if self.broker.process.poll() is not None:
                 self.broker.start()
-        senders_progress(senders, 100, "acks at the end")
+        senders_progress(senders, 100, "acks at the end", before)
         senders_stop(senders)
         self.check_all(senders)
 
@@ -241,11 +248,12 @@ class FullDisk(FaultTest):
         self.broker.stop()
         self.fill()
         self.start_on_full_disk()
+        before = count_acks(senders)
         self.give_back()
         if self.broker.process.poll() is not None:
             self.broker.start()
         self.broker.resize(4 * DISK)
-        senders_progress(senders, 100, "acks at the end")
+        senders_progress(senders, 100, "acks at the end", before)
         senders_stop(senders)
         self.check_all(senders)
 

@@ -189,14 +189,16 @@ class Wire:
 
 class Sender(threading.Thread):
     """Sends (topic below the root, id, payload) one after the other, `window` of them unacked at most, until all are
-    acked. Where the connection ends it connects again and sends what is not acked once more, with the same ids and in
-    the same order. `acks` holds the reason code by id, `receipts` what was told by id."""
+    acked, or after `enough` those that it has begun with. What `messages` gives is taken as it is sent. Where the connection
+    ends it connects again and sends what is not acked once more, with the same ids and in the same order. `acks` holds the
+    reason code by id, `receipts` what was told by id."""
 
     def __init__(self, broker, user, messages, version=V5, window=100, root="im"):
         super().__init__(daemon=True)
         self.broker, self.user, self.version, self.window, self.root = broker, user, version, window, root
         self.device = f"sender-{user}"
-        self.todo = collections.deque(messages)
+        self.messages = iter(messages)
+        self.next = next(self.messages, None)
         self.unacked = {}
         self.sent = 0
         self.acks = {}
@@ -212,15 +214,19 @@ class Sender(threading.Thread):
         self.stopping = True
         self.join(DEADLINE)
 
+    def enough(self):
+        """Begins with nothing new any more."""
+        self.messages, self.next = iter(()), None
+
     def done(self):
-        return not self.todo and not self.unacked
+        return self.next is None and not self.unacked
 
     def wait(self, condition, what, deadline=None):
         with self.changed:
             if self.changed.wait_for(lambda: self.error or condition(), deadline or DEADLINE) and not self.error:
                 return
         raise AssertionError(f"{self.user} waited in vain for {what}: {self.error}, {len(self.acks)} acked, "
-                             f"{len(self.unacked)} unacked, {len(self.todo)} to do, {self.closed} times cut off")
+                             f"{len(self.unacked)} unacked, {self.sent} sent, {self.closed} times cut off")
 
     def run(self):
         try:
@@ -231,6 +237,7 @@ class Sender(threading.Thread):
                     with self.changed:
                         self.closed += 1
                         self.changed.notify_all()
+                    time.sleep(0.005)  # a client's pause between its attempts
         except Exception as error:  # pylint: disable=broad-except
             with self.changed:
                 self.error = repr(error)
@@ -267,13 +274,20 @@ class Sender(threading.Thread):
         self._data += data
         return split_packets(self._data)
 
+    def _take(self):
+        message, self.next = self.next, next(self.messages, None)
+        return message
+
     def _fill(self, sock):
         fresh = []
-        while self.todo and len(self.unacked) < self.window:
+        while len(self.unacked) < self.window:
+            message = self._take()
+            if not message:
+                break
             self.sent += 1
             number = self.sent % 65535 + 1
-            self.unacked[number] = self.todo.popleft()
-            fresh.append((number, self.unacked[number]))
+            self.unacked[number] = message
+            fresh.append((number, message))
         self._send(sock, fresh)
 
     def _send(self, sock, numbered, dup=False):
@@ -300,16 +314,21 @@ class Sender(threading.Thread):
             sock.sendall(b"".join(answers))
 
 
-def senders_progress(senders, count, what="acks"):
-    """Waits until each has more than so many further acks."""
-    for sender in senders:
-        sender.wait(lambda s=sender, n=len(sender.acks): len(s.acks) > n + count, what, 30)
+def count_acks(senders):
+    """For senders_progress, before what lets them go on: they may be through with it before anybody looks again."""
+    return [len(sender.acks) for sender in senders]
+
+
+def senders_progress(senders, count, what="acks", before=None):
+    """Waits until each has more than so many further acks, than it has or had before."""
+    for sender, had in zip(senders, before or count_acks(senders)):
+        sender.wait(lambda s=sender, n=had: len(s.acks) > n + count, what, 30)
 
 
 def senders_stop(senders):
     """Has them send nothing more than what they have sent."""
     for sender in senders:
-        sender.todo.clear()
+        sender.enough()
     senders_done(senders)
 
 
