@@ -50,9 +50,13 @@ static void read_markers(struct view *view, enum tl_due_kind kind)
 	CHECK(tl_iter_error(view->iter) == TL_OK);
 }
 
-/* `latest`: when the first entry that is left is to be looked at. */
-static void check_marker(const struct view *view, enum tl_due_kind kind, uint64_t no, uint64_t latest)
+/* When the first and the last entry that are left are to be looked at. Where the time of the first has come, a sweep may have deleted
+ * the marker while the entry, or a shorter life for all of them, was on its way: then there is another one, of the last at the latest. */
+static void check_marker(const struct view *view, enum tl_due_kind kind, uint64_t no, uint64_t first, uint64_t last)
 {
+	uint64_t latest = first;
+	if (first <= view->latest_op)
+		latest = last > view->latest_op ? last : view->latest_op;
 	CHECK(no < NUMBERS_MAX && view->due[kind][no] > 0 && view->due[kind][no] <= latest);
 }
 
@@ -91,18 +95,17 @@ static void check_all_members(struct view *view, const struct tl_conversation_re
 	CHECK(tl_iter_error(view->iter) == TL_OK && count == record->member_count);
 }
 
-/* Where messages have come to live for a shorter time, it is looked at by the time of that operation. */
 static void check_store_marker(struct view *view, const struct tl_conversation_record *record, uint64_t no)
 {
-	uint64_t retention_ms = tl_retention_ms(record, &view->limits), ts;
+	uint64_t retention_ms = tl_retention_ms(record, &view->limits), first, last;
 	struct tl_bounds bounds;
 	CHECK(tl_timeline_bounds(view->database.engine, NULL, view->iter, tl_partition(TL_PART_STORE, no), &bounds, NULL, NULL) ==
 	      TL_OK);
 	if (retention_ms == 0 || bounds.floor == bounds.head)
 		return;
-	CHECK(tl_store_entry_ts(view->database.engine, NULL, no, bounds.floor + 1, &ts) == TL_OK);
-	uint64_t due = tl_due_time(ts, retention_ms);
-	check_marker(view, TL_DUE_STORE, no, due > view->latest_op ? due : view->latest_op);
+	CHECK(tl_store_entry_ts(view->database.engine, NULL, no, bounds.floor + 1, &first) == TL_OK);
+	CHECK(tl_store_entry_ts(view->database.engine, NULL, no, bounds.head, &last) == TL_OK);
+	check_marker(view, TL_DUE_STORE, no, tl_due_time(first, retention_ms), tl_due_time(last, retention_ms));
 }
 
 /* A name may be there and nothing else: its creation got no further. */
@@ -150,13 +153,15 @@ static uint64_t count_listed(struct view *view, uint64_t user_no)
 
 static void check_inbox_marker(struct view *view, uint64_t user_no)
 {
+	const uint64_t ttl_ms = view->limits.inbox_ttl_ms;
+	struct tl_inbox_entry last;
 	struct tl_bounds bounds;
-	uint64_t ts;
-	CHECK(tl_inbox_bounds(view->iter, user_no, &bounds, NULL) == TL_OK);
-	if (view->limits.inbox_ttl_ms == 0 || bounds.floor == bounds.head)
+	uint64_t first;
+	CHECK(tl_inbox_bounds(view->iter, user_no, &bounds, &last) == TL_OK);
+	if (ttl_ms == 0 || bounds.floor == bounds.head)
 		return;
-	CHECK(tl_inbox_entry_ts(view->iter, user_no, bounds.floor + 1, &ts) == TL_OK);
-	check_marker(view, TL_DUE_INBOX, user_no, tl_due_time(ts, view->limits.inbox_ttl_ms));
+	CHECK(tl_inbox_entry_ts(view->iter, user_no, bounds.floor + 1, &first) == TL_OK);
+	check_marker(view, TL_DUE_INBOX, user_no, tl_due_time(first, ttl_ms), tl_due_time(last.ts, ttl_ms));
 }
 
 static void check_user(struct view *view, uint64_t no)
