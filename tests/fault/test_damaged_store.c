@@ -1,6 +1,7 @@
 /* Damage on disk: a block that cannot be read costs what is in it and nothing else, whatever is asked for or sent. The store is
  * closed, a byte in a table file is changed, and it is opened again. Each message is larger than a block and does not
- * compress, so it has one to itself; the first one shares its with the records of its conversation, which are before it. */
+ * compress, so it has one to itself; the first one shares its with the records of its conversation, which are before it. All fits into
+ * LevelDB's memory table, so that it comes into one table file, whenever what is written: what lies beside what is always the same. */
 #include "index_directory.h"
 #include "msgpack_reader.h"
 #include "store.h"
@@ -15,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { BODY = 10000, MESSAGES = 80, NAME = 100, NAMES = 240, TABLE_MAX = 2 << 20, PATIENCE_MS = 30000 };
+enum { BODY = 10000, MESSAGES = 80, NAME = 100, NAMES = 240, WRITE_BUFFER = 4 << 20, TABLE_MAX = 8 << 20, PATIENCE_MS = 30000 };
 
 struct fixture {
 	struct temp_dir dir;
@@ -60,7 +61,7 @@ static void open_store(struct fixture *f)
 {
 	const struct tl_store_options options = {
 		.dir = f->dir.path, .durability = TL_DURABILITY_OS, .queue_max_bytes = 1 << 26, .block_cache_bytes = 1 << 20,
-		.write_buffer_bytes = 1 << 20, .cached_users = 100, .cached_conversations = 100,
+		.write_buffer_bytes = WRITE_BUFFER, .cached_users = 100, .cached_conversations = 100,
 		.limits = {.server = "test 1", .max_members = 4, .max_conversations = 1000, .inbox_ttl_ms = 1000000,
 		           .search = !f->search_is_off},
 		.now = fake_now, .events = {f, on_committed, on_log},
