@@ -147,11 +147,9 @@ const struct tl_param tl_dissolve_params[] = {
 };
 
 /* Whether it is the caller's own conversation and dissolved already, so that this is the request sent again. */
-static bool is_repeated(struct tl_transaction *txn, const struct tl_call *call,
-                        struct tl_conversation **conversation_out)
+static bool is_repeated(const struct tl_call *call, const struct tl_conversation *conversation)
 {
-	return tl_transaction_conversation(txn, call->args[DISSOLVE_CONV].bytes, conversation_out) == TL_OK &&
-	       (*conversation_out)->record.dissolved && tl_slice_equal((*conversation_out)->record.owner, call->user);
+	return conversation->record.dissolved && tl_slice_equal(conversation->record.owner, call->user);
 }
 
 /* Replayed, it may have got as far as the conversation and not to its members (X2). */
@@ -165,10 +163,11 @@ enum tl_err tl_dissolve(struct tl_transaction *txn, const struct tl_call *call, 
 	struct tl_conversation *conversation;
 	struct tl_actor actor;
 	struct tl_event event;
-	if (is_repeated(txn, call, &conversation))
+	enum tl_err err = tl_transaction_conversation(txn, call->args[DISSOLVE_CONV].bytes, &conversation);
+	if (err == TL_OK && is_repeated(call, conversation))
 		return is_half_done(txn, conversation) ? tl_conversation_dissolve(txn, conversation) : TL_OK;
-	enum tl_err err =
-		tl_actor_require(txn, call, call->args[DISSOLVE_CONV].bytes, TL_RANK_OWNER, &actor, &answer->why);
+	if (err == TL_OK || err == TL_NOT_FOUND)
+		err = tl_actor_require(txn, call, call->args[DISSOLVE_CONV].bytes, TL_RANK_OWNER, &actor, &answer->why);
 	if (err != TL_OK)
 		return err;
 	tl_event_begin(&event, call, "dissolve");

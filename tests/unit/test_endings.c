@@ -10,6 +10,7 @@
 #include "fanout.h"
 #include "msgpack_reader.h"
 #include "roster.h"
+#include "wrapped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,18 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+WRAPPED(tl_engine_get);
+
+static unsigned gets_until_failure; /* 0: none fails */
+
+enum tl_err __wrap_tl_engine_get(struct tl_engine *engine, const struct tl_snapshot *snapshot,
+                                 struct tl_partition partition, struct tl_slice key, char **value_out, size_t *len_out)
+{
+	if (gets_until_failure > 0 && --gets_until_failure == 0)
+		return TL_IO;
+	return __real_tl_engine_get(engine, snapshot, partition, key, value_out, len_out);
+}
 
 enum { STEP = 3, USERS = 10, MAX_CONVERSATIONS = 4, AT = 1000 };
 
@@ -440,6 +453,30 @@ static void test_half_done(void **state)
 	tl_answer_fini(&answer);
 }
 
+/* A request that is sent again, each read of which fails once, says so: nobody is told that he is no member because of that. */
+static void test_repeated_and_a_read_fails(void **state)
+{
+	struct fixture *f = *state;
+	const struct tl_arg args[] = {{.given = true, .bytes = tl_slice_str("team")}};
+	const struct tl_call call = {.user = {"u0", 2}, .device = {"d", 1}, .now = AT, .args = args};
+	struct tl_answer answer;
+	unsigned reads = 0;
+	enum tl_err err;
+	make_group(f, "team", 0, USERS);
+	dissolve(f, "team", 0, USERS);
+	tl_answer_init(&answer);
+	do {
+		tl_transaction_forget(&f->txn);
+		next_record(f);
+		gets_until_failure = ++reads;
+		err = tl_dissolve(&f->txn, &call, &answer);
+		assert_int_equal(err, gets_until_failure == 0 ? TL_IO : TL_OK);
+	} while (err != TL_OK);
+	assert_true(reads > 2);
+	gets_until_failure = 0;
+	tl_answer_fini(&answer);
+}
+
 /* (O3): a user's record, and what is on record. */
 static void test_damage(void **state)
 {
@@ -466,7 +503,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_small), TEST(test_large),    TEST(test_limit),                    TEST(test_lists),
 		TEST(test_once),  TEST(test_in_order), TEST(test_others_counted_meanwhile), TEST(test_half_done),
-		TEST(test_damage), TEST(test_asked_for_meanwhile),
+		TEST(test_damage), TEST(test_asked_for_meanwhile), TEST(test_repeated_and_a_read_fails),
 	};
 	return cmocka_run_group_tests_name("endings", tests, NULL, NULL);
 }
