@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all tests, on a fresh Debian too, and ends with one line "N passed, N failed".
-#   tests/run.sh          everything (about eight minutes)
+#   tests/run.sh          everything (about six minutes)
 #   tests/run.sh quick    without the sanitizer builds
 set -uo pipefail
 cd "$(dirname "$0")/.."
