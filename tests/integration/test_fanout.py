@@ -260,7 +260,7 @@ class Crossing(FanoutTest):
 
     def test_the_limit_changes_over_a_restart(self):
         broker = Broker({"write_fanout_max": "10"})
-        self.addCleanup(broker.stop)
+        self.addCleanup(broker.close)
         members = [f"u{i}" for i in range(5)]
         sent = []
         for n, limit in enumerate(("10", "2", "10", "1", "0", "10")):
@@ -283,7 +283,7 @@ class Crossing(FanoutTest):
 
     def test_kill_between_sync_and_sync(self):
         broker = Broker({"write_fanout_max": "1"})
-        self.addCleanup(broker.stop)
+        self.addCleanup(broker.close)
         owner = Client(broker, "owner", "o")
         owner.ok("create", {"conv": "team", "members": ["bob", "eve"]})
         sent, seen = [], []
@@ -309,7 +309,7 @@ class Crossing(FanoutTest):
 class Expiry(FanoutTest):
     def test_what_expires_before_it_is_taken_in_is_a_gap(self):
         broker = Broker({"write_fanout_max": "1", "inbox_ttl": "2s"})
-        self.addCleanup(broker.stop)
+        self.addCleanup(broker.close)
         owner, bob = Client(broker, "owner", "o"), Client(broker, "bob", "b")
         self.addCleanup(owner.close)
         self.addCleanup(bob.close)
@@ -328,7 +328,7 @@ class Expiry(FanoutTest):
 
     def test_expired_behind_what_lives_is_shown_as_such(self):
         broker = Broker({"write_fanout_max": "1", "inbox_ttl": "2s"})
-        self.addCleanup(broker.stop)
+        self.addCleanup(broker.close)
         owner, bob = Client(broker, "owner", "o"), Client(broker, "bob", "b")
         self.addCleanup(owner.close)
         self.addCleanup(bob.close)
@@ -343,7 +343,7 @@ class Expiry(FanoutTest):
 
     def test_inbox_max(self):
         broker = Broker({"write_fanout_max": "1", "inbox_max": "10"})
-        self.addCleanup(broker.stop)
+        self.addCleanup(broker.close)
         owner, bob = Client(broker, "owner", "o"), Client(broker, "bob", "b")
         self.addCleanup(owner.close)
         self.addCleanup(bob.close)
