@@ -63,7 +63,7 @@ struct tl_asked {
 
 enum { TL_PROOF_DIGITS = 16 };
 
-/* Whether so much is unread that the device gets no more for now. */
+/* Whether so much is unread that the device gets no more for now. `resident`: what the broker takes. */
 bool tl_unread_is_too_much(struct tl_unread *unread, struct tl_resident *resident, uint64_t now_ms);
 
 /* The proof that the answer to what is asked now is to carry; 0: there is none. */

@@ -30,18 +30,6 @@ const struct tl_request *tl_request_find(struct tl_slice name)
 	return NULL;
 }
 
-bool tl_request_needs_batch(struct tl_slice name)
-{
-	const struct tl_request *request = tl_request_find(name);
-	return request && !request->within_batch;
-}
-
-bool tl_request_lets_send(struct tl_slice name)
-{
-	const struct tl_request *request = tl_request_find(name);
-	return request && request->lets_send;
-}
-
 bool tl_request_reads(const struct tl_request *request, struct tl_slice raw)
 {
 	struct tl_reader value;

@@ -74,19 +74,14 @@ struct tl_request {
 	bool carries_body; /* its argument `body` may be as large as a message */
 	bool notes; /* does something beside answering, even if nobody takes the answer */
 	const char *changes_with; /* with both: it changes something where this argument is given, and else reads */
-	bool within_batch; /* a change that can share its batch; TL_CONFLICT: not this time, commit what is there first */
+	/* A change that can share its batch; TL_CONFLICT: not this time, commit what is there first. The others read from the database
+	 * what records before them may just have changed, or change what records after them will read there. */
+	bool within_batch;
 	bool lets_send;    /* a change after which somebody may send who could not before */
 };
 
 /* The request of that name, or NULL. */
 const struct tl_request *tl_request_find(struct tl_slice name);
-
-/* Whether a queued request must have a batch to itself: it reads from the database what records before it may just have
- * changed, or changes what records after it will read there. */
-bool tl_request_needs_batch(struct tl_slice name);
-
-/* Whether after a queued request somebody may be able to send who could not before. */
-bool tl_request_lets_send(struct tl_slice name);
 
 /* Whether a request with these arguments, a well-formed map, reads and changes nothing. Any thread. */
 bool tl_request_reads(const struct tl_request *request, struct tl_slice raw);

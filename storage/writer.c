@@ -90,9 +90,10 @@ static void count(_Atomic uint64_t *counter, uint64_t more)
 
 /* --- applying --- */
 
-static enum tl_err tell_damaged(struct tl_transaction *txn, const struct tl_ingest_record *record)
+/* `request`: what the record asks for, or NULL. */
+static enum tl_err tell_damaged(struct tl_transaction *txn, const struct tl_ingest_record *record,
+                                const struct tl_request *request)
 {
-	const struct tl_request *request = record->kind == TL_INGEST_REQUEST ? tl_request_find(record->target) : NULL;
 	const struct tl_outcome outcome = {
 		.route = record->route,
 		.user = record->user,
@@ -111,13 +112,13 @@ static enum tl_err apply(struct tl_writer *writer, uint64_t position, struct tl_
 	writer->alone = writer->counted = false;
 	if (!tl_ingest_record_unpack(bytes, &record))
 		return position == writer->damaged_at ? TL_OK : TL_CORRUPT;
-	writer->alone = record.kind == TL_INGEST_REQUEST && tl_request_needs_batch(record.target);
+	const struct tl_request *request = record.kind == TL_INGEST_REQUEST ? tl_request_find(record.target) : NULL;
+	writer->alone = request && !request->within_batch;
 	if (writer->alone && tl_transaction_puts(&writer->txn) > 0)
 		return TL_CONFLICT;
-	writer->counted = record.kind == TL_INGEST_REQUEST && position >= writer->start_end &&
-	                  tl_request_lets_send(record.target);
+	writer->counted = request && request->lets_send && position >= writer->start_end;
 	if (position == writer->damaged_at)
-		return tell_damaged(&writer->txn, &record);
+		return tell_damaged(&writer->txn, &record, request);
 	tl_transaction_record(&writer->txn, position, position < writer->replay_until);
 	return record.kind == TL_INGEST_SEND ? tl_send_apply(&writer->txn, &record)
 	                                     : tl_request_apply(&writer->txn, &record);
