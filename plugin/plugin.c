@@ -311,6 +311,8 @@ static enum tl_err start(struct tl_plugin *plugin, const struct mosquitto_opt *o
 {
 	enum tl_err err = check_host(plugin, why);
 	if (err == TL_OK)
+		err = tl_broker_property_reader(plugin->generation, &plugin->property, why);
+	if (err == TL_OK)
 		err = tl_options_parse(options, option_count, &plugin->options, why);
 	if (err != TL_OK)
 		return err;
