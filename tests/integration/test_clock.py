@@ -12,7 +12,8 @@ class Clock(unittest.TestCase):
         """Messages are stored, told and answered at once, and no time in a conversation comes before the one before it."""
         broker = ClockBroker()
         self.addCleanup(broker.close)
-        ann, ben = Client(broker, "ann"), Client(broker, "ben")
+        # Some brokers, Debian 13's among them, cut off after such a change whoever is to be alive within a time.
+        ann, ben = Client(broker, "ann", keepalive=0), Client(broker, "ben", keepalive=0)
         self.addCleanup(ann.close)
         self.addCleanup(ben.close)
         ann.ok("create", {"conv": "team", "members": ["ben"]})
