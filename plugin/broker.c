@@ -83,6 +83,53 @@ bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_pl
 	return generation == TL_MOSQUITTO_2_0 && *(const void *const *)(const void *)identifier != NULL;
 }
 
+static bool find_property_functions(void *object, struct tl_property_reader *reader_out)
+{
+	static const struct {
+		const char *name;
+		size_t offset;
+	} functions[] = {
+		{"mosquitto_property_identifier", offsetof(struct tl_property_reader, identifier)},
+		{"mosquitto_property_next", offsetof(struct tl_property_reader, next)},
+		{"mosquitto_property_read_binary", offsetof(struct tl_property_reader, read_binary)},
+		{"mosquitto_property_read_string", offsetof(struct tl_property_reader, read_string)},
+		{"mosquitto_property_read_string_pair", offsetof(struct tl_property_reader, read_string_pair)},
+	};
+	for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+		void *function = dlsym(object, functions[i].name);
+		if (!function)
+			return false;
+		memcpy((char *)reader_out + functions[i].offset, &function, sizeof function);
+	}
+	return true;
+}
+
+/* What a property looks like in memory is the same in every 2.0.x. */
+static bool is_library_of_2_0(void *library)
+{
+	int (*version)(int *major, int *minor, int *revision);
+	int major, minor, revision;
+	void *function = dlsym(library, "mosquitto_lib_version");
+	if (!function)
+		return false;
+	memcpy(&version, &function, sizeof version);
+	version(&major, &minor, &revision);
+	return major == 2 && minor == 0;
+}
+
+bool tl_broker_find_property_reader(struct tl_property_reader *reader_out)
+{
+	if (find_property_functions(RTLD_DEFAULT, reader_out))
+		return true;
+	void *library = dlopen("libmosquitto.so.1", RTLD_NOW | RTLD_LOCAL);
+	if (!library)
+		return false;
+	if (is_library_of_2_0(library) && find_property_functions(library, reader_out))
+		return true;
+	dlclose(library);
+	return false;
+}
+
 void tl_broker_free_string(enum tl_generation generation, void *string)
 {
 	if (generation == TL_MOSQUITTO_2_1)

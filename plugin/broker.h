@@ -2,6 +2,7 @@
 #ifndef TL_BROKER_H
 #define TL_BROKER_H
 
+#include "error.h"
 #include "slice.h"
 
 #include <mosquitto_broker.h>
@@ -37,7 +38,23 @@ int tl_broker_defer(enum tl_generation generation);
 /* Whether the plugin was loaded for one listener only (per_listener_settings), as far as the generation tells. */
 bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_plugin_id_t *identifier);
 
-/* Frees a string that mosquitto_property_read_… returned. The two generations take it from different allocators. */
+/* Mosquitto's functions that read MQTT 5 properties, as declared in mosquitto.h without the prefix mosquitto_property_. */
+struct tl_property_reader {
+	int (*identifier)(const mosquitto_property *property);
+	const mosquitto_property *(*next)(const mosquitto_property *property);
+	const mosquitto_property *(*read_binary)(const mosquitto_property *property, int identifier, void **value,
+	                                         uint16_t *len, bool skip_first);
+	const mosquitto_property *(*read_string)(const mosquitto_property *property, int identifier, char **value,
+	                                         bool skip_first);
+	const mosquitto_property *(*read_string_pair)(const mosquitto_property *property, int identifier, char **name,
+	                                              char **value, bool skip_first);
+};
+
+/* Finds them. A 2.0 that was built with Mosquitto's own Makefile, as the one in its Docker image, does not export them to plugins;
+ * then they are libmosquitto's, if that is a 2.0 too, which stays loaded. False: there are none. */
+TL_MUST_USE bool tl_broker_find_property_reader(struct tl_property_reader *reader_out);
+
+/* Frees a string that one of them returned. The two generations take it from different allocators. */
 void tl_broker_free_string(enum tl_generation generation, void *string);
 
 /* A user property of MQTT 5. */

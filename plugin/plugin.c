@@ -286,12 +286,16 @@ static void close_parts(struct tl_plugin *plugin)
 	free(plugin);
 }
 
-static enum tl_err check_host(const struct tl_plugin *plugin, struct tl_why *why)
+static enum tl_err check_host(struct tl_plugin *plugin, struct tl_why *why)
 {
-	if (!tl_broker_is_per_listener(plugin->generation, plugin->identifier))
-		return TL_OK;
-	return tl_fail(why, TL_BAD_REQUEST,
-	               "per_listener_settings must be false: this Mosquitto does not call a listener's plugin often enough");
+	if (tl_broker_is_per_listener(plugin->generation, plugin->identifier))
+		return tl_fail(why, TL_BAD_REQUEST,
+		               "per_listener_settings must be false: this Mosquitto does not call a listener's plugin often enough");
+	if (!tl_broker_find_property_reader(&plugin->property))
+		return tl_fail(why, TL_BAD_REQUEST,
+		               "this Mosquitto does not let plugins read properties of MQTT 5, and there is no libmosquitto.so.1 of its "
+		               "version that does: install it");
+	return TL_OK;
 }
 
 static enum tl_err register_callbacks(struct tl_plugin *plugin, struct tl_why *why)

@@ -25,6 +25,7 @@ enum { TL_FIGURES_MAX = 24 };
 struct tl_plugin {
 	mosquitto_plugin_id_t *identifier;
 	enum tl_generation generation;
+	struct tl_property_reader property;
 	struct tl_options options;
 	struct tl_slice root;
 	struct tl_store *store;

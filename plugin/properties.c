@@ -51,7 +51,7 @@ static bool take_pair(struct tl_plugin *plugin, const mosquitto_property *proper
 {
 	char *name_string = NULL, *value_string = NULL;
 	struct tl_slice name, value;
-	if (!mosquitto_property_read_string_pair(property, MQTT_PROP_USER_PROPERTY, &name_string, &value_string, false))
+	if (!plugin->property.read_string_pair(property, MQTT_PROP_USER_PROPERTY, &name_string, &value_string, false))
 		return false;
 	bool ok = keep_string(plugin, name_string, &name);
 	ok = keep_string(plugin, value_string, &value) && ok;
@@ -71,17 +71,17 @@ static bool take(struct tl_plugin *plugin, const mosquitto_property *property, s
 	char *string = NULL;
 	void *data = NULL;
 	uint16_t len = 0;
-	switch (mosquitto_property_identifier(property)) {
+	switch (plugin->property.identifier(property)) {
 	case MQTT_PROP_USER_PROPERTY:
 		return take_pair(plugin, property, properties);
 	case MQTT_PROP_CONTENT_TYPE:
-		mosquitto_property_read_string(property, MQTT_PROP_CONTENT_TYPE, &string, false);
+		plugin->property.read_string(property, MQTT_PROP_CONTENT_TYPE, &string, false);
 		return keep_string(plugin, string, &properties->content_type);
 	case MQTT_PROP_RESPONSE_TOPIC:
-		mosquitto_property_read_string(property, MQTT_PROP_RESPONSE_TOPIC, &string, false);
+		plugin->property.read_string(property, MQTT_PROP_RESPONSE_TOPIC, &string, false);
 		return keep_string(plugin, string, &properties->response_topic);
 	case MQTT_PROP_CORRELATION_DATA:
-		mosquitto_property_read_binary(property, MQTT_PROP_CORRELATION_DATA, &data, &len, false);
+		plugin->property.read_binary(property, MQTT_PROP_CORRELATION_DATA, &data, &len, false);
 		return keep_binary(plugin, data, len, &properties->correlation);
 	default:
 		return true;
@@ -91,7 +91,7 @@ static bool take(struct tl_plugin *plugin, const mosquitto_property *property, s
 bool tl_properties_read(struct tl_plugin *plugin, const mosquitto_property *list, struct tl_properties *properties_out)
 {
 	*properties_out = (struct tl_properties){0};
-	for (const mosquitto_property *p = list; p; p = mosquitto_property_next(p))
+	for (const mosquitto_property *p = list; p; p = plugin->property.next(p))
 		if (!take(plugin, p, properties_out))
 			return false;
 	return true;
