@@ -8,7 +8,7 @@ set -eu
 packages="cmake gcc g++ libc6-dev make pkg-config mosquitto mosquitto-dev libmosquitto-dev mosquitto-clients
   libleveldb-dev libsnappy-dev libmsgpack-dev libjson-c-dev libxxhash-dev libunistring-dev libssl-dev uthash-dev"
 if [ "${1:-}" = tests ]; then
-  packages="$packages libcmocka-dev bc fortunes fortunes-zh python3 python3-paho-mqtt python3-msgpack openssl clang libclang-rt-14-dev"
+  packages="$packages libcmocka-dev bc fortunes fortunes-zh python3 python3-paho-mqtt python3-msgpack openssl clang libclang-rt-dev"
 elif [ "${1:-}" = bench ]; then
   packages="$packages gnuplot-nox"
 fi

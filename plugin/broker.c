@@ -4,6 +4,7 @@
 #include <link.h>
 #include <mqtt_protocol.h>
 #include <mosquitto.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -83,14 +84,17 @@ bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_pl
 	return generation == TL_MOSQUITTO_2_0 && *(const void *const *)(const void *)identifier != NULL;
 }
 
-static bool find_property_functions(void *object, struct tl_property_reader *reader_out)
+#define LIBRARY "libmosquitto.so.1"
+
+/* `object`: RTLD_DEFAULT, or a library. */
+static bool find_property_functions(void *object, struct tl_property_reader *reader)
 {
 	static const struct {
 		const char *name;
 		size_t offset;
 	} functions[] = {
-		{"mosquitto_property_identifier", offsetof(struct tl_property_reader, identifier)},
 		{"mosquitto_property_next", offsetof(struct tl_property_reader, next)},
+		{"mosquitto_property_identifier", offsetof(struct tl_property_reader, identifier)},
 		{"mosquitto_property_read_binary", offsetof(struct tl_property_reader, read_binary)},
 		{"mosquitto_property_read_string", offsetof(struct tl_property_reader, read_string)},
 		{"mosquitto_property_read_string_pair", offsetof(struct tl_property_reader, read_string_pair)},
@@ -99,15 +103,15 @@ static bool find_property_functions(void *object, struct tl_property_reader *rea
 		void *function = dlsym(object, functions[i].name);
 		if (!function)
 			return false;
-		memcpy((char *)reader_out + functions[i].offset, &function, sizeof function);
+		memcpy((char *)reader + functions[i].offset, &function, sizeof function);
 	}
 	return true;
 }
 
-/* What a property looks like in memory is the same in every 2.0.x. */
-static bool is_library_of_2_0(void *library)
+/* Whether a library lays properties out as a broker of 2.0 does. */
+static bool is_of_2_0(void *library)
 {
-	int (*version)(int *major, int *minor, int *revision);
+	__typeof__(&mosquitto_lib_version) version;
 	int major, minor, revision;
 	void *function = dlsym(library, "mosquitto_lib_version");
 	if (!function)
@@ -117,25 +121,20 @@ static bool is_library_of_2_0(void *library)
 	return major == 2 && minor == 0;
 }
 
-bool tl_broker_find_property_reader(struct tl_property_reader *reader_out)
+enum tl_err tl_broker_property_reader(enum tl_generation generation, struct tl_property_reader *reader_out,
+                                      struct tl_why *why)
 {
-	if (find_property_functions(RTLD_DEFAULT, reader_out))
-		return true;
-	void *library = dlopen("libmosquitto.so.1", RTLD_NOW | RTLD_LOCAL);
-	if (!library)
-		return false;
-	if (is_library_of_2_0(library) && find_property_functions(library, reader_out))
-		return true;
-	dlclose(library);
-	return false;
-}
-
-void tl_broker_free_string(enum tl_generation generation, void *string)
-{
-	if (generation == TL_MOSQUITTO_2_1)
-		mosquitto_free(string);
-	else
-		free(string);
+	struct tl_property_reader reader = {.free = generation == TL_MOSQUITTO_2_1 ? mosquitto_free : free};
+	if (!find_property_functions(RTLD_DEFAULT, &reader)) {
+		void *library = dlopen(LIBRARY, RTLD_LAZY); /* never closed, as the plugin is never unloaded */
+		if (!library)
+			return tl_fail(why, TL_BAD_REQUEST, "this Mosquitto leaves MQTT 5 properties to " LIBRARY ": %s", dlerror());
+		if (generation != TL_MOSQUITTO_2_0 || !is_of_2_0(library) || !find_property_functions(library, &reader))
+			return tl_fail(why, TL_BAD_REQUEST, "this Mosquitto leaves MQTT 5 properties to " LIBRARY
+			               ", and that is of another version");
+	}
+	*reader_out = reader;
+	return TL_OK;
 }
 
 /* The broker's own allocator, so that its count of memory stays right when it frees the payload. */

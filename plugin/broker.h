@@ -5,6 +5,7 @@
 #include "error.h"
 #include "slice.h"
 
+#include <mosquitto.h>
 #include <mosquitto_broker.h>
 #include <mosquitto_plugin.h>
 #include <stdbool.h>
@@ -38,24 +39,20 @@ int tl_broker_defer(enum tl_generation generation);
 /* Whether the plugin was loaded for one listener only (per_listener_settings), as far as the generation tells. */
 bool tl_broker_is_per_listener(enum tl_generation generation, const mosquitto_plugin_id_t *identifier);
 
-/* Mosquitto's functions that read MQTT 5 properties, as declared in mosquitto.h without the prefix mosquitto_property_. */
+/* What reads the properties of MQTT 5: Mosquitto's functions, mosquitto_property_next and so on. */
 struct tl_property_reader {
-	int (*identifier)(const mosquitto_property *property);
-	const mosquitto_property *(*next)(const mosquitto_property *property);
-	const mosquitto_property *(*read_binary)(const mosquitto_property *property, int identifier, void **value,
-	                                         uint16_t *len, bool skip_first);
-	const mosquitto_property *(*read_string)(const mosquitto_property *property, int identifier, char **value,
-	                                         bool skip_first);
-	const mosquitto_property *(*read_string_pair)(const mosquitto_property *property, int identifier, char **name,
-	                                              char **value, bool skip_first);
+	__typeof__(&mosquitto_property_next) next;
+	__typeof__(&mosquitto_property_identifier) identifier;
+	__typeof__(&mosquitto_property_read_binary) read_binary;
+	__typeof__(&mosquitto_property_read_string) read_string;
+	__typeof__(&mosquitto_property_read_string_pair) read_string_pair;
+	void (*free)(void *value); /* what they return; the two generations take it from different allocators */
 };
 
-/* Finds them. A 2.0 that was built with Mosquitto's own Makefile, as the one in its Docker image, does not export them to plugins;
- * then they are libmosquitto's, if that is a 2.0 too, which stays loaded. False: there are none. */
-TL_MUST_USE bool tl_broker_find_property_reader(struct tl_property_reader *reader_out);
-
-/* Frees a string that one of them returned. The two generations take it from different allocators. */
-void tl_broker_free_string(enum tl_generation generation, void *string);
+/* Finds these functions. Most of 2.0, from 2.0.12 on, has them and does not export them; then they are libmosquitto's, which has the
+ * same, and may come from any other 2.0. TL_BAD_REQUEST: there is none. */
+TL_MUST_USE enum tl_err tl_broker_property_reader(enum tl_generation generation, struct tl_property_reader *reader_out,
+                                                  struct tl_why *why);
 
 /* A user property of MQTT 5. */
 struct tl_user_property {

@@ -291,7 +291,7 @@ void tl_tell_latest(struct tl_plugin *plugin, struct tl_session *session, enum t
 static size_t max_bytes(const struct tl_plugin *plugin, const struct tl_request *request, enum tl_codec codec)
 {
 	size_t bodies = !request->carries_body ? 0 : codec == TL_CODEC_JSON ? 2 : 1;
-	return TL_REQUEST_MAX_BYTES + bodies * plugin->options.max_body;
+	return TL_REQUEST_MAX_BYTES + bodies * (size_t)plugin->options.max_body;
 }
 
 /* A large request is large because of its body and nothing else. */

@@ -3,10 +3,11 @@
  *   in:   text ── u8_check ── guard ── json-c (structure, values) ── json_c_visit ── msgpack_packer ── out
  *   out:  msgpack ── tl_reader ── walker (structure, numbers, base64) ── json-c (strings with escapes) ── out
  *
- * json-c 0.16, strict as it can be, still takes things that are no JSON or changes them in silence: raw control
- * characters, overlong UTF-8, 'single-quoted' keys, NaN, Infinity, 1. and -.5 and -01, integers beyond 64 bits (cut to
- * the nearest), a key up to its \u0000, an array or object one level too deep if it is empty. The guard reads the
- * text's tokens first and refuses these; what is left to json-c is their order and what they mean.
+ * json-c takes things that are no JSON or changes them in silence: comments, a comma behind the last element, True, whatever
+ * follows the text; and strict as it can be still raw control characters, overlong UTF-8, 'single-quoted' keys, NaN, Infinity,
+ * 1. and -.5 and -01, integers beyond 64 bits (cut to the nearest), a key up to its \u0000, an array or object one level too deep
+ * if it is empty. The guard reads the text's tokens first and refuses all these; what is left to json-c is their order and what
+ * they mean. It is not told to be strict: 0.18 then refuses all text beyond ASCII where char has a sign.
  *
  * (J1) Work is linear in the input. Memory is too, but json-c spends up to some 250 bytes on a byte of input ({} in
  *      an array), so callers limit the length of what they convert.
@@ -39,7 +40,11 @@ struct guard {
 	unsigned depth;
 	unsigned max_depth;
 	unsigned containers, tokens; /* seen so far */
+	unsigned char last; /* the first byte of the token before; 0: there was none */
+	bool complete;      /* the text's one value has ended */
 };
+
+static const char unexpected[] = "unexpected character";
 
 static bool is_space(unsigned char c)
 {
@@ -150,11 +155,13 @@ static const char *guard_word(struct guard *g)
 		g->at += len;
 		return NULL;
 	}
-	return *g->at < 0x20 || *g->at == 0x7f ? "control character" : "unexpected character";
+	return *g->at < 0x20 || *g->at == 0x7f ? "control character" : unexpected;
 }
 
 static const char *guard_token(struct guard *g)
 {
+	const unsigned char last = g->last;
+	g->last = *g->at;
 	if (++g->tokens > TOKENS_MAX)
 		return "too many values";
 	switch (*g->at) {
@@ -170,6 +177,8 @@ static const char *guard_token(struct guard *g)
 		break;
 	case ']':
 	case '}':
+		if (last == ',')
+			return unexpected;
 		g->depth -= g->depth > 0; /* an unmatched one is json-c's to refuse */
 		break;
 	case ',':
@@ -192,15 +201,18 @@ static enum tl_err guard(struct tl_slice json, unsigned max_depth, struct tl_why
 	const unsigned char *bad = u8_check(begin, json.len);
 	if (bad)
 		return tl_fail(why, TL_BAD_REQUEST, "JSON: not valid UTF-8 at byte %zu", (size_t)(bad - begin));
-	struct guard g = {begin, begin + json.len, 0, max_depth < DEPTH_MAX ? max_depth : DEPTH_MAX, 0, 0};
+	struct guard g = {.at = begin, .end = begin + json.len, .max_depth = max_depth < DEPTH_MAX ? max_depth : DEPTH_MAX};
 	pass_space(&g);
 	if (g.at == g.end)
 		return tl_fail(why, TL_BAD_REQUEST, "empty");
 	while (g.at < g.end) {
 		size_t at = (size_t)(g.at - begin);
 		const char *wrong = guard_token(&g);
+		if (!wrong && g.complete)
+			wrong = unexpected;
 		if (wrong)
 			return tl_fail(why, TL_BAD_REQUEST, "JSON: %s at byte %zu", wrong, at);
+		g.complete = g.depth == 0;
 		pass_space(&g);
 	}
 	return TL_OK;
@@ -316,7 +328,6 @@ enum tl_err tl_json_to_msgpack(struct tl_slice json, unsigned max_depth, msgpack
 	struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX + 1);
 	if (!tokener)
 		return TL_NO_MEMORY;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	struct json_object *object = NULL;
 	err = parse(json, tokener, &object, why);
 	if (!err)

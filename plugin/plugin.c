@@ -286,16 +286,12 @@ static void close_parts(struct tl_plugin *plugin)
 	free(plugin);
 }
 
-static enum tl_err check_host(struct tl_plugin *plugin, struct tl_why *why)
+static enum tl_err check_host(const struct tl_plugin *plugin, struct tl_why *why)
 {
-	if (tl_broker_is_per_listener(plugin->generation, plugin->identifier))
-		return tl_fail(why, TL_BAD_REQUEST,
-		               "per_listener_settings must be false: this Mosquitto does not call a listener's plugin often enough");
-	if (!tl_broker_find_property_reader(&plugin->property))
-		return tl_fail(why, TL_BAD_REQUEST,
-		               "this Mosquitto does not let plugins read properties of MQTT 5, and there is no libmosquitto.so.1 of its "
-		               "version that does: install it");
-	return TL_OK;
+	if (!tl_broker_is_per_listener(plugin->generation, plugin->identifier))
+		return TL_OK;
+	return tl_fail(why, TL_BAD_REQUEST,
+	               "per_listener_settings must be false: this Mosquitto does not call a listener's plugin often enough");
 }
 
 static enum tl_err register_callbacks(struct tl_plugin *plugin, struct tl_why *why)
@@ -314,6 +310,8 @@ static enum tl_err start(struct tl_plugin *plugin, const struct mosquitto_opt *o
                          struct tl_why *why)
 {
 	enum tl_err err = check_host(plugin, why);
+	if (err == TL_OK)
+		err = tl_broker_property_reader(plugin->generation, &plugin->property, why);
 	if (err == TL_OK)
 		err = tl_options_parse(options, option_count, &plugin->options, why);
 	if (err != TL_OK)

@@ -20,7 +20,7 @@ static bool keep_string(struct tl_plugin *plugin, char *string, struct tl_slice 
 {
 	out->len = string ? strlen(string) : 0;
 	out->ptr = tl_arena_copy(&plugin->arena, tl_slice(string, out->len));
-	tl_broker_free_string(plugin->generation, string);
+	plugin->property.free(string);
 	return out->ptr != NULL;
 }
 
@@ -28,7 +28,7 @@ static bool keep_binary(struct tl_plugin *plugin, void *data, size_t len, struct
 {
 	out->ptr = tl_arena_copy(&plugin->arena, tl_slice(data, len));
 	out->len = len;
-	tl_broker_free_string(plugin->generation, data);
+	plugin->property.free(data);
 	return out->ptr != NULL;
 }
 

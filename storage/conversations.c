@@ -48,7 +48,7 @@ void tl_conversations_fini(struct tl_conversations *conversations)
 }
 
 /* Second chance, as for users. */
-void tl_conversations_trim(struct tl_conversations *conversations, size_t max, size_t max_members)
+void tl_conversations_trim(struct tl_conversations *conversations, uint64_t max, uint64_t max_members)
 {
 	while (HASH_CNT(by_cid, conversations->by_cid) > max || conversations->member_count > max_members) {
 		struct tl_conversation *conversation = conversations->by_cid;

@@ -54,7 +54,7 @@ void tl_conversations_fini(struct tl_conversations *conversations);
 void tl_conversations_clear(struct tl_conversations *conversations);
 
 /* Forgets conversations that were not used of late until at most `max` are left, and `max_members` members in all. */
-void tl_conversations_trim(struct tl_conversations *conversations, size_t max, size_t max_members);
+void tl_conversations_trim(struct tl_conversations *conversations, uint64_t max, uint64_t max_members);
 
 /* The conversation of that id, TL_NOT_FOUND if there is none. Valid until the next trim or clear. */
 TL_MUST_USE enum tl_err tl_conversations_find(struct tl_conversations *conversations, struct tl_iter *iter,

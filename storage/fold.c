@@ -232,10 +232,11 @@ static bool is_nothing(ucs4_t cp)
 	       is_accent(cp);
 }
 
-/* Vowels and finals of Hangul, as marks, may go together with what is before them. */
+/* Some letters may go together with what is before them, as marks do: vowels and finals of Hangul, and a vowel of Kirat Rai, which
+ * Unicode has since 16. */
 static bool may_compose(ucs4_t cp)
 {
-	return is_mark(cp) || (cp >= 0x1160 && cp <= 0x11ff);
+	return is_mark(cp) || (cp >= 0x1160 && cp <= 0x11ff) || cp == 0x16d67;
 }
 
 static enum tl_fold_class class_of(ucs4_t cp)

@@ -1,6 +1,6 @@
 #include "named_users.h"
 
-enum tl_err tl_named_users_init(struct tl_named_users *named, struct tl_transaction *txn, uint64_t room)
+enum tl_err tl_named_users_init(struct tl_named_users *named, struct tl_transaction *txn, size_t room)
 {
 	*named = (struct tl_named_users){.txn = txn, .list = tl_arena_alloc(&txn->arena, (room + 1) * sizeof *named->list)};
 	return named->list ? TL_OK : TL_NO_MEMORY;

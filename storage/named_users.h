@@ -19,7 +19,7 @@ struct tl_named_users {
 };
 
 /* For at most `room` users. To be ended with fini, also after a failure. */
-TL_MUST_USE enum tl_err tl_named_users_init(struct tl_named_users *named, struct tl_transaction *txn, uint64_t room);
+TL_MUST_USE enum tl_err tl_named_users_init(struct tl_named_users *named, struct tl_transaction *txn, size_t room);
 void tl_named_users_fini(struct tl_named_users *named);
 
 /* Looks up a user and appends him, unless he is there already: *user_out is NULL then. `uid` stays valid until fini. */

@@ -91,7 +91,7 @@ static enum tl_err gather_members(struct tl_transaction *txn, const struct tl_ca
                                   size_t *count_out, struct tl_why *why)
 {
 	struct tl_named_users named;
-	enum tl_err err = tl_named_users_init(&named, txn, call->args[ARG_MEMBERS].uint + 1);
+	enum tl_err err = tl_named_users_init(&named, txn, (size_t)call->args[ARG_MEMBERS].uint + 1);
 	if (err == TL_OK)
 		err = check_members(txn, call, &named, why);
 	if (err == TL_OK)

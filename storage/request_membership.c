@@ -92,7 +92,7 @@ static enum tl_err go(struct tl_transaction *txn, struct tl_conversation *conver
 	return err == TL_OK ? tl_roster_count(txn, group->users, group->count, false) : err;
 }
 
-static enum tl_err group_init(struct tl_transaction *txn, struct group *group, uint64_t room)
+static enum tl_err group_init(struct tl_transaction *txn, struct group *group, size_t room)
 {
 	*group = (struct group){.users = tl_arena_alloc(&txn->arena, (room + 1) * sizeof(struct tl_user *))};
 	tl_pack_init(&group->uids);
@@ -190,7 +190,7 @@ static enum tl_err change_members(struct tl_transaction *txn, const struct tl_ca
 	enum tl_err err = tl_actor_require(txn, call, call->args[ARG_CONV].bytes, TL_RANK_ADMIN, &actor, &answer->why);
 	if (err != TL_OK)
 		return err;
-	err = tl_named_users_init(&named, txn, call->args[ARG_USERS].uint);
+	err = tl_named_users_init(&named, txn, (size_t)call->args[ARG_USERS].uint);
 	if (err == TL_OK)
 		err = change(txn, call, actor.conversation, &named, &answer->why);
 	if (err == TL_OK)

@@ -47,9 +47,9 @@ void tl_users_fini(struct tl_users *users)
 }
 
 /* Second chance: in the order of arrival, whoever was used since the last time goes to the end of the line. */
-void tl_users_trim(struct tl_users *users, size_t max)
+void tl_users_trim(struct tl_users *users, uint64_t max)
 {
-	size_t excess = HASH_CNT(by_no, users->by_no);
+	uint64_t excess = HASH_CNT(by_no, users->by_no);
 	excess = excess > max ? excess - max : 0;
 	while (excess > 0) {
 		struct tl_user *user = users->by_no;

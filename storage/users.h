@@ -50,7 +50,7 @@ void tl_users_next_batch(struct tl_users *users);
 void tl_users_clear(struct tl_users *users);
 
 /* Forgets users that were not used of late until at most `max` are left. Not between taking a user and using it. */
-void tl_users_trim(struct tl_users *users, size_t max);
+void tl_users_trim(struct tl_users *users, uint64_t max);
 
 /* The user of that name; one who does not exist is made, which goes into `batch`. `iter` is any iterator on the present
  * state. The user is valid until the next trim or clear. */

@@ -100,10 +100,10 @@ static void send_message(struct latency_run *run)
 	uint64_t late_ns = now_ns - due_ns(run, run->sent);
 
 	snprintf(stamp, sizeof(stamp), "%s%08" PRIx32 "%016" PRIx64, MARK, (uint32_t)run->sent, now_ns);
-	memcpy(run->payload, tl_message_text_next(&run->text), options->bytes);
+	memcpy(run->payload, tl_message_text_next(&run->text), (size_t)options->bytes);
 	memcpy(run->payload, stamp, STAMP_BYTES);
 	tl_mqtt_put_publish(&run->sender.out, run->sender.version, (uint16_t)(run->sent % UINT16_MAX + 1), topic,
-		topic_bytes, run->payload, options->bytes);
+		topic_bytes, run->payload, (size_t)options->bytes);
 	run->late_max_ns = late_ns > run->late_max_ns ? late_ns : run->late_max_ns;
 	run->sent_ns[run->sent++] = now_ns;
 }

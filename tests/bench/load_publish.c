@@ -123,7 +123,7 @@ static void put_message(struct load *load, struct publisher *publisher, uint64_t
 	slot->packet_id = packet_id;
 	slot->sent_ns = now_ns;
 	tl_mqtt_put_publish(&publisher->connection.out, publisher->connection.version, packet_id, topic, topic_bytes,
-		tl_message_text_next(&load->text), options->bytes);
+		tl_message_text_next(&load->text), (size_t)options->bytes);
 	publisher->sent++;
 	load->sent++;
 }
@@ -354,7 +354,7 @@ static void load_init(struct load *load, const struct publish_options *options)
 		continue;
 	}
 	tl_connection_allow(load->publisher_count);
-	tl_message_text_init(&load->text, options->bytes, options->binary);
+	tl_message_text_init(&load->text, (size_t)options->bytes, options->binary);
 	for (i = 0; i < load->publisher_count; i++) {
 		open_publisher(load, i);
 	}

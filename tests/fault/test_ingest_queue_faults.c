@@ -1,8 +1,9 @@
 /* The ingest queue when the world fails it: the n-th system call or allocation, a full disk, kill -9. After each the
  * same question: are exactly the records there whose append returned TL_OK, in order (Q1), and none that failed (Q2)?
  *
- * Needs the linker to wrap, with -Wl,--wrap=<name>: pwritev pread posix_fallocate mmap fdatasync fsync ftruncate openat
- * unlinkat malloc calloc realloc. */
+ * Needs the linker to wrap, with -Wl,--wrap=<name>: pwritev64 pread64 posix_fallocate64 mmap64 fdatasync fsync ftruncate64
+ * openat64 unlinkat malloc calloc realloc. The names in 64 are those that the C library gives the functions in a program with
+ * _FILE_OFFSET_BITS=64. */
 #include "failing_allocation.h"
 #include "ingest_queue.h"
 #include "wrapped.h"
@@ -48,52 +49,52 @@ static bool fails(void)
 	return hit;
 }
 
-WRAPPED(pwritev);
-WRAPPED(pread);
-WRAPPED(posix_fallocate);
-WRAPPED(mmap);
+WRAPPED(pwritev64);
+WRAPPED(pread64);
+WRAPPED(posix_fallocate64);
+WRAPPED(mmap64);
 WRAPPED(fdatasync);
 WRAPPED(fsync);
-WRAPPED(ftruncate);
-WRAPPED(openat);
+WRAPPED(ftruncate64);
+WRAPPED(openat64);
 WRAPPED(unlinkat);
 
 /* A short write takes all but the last byte. */
-ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int count, off_t offset)
+ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int count, off_t offset)
 {
 	struct iovec part[17];
 	if (!fails())
-		return __real_pwritev(fd, iov, count, offset);
+		return __real_pwritev64(fd, iov, count, offset);
 	if (inject.fault != FAULT_SHORT)
 		return -1;
 	memcpy(part, iov, (size_t)count * sizeof *iov);
 	while (count > 1 && part[count - 1].iov_len == 0)
 		count--;
 	part[count - 1].iov_len--;
-	return __real_pwritev(fd, part, count, offset);
+	return __real_pwritev64(fd, part, count, offset);
 }
 
-ssize_t __wrap_pread(int fd, void *out, size_t len, off_t offset)
+ssize_t __wrap_pread64(int fd, void *out, size_t len, off_t offset)
 {
 	if (!fails())
-		return __real_pread(fd, out, len, offset);
+		return __real_pread64(fd, out, len, offset);
 	/* A short read is no fault, but has to be put up with. */
-	return inject.fault == FAULT_SHORT ? __real_pread(fd, out, len > 1 ? len / 2 : len, offset) : -1;
+	return inject.fault == FAULT_SHORT ? __real_pread64(fd, out, len > 1 ? len / 2 : len, offset) : -1;
 }
 
 /* Short of space, it may have taken what there was. */
-int __wrap_posix_fallocate(int fd, off_t offset, off_t len)
+int __wrap_posix_fallocate64(int fd, off_t offset, off_t len)
 {
 	if (!fails())
-		return __real_posix_fallocate(fd, offset, len);
+		return __real_posix_fallocate64(fd, offset, len);
 	if (inject.fault == FAULT_SHORT && len > 1)
-		return __real_posix_fallocate(fd, offset, len / 2) ? EIO : ENOSPC;
+		return __real_posix_fallocate64(fd, offset, len / 2) ? EIO : ENOSPC;
 	return errno;
 }
 
-void *__wrap_mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
+void *__wrap_mmap64(void *at, size_t len, int protection, int flags, int fd, off_t offset)
 {
-	return fails() ? MAP_FAILED : __real_mmap(at, len, protection, flags, fd, offset);
+	return fails() ? MAP_FAILED : __real_mmap64(at, len, protection, flags, fd, offset);
 }
 
 /* No power is lost here, so nothing need really be synced. */
@@ -109,18 +110,18 @@ int __wrap_fsync(int fd)
 	return fails() ? -1 : 0;
 }
 
-int __wrap_ftruncate(int fd, off_t size)
+int __wrap_ftruncate64(int fd, off_t size)
 {
-	return fails() ? -1 : __real_ftruncate(fd, size);
+	return fails() ? -1 : __real_ftruncate64(fd, size);
 }
 
-int __wrap_openat(int dir_fd, const char *name, int flags, ...)
+int __wrap_openat64(int dir_fd, const char *name, int flags, ...)
 {
 	va_list args;
 	va_start(args, flags);
 	unsigned mode = flags & O_CREAT ? va_arg(args, unsigned) : 0;
 	va_end(args);
-	return fails() ? -1 : __real_openat(dir_fd, name, flags, mode);
+	return fails() ? -1 : __real_openat64(dir_fd, name, flags, mode);
 }
 
 int __wrap_unlinkat(int dir_fd, const char *name, int flags)

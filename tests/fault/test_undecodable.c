@@ -459,7 +459,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "all") == 0)
 		step = 1, from = 0;
 	else if (argc > 1)
-		from = strtoull(argv[1], NULL, 10), step = all;
+		from = strtoul(argv[1], NULL, 10), step = all;
 	if (failed == 0)
 		failed = run_cases(garbage, &store, from, all, step);
 	printf("%zu cases, every %zuth from %zu: %u failed\n", all, step, from, failed);

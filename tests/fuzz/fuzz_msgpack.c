@@ -22,7 +22,9 @@ static bool json_c_accepts(struct tl_slice text)
 {
 	struct json_tokener *tokener = json_tokener_new_ex(DEPTH + 1);
 	require(tokener);
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	/* A strict 0.18 refuses all text beyond ASCII where char has a sign. */
+	int strict = json_c_version_num() == 18 << 8 ? 0 : JSON_TOKENER_STRICT;
+	json_tokener_set_flags(tokener, strict | JSON_TOKENER_VALIDATE_UTF8);
 	struct json_object *object = json_tokener_parse_ex(tokener, text.ptr, (int)text.len);
 	if (json_tokener_get_error(tokener) == json_tokener_continue)
 		object = json_tokener_parse_ex(tokener, "", 1);

@@ -100,7 +100,7 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 	return REAL(pwritev)(fd, iov, count, offset);
 }
 
-ssize_t pwritev64(int fd, const struct iovec *iov, int count, off_t offset)
+ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t offset)
 {
 	MEET(fd, "write");
 	return REAL(pwritev64)(fd, iov, count, offset);

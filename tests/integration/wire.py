@@ -263,7 +263,7 @@ class Sender(threading.Thread):
             while not self.stopping and not self.done():
                 self._fill(sock)
                 if select.select([sock], [], [], 0.1)[0]:
-                    self._handle(sock, self._read(sock))
+                    self._take_in(sock, self._read(sock))
             if not self.stopping:
                 sock.sendall(packet(DISCONNECT))
 
@@ -296,7 +296,7 @@ class Sender(threading.Thread):
         if frames:
             sock.sendall(b"".join(frames))
 
-    def _handle(self, sock, packets):
+    def _take_in(self, sock, packets):
         answers = []
         with self.changed:
             for received in packets:

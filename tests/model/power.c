@@ -102,7 +102,7 @@ static int unlink_noted(int dir_fd, const char *name, int flags)
 	int result = stat(path, &st);
 	if (result == 0) {
 		aside(st.st_ino, kept);
-		result = (int)syscall(SYS_rename, path, kept);
+		result = (int)syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, kept, 0);
 	}
 	int error = errno;
 	if (result == 0)
@@ -119,23 +119,35 @@ static mode_t mode_of(int flags, va_list args)
 	return flags & O_CREAT ? (mode_t)va_arg(args, int) : 0;
 }
 
-EXPORT int open(const char *path, int flags, ...)
-{
-	va_list args;
-	va_start(args, flags);
-	mode_t mode = mode_of(flags, args);
-	va_end(args);
-	return open_noted(AT_FDCWD, path, flags, mode);
-}
+#define DEFINE_OPEN(function) \
+	EXPORT int function(const char *path, int flags, ...) \
+	{ \
+		va_list args; \
+		va_start(args, flags); \
+		mode_t mode = mode_of(flags, args); \
+		va_end(args); \
+		return open_noted(AT_FDCWD, path, flags, mode); \
+	}
 
-EXPORT int openat(int dir_fd, const char *name, int flags, ...)
-{
-	va_list args;
-	va_start(args, flags);
-	mode_t mode = mode_of(flags, args);
-	va_end(args);
-	return open_noted(dir_fd, name, flags, mode);
-}
+#define DEFINE_OPENAT(function) \
+	EXPORT int function(int dir_fd, const char *name, int flags, ...) \
+	{ \
+		va_list args; \
+		va_start(args, flags); \
+		mode_t mode = mode_of(flags, args); \
+		va_end(args); \
+		return open_noted(dir_fd, name, flags, mode); \
+	}
+
+/* The C library has each of them twice, and gives the name that ends in 64 to what is compiled with _FILE_OFFSET_BITS=64. The
+ * store is; LevelDB may be or not. */
+int open_of_short_files(const char *path, int flags, ...) __asm__("open");
+int openat_of_short_files(int dir_fd, const char *name, int flags, ...) __asm__("openat");
+
+DEFINE_OPEN(open)
+DEFINE_OPEN(open_of_short_files)
+DEFINE_OPENAT(openat)
+DEFINE_OPENAT(openat_of_short_files)
 
 EXPORT int unlink(const char *path)
 {
@@ -152,9 +164,9 @@ EXPORT int mkdir(const char *path, mode_t mode)
 	char full[PATH_MAX];
 	const char *inner = name_of(AT_FDCWD, path, full);
 	if (!inner)
-		return (int)syscall(SYS_mkdir, path, mode);
+		return (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
 	pthread_mutex_lock(&lock);
-	int result = (int)syscall(SYS_mkdir, path, mode), error = errno;
+	int result = (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode), error = errno;
 	if (result == 0)
 		note("", inner, 0);
 	pthread_mutex_unlock(&lock);
@@ -168,7 +180,7 @@ EXPORT int rename(const char *from, const char *to)
 	struct stat st, old;
 	const char *gone = name_of(AT_FDCWD, from, from_path), *made = name_of(AT_FDCWD, to, to_path);
 	if (!gone || !made)
-		return (int)syscall(SYS_rename, from, to);
+		return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 	pthread_mutex_lock(&lock);
 	int result = stat(from_path, &st);
 	if (result == 0 && stat(to_path, &old) == 0) {
@@ -176,7 +188,7 @@ EXPORT int rename(const char *from, const char *to)
 		CHECK(link(to_path, kept) == 0);
 	}
 	if (result == 0)
-		result = (int)syscall(SYS_rename, from, to);
+		result = (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 	int error = errno;
 	if (result == 0)
 		note(gone, made, st.st_ino);
@@ -293,7 +305,7 @@ void power_make_dir(const struct power *power, const char *name)
 {
 	char path[PATH_MAX];
 	CHECK(snprintf(path, sizeof path, "%s/%s", power->base, name) < PATH_MAX);
-	CHECK(syscall(SYS_mkdir, path, 0700) == 0);
+	CHECK(syscall(SYS_mkdirat, AT_FDCWD, path, 0700) == 0);
 }
 
 void power_boot(struct power *power)

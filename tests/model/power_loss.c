@@ -216,7 +216,7 @@ static void lose_file(const struct power *power, struct name *name, struct loss 
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
 {
 	(void)info, (void)type, (void)walk;
-	return type == FTW_DP || type == FTW_D ? rmdir(path) : (int)syscall(SYS_unlink, path);
+	return type == FTW_DP || type == FTW_D ? rmdir(path) : (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 }
 
 static void remove_dir(const struct power *power, const char *name)
@@ -232,7 +232,7 @@ static void take_place(const struct power *power, const char *from, const char *
 	remove_dir(power, to);
 	snprintf(from_path, sizeof from_path, "%s/%s", power->base, from);
 	snprintf(to_path, sizeof to_path, "%s/%s", power->base, to);
-	CHECK(syscall(SYS_rename, from_path, to_path) == 0);
+	CHECK(syscall(SYS_renameat2, AT_FDCWD, from_path, AT_FDCWD, to_path, 0) == 0);
 }
 
 static void make_new(const struct power *power, struct names *names, const struct loss *loss)

@@ -394,7 +394,7 @@ static bool live(uint64_t seed, struct model *model, size_t ops)
 
 static size_t parse_ops(const char *text)
 {
-	size_t ops = strtoull(text, NULL, 10);
+	size_t ops = strtoul(text, NULL, 10);
 	if (ops > 0 && ops <= OPS_MAX)
 		return ops;
 	fprintf(stderr, "test_model: a life has 1 to %d operations\n", OPS_MAX);

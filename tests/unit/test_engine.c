@@ -637,7 +637,7 @@ static void test_reopen_holds_room(void **state)
 	struct stat st;
 	struct tl_snapshot *snapshot = NULL;
 	struct reopener r;
-	size_t len = f->engine->write_buffer_bytes * 2;
+	size_t len = (size_t)f->engine->write_buffer_bytes * 2;
 	char *big = calloc(1, len + 1);
 	assert_non_null(big);
 	memset(big, 'x', len);

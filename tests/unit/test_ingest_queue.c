@@ -732,7 +732,7 @@ static void *produce(void *argument)
 	struct fixture *f = argument;
 	for (uint64_t i = 0; i < THREAD_RECORDS;) {
 		uint64_t bytes[3] = {i, i * 0x9e3779b97f4a7c15u, ~i}, position;
-		struct tl_slice parts[2] = {tl_slice(bytes, 8), tl_slice(bytes + 1, i % 17)};
+		struct tl_slice parts[2] = {tl_slice(bytes, 8), tl_slice(bytes + 1, (size_t)(i % 17))};
 		enum tl_err err = tl_ingest_queue_append(f->queue, parts, 2, &position);
 		if (err == TL_OK)
 			i++;
