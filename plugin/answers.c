@@ -93,7 +93,7 @@ static bool publish(struct tl_plugin *plugin, const struct tl_packet *packet)
 		.qos = packet->qos,
 		.correlation = packet->correlation,
 	};
-	return tl_broker_publish(&address, packet->payload, tl_slice("", 0));
+	return tl_broker_publish(&address, packet->payload);
 }
 
 bool tl_answer_publish(struct tl_plugin *plugin)

@@ -138,17 +138,15 @@ enum tl_err tl_broker_property_reader(enum tl_generation generation, struct tl_p
 }
 
 /* The broker's own allocator, so that its count of memory stays right when it frees the payload. */
-static void *join(struct tl_slice first, struct tl_slice second)
+static void *copy_payload(struct tl_slice payload)
 {
-	char *payload = mosquitto_malloc(first.len + second.len + 1);
-	if (!payload)
+	char *copy = mosquitto_malloc(payload.len + 1);
+	if (!copy)
 		return NULL;
-	if (first.len > 0)
-		memcpy(payload, first.ptr, first.len);
-	if (second.len > 0)
-		memcpy(payload + first.len, second.ptr, second.len);
-	payload[first.len + second.len] = '\0';
-	return payload;
+	if (payload.len > 0)
+		memcpy(copy, payload.ptr, payload.len);
+	copy[payload.len] = '\0';
+	return copy;
 }
 
 /* A terminated copy of a short text. */
@@ -180,17 +178,17 @@ static bool add_properties(const struct tl_packet_address *address, mosquitto_pr
 	return true;
 }
 
-bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice first, struct tl_slice second)
+bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice payload)
 {
 	mosquitto_property *properties = NULL;
-	void *payload = join(first, second);
-	if (!payload)
+	void *copy = copy_payload(payload);
+	if (!copy)
 		return false;
 	if (add_properties(address, &properties) &&
-	    mosquitto_broker_publish(address->client_id, address->topic, (int)(first.len + second.len), payload,
-	                             address->qos, address->retain, properties) == MOSQ_ERR_SUCCESS)
+	    mosquitto_broker_publish(address->client_id, address->topic, (int)payload.len, copy, address->qos,
+	                             address->retain, properties) == MOSQ_ERR_SUCCESS)
 		return true;
 	mosquitto_property_free_all(&properties);
-	mosquitto_free(payload);
+	mosquitto_free(copy);
 	return false;
 }

@@ -72,7 +72,7 @@ struct tl_packet_address {
 	bool retain;
 };
 
-/* Publishes. Two parts of the payload spare the caller a copy; either may be empty. False if memory is short. */
-bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice first, struct tl_slice second);
+/* Publishes. The payload is copied, and may be empty. False if memory is short. Broker thread. */
+bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice payload);
 
 #endif

@@ -176,7 +176,7 @@ static void hand_over(struct tl_plugin *plugin, const struct mosquitto *client, 
 	const struct tl_packet_address address = {.client_id = mosquitto_client_id(client), .topic = RESPONSE_TOPIC};
 	const struct tl_session *session = tl_plugin_session(plugin, client);
 	if (!session) {
-		tl_broker_publish(&address, payload, tl_slice("", 0));
+		tl_broker_publish(&address, payload);
 		return;
 	}
 	struct tl_packet *packet = tl_packet_new(NULL, session->user, session->device, tl_slice_str(RESPONSE_TOPIC),

@@ -46,7 +46,7 @@ static void publish(struct tl_plugin *plugin, size_t i, const struct tl_figure *
 	snprintf(topic, sizeof topic, "$SYS/broker/timeline/%s", figure->name);
 	int len = snprintf(text, sizeof text, "%" PRIu64, figure->value);
 	const struct tl_packet_address address = {.topic = topic, .retain = true};
-	if (tl_broker_publish(&address, tl_slice(text, (size_t)len), tl_slice("", 0)))
+	if (tl_broker_publish(&address, tl_slice(text, (size_t)len)))
 		plugin->figures[i] = figure->value;
 }
 

@@ -265,7 +265,7 @@ static bool publish(const struct tl_live *live, const struct packet *packet)
 		.properties = properties,
 		.property_count = sizeof properties / sizeof properties[0],
 	};
-	return tl_broker_publish(&address, body, tl_slice("", 0));
+	return tl_broker_publish(&address, body);
 }
 
 /* Adds what has become ready to what waits. */

@@ -431,7 +431,7 @@ static size_t publish(const struct tl_notify *notify, const struct watcher *watc
 	write_payload(notify, watcher, codec, seq, pack);
 	tl_notify_topic(notify, codec, tl_slice(watcher->uid, watcher->uid_len), topic, sizeof topic);
 	const struct tl_packet_address address = {.topic = topic};
-	if (pack->failed || !tl_broker_publish(&address, tl_pack_bytes(pack), tl_slice("", 0)))
+	if (pack->failed || !tl_broker_publish(&address, tl_pack_bytes(pack)))
 		return 0;
 	return tl_pack_bytes(pack).len;
 }

@@ -1,7 +1,7 @@
 #include "actor.h"
 
-enum tl_rank tl_rank_of(const struct tl_conversation_record *conversation, const struct tl_member_record *member,
-                        struct tl_slice user)
+static enum tl_rank rank_of(const struct tl_conversation_record *conversation, const struct tl_member_record *member,
+                            struct tl_slice user)
 {
 	if (!member)
 		return TL_RANK_NONE;
@@ -24,7 +24,7 @@ enum tl_err tl_actor_find(struct tl_transaction *txn, const struct tl_call *call
 		err = tl_conversations_member(&txn->conversations, actor.conversation, actor.user->no, &actor.member);
 	if (err != TL_OK)
 		return err;
-	actor.rank = tl_rank_of(&actor.conversation->record, actor.member ? &actor.member->record : NULL, call->user);
+	actor.rank = rank_of(&actor.conversation->record, actor.member ? &actor.member->record : NULL, call->user);
 	*actor_out = actor;
 	return TL_OK;
 }

@@ -26,8 +26,4 @@ TL_MUST_USE enum tl_err tl_actor_require(struct tl_transaction *txn, const struc
 /* Ends a conversation after its last event: nobody is in it any more, what is in the inboxes stays. */
 TL_MUST_USE enum tl_err tl_conversation_dissolve(struct tl_transaction *txn, struct tl_conversation *conversation);
 
-/* The rank of a member of a conversation. */
-enum tl_rank tl_rank_of(const struct tl_conversation_record *conversation, const struct tl_member_record *member,
-                        struct tl_slice user);
-
 #endif

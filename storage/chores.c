@@ -126,8 +126,6 @@ void tl_chores_failed(struct tl_chores *chores)
 	if (chores->pending.first)
 		chores->in_batch.last = chores->pending.last;
 	chores->pending = chores->in_batch;
-	if (!chores->pending.first)
-		chores->pending.last = &chores->pending.first;
 	atomic_fetch_add(&chores->count, count);
 	pthread_mutex_unlock(&chores->lock);
 	list_init(&chores->in_batch);

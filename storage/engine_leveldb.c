@@ -43,8 +43,7 @@ static bool starts_with(const char *text, const char *start)
 /* LevelDB ends its messages with strerror's text; a path earlier in the message may contain anything. */
 static bool ends_with_errno(const char *text, int errnum)
 {
-	char buffer[128];
-	const char *end = strerror_r(errnum, buffer, sizeof buffer);
+	const char *end = strerror(errnum);
 	size_t len = strlen(text), end_len = strlen(end);
 	return len >= end_len && strcmp(text + len - end_len, end) == 0;
 }
@@ -73,9 +72,8 @@ enum tl_err tl_db_error_take(char *message, const char *what, struct tl_why *why
 enum tl_err tl_db_errno_fail(const char *what, const char *path, struct tl_why *why)
 {
 	int errnum = errno;
-	char buffer[128];
 	enum tl_err err = errnum == ENOSPC || errnum == EDQUOT ? TL_NO_SPACE : errnum == ENOMEM ? TL_NO_MEMORY : TL_IO;
-	return tl_fail(why, err, "cannot %s %s: %s", what, path, strerror_r(errnum, buffer, sizeof buffer));
+	return tl_fail(why, err, "cannot %s %s: %s", what, path, strerror(errnum));
 }
 
 /* --- keys --- */

@@ -113,7 +113,8 @@ static uint64_t most_of(unsigned level)
 	return most;
 }
 
-unsigned tl_segment_level(const struct tl_segment *segment)
+/* How large a segment counts: 0 below TL_INDEX_FANOUT tails, and one more for each time as many. */
+static unsigned level_of(const struct tl_segment *segment)
 {
 	uint64_t entries = segment->to - segment->from + 1;
 	unsigned level = 0;
@@ -127,7 +128,7 @@ static uint32_t count_small(const struct tl_directory *directory, unsigned level
 {
 	uint32_t count = 0;
 	while (count < directory->segment_count &&
-	       tl_segment_level(&directory->segments[directory->segment_count - 1 - count]) <= level)
+	       level_of(&directory->segments[directory->segment_count - 1 - count]) <= level)
 		count++;
 	return count;
 }

@@ -54,9 +54,6 @@ void tl_directory_put(const struct tl_directory *directory, uint64_t conversatio
 void tl_directory_pack(struct tl_pack *pack, const struct tl_directory *directory);
 bool tl_directory_unpack(struct tl_slice bytes, struct tl_directory *directory_out);
 
-/* How large a segment counts: 0 below TL_INDEX_FANOUT tails, and one more for each time as many. */
-unsigned tl_segment_level(const struct tl_segment *segment);
-
 /* The segments, if any, that are due to become one: *count_out of them from index *first_out on. */
 bool tl_directory_due(const struct tl_directory *directory, uint32_t *first_out, uint32_t *count_out);
 

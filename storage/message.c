@@ -2,7 +2,7 @@
 
 #include "msgpack_reader.h"
 
-/* The head of every kept message: a fixmap head, "ts", the head of a uint64. */
+/* The head of every kept message: the head of a fixmap that is not empty, "ts", the head of a uint64. */
 enum {
 	TS_AT = 5, /* offset of the eight bytes of the time */
 	TS_END = TS_AT + 8,
@@ -56,7 +56,7 @@ void tl_message_pack(struct tl_pack *pack, const struct tl_message *m)
 static bool has_ts(struct tl_slice message)
 {
 	const unsigned char *p = message.ptr;
-	return message.len >= TS_END && (p[0] & 0xf0) == 0x80 && memcmp(p + 1, "\xa2ts\xcf", 4) == 0;
+	return message.len >= TS_END && p[0] > 0x80 && p[0] <= 0x8f && memcmp(p + 1, "\xa2ts\xcf", 4) == 0;
 }
 
 uint64_t tl_message_ts(struct tl_slice message)

@@ -92,8 +92,6 @@ static void add_range(struct highlights *h, uint32_t from, uint32_t to)
 		h->count--;
 		if (h->ranges[h->count].from < from)
 			from = h->ranges[h->count].from;
-		if (h->ranges[h->count].to > to)
-			to = h->ranges[h->count].to;
 	}
 	if (h->count == TL_HIGHLIGHTS_MAX)
 		h->full = true;

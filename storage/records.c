@@ -106,7 +106,7 @@ bool tl_store_record_unpack(struct tl_slice bytes, struct tl_store_record *recor
 	if (count >= 9 && !read_sends(&reader, &record_out->sends))
 		return false;
 	record_out->message = tl_slice(reader.next, (size_t)(reader.end - reader.next));
-	return true;
+	return record_out->message.len > 0;
 }
 
 static void pack_varint(struct tl_pack *pack, uint64_t value)
@@ -473,6 +473,8 @@ bool tl_ingest_record_unpack(struct tl_slice bytes, struct tl_ingest_record *rec
 		return false;
 	record.kind = (enum tl_ingest_kind)kind;
 	record.payload = tl_slice(reader.next, (size_t)(reader.end - reader.next));
+	if (record.payload.len == 0)
+		return false;
 	*record_out = record;
 	return true;
 }

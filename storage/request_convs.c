@@ -149,13 +149,11 @@ static const char *role_name(const struct tl_visibility *v, struct tl_slice user
 	return tl_slice_equal(v->conversation.owner, user) ? "owner" : tl_roles[v->member.role];
 }
 
-/* Cuts a text where a character ends. */
+/* Cuts a text of more than PREVIEW_BYTES where a character ends. */
 static struct tl_slice preview(struct tl_slice body)
 {
 	const unsigned char *p = body.ptr;
 	size_t len = PREVIEW_BYTES;
-	if (body.len <= PREVIEW_BYTES)
-		return body;
 	while (len > 0 && (p[len] & 0xc0) == 0x80)
 		len--;
 	return tl_slice(body.ptr, len ? len : PREVIEW_BYTES);

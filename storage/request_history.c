@@ -226,14 +226,13 @@ static bool parse_cursor(struct tl_slice text, bool custom, struct start *start)
 static enum tl_err find_start(struct page *page, const struct tl_arg *args, struct start *start, struct tl_why *why)
 {
 	bool custom = page->custom;
-	int given = args[ARG_BEFORE].given + args[ARG_AFTER].given + args[ARG_AT].given + args[ARG_CURSOR].given;
-	if (given > 1)
-		return tl_fail(why, TL_BAD_REQUEST, "only one of 'before', 'after', 'at' and 'cursor' can be given");
-	*start = (struct start){.order = UINT64_MAX, .cseq = UINT64_MAX};
-	if (args[ARG_CURSOR].given)
+	if (args[ARG_CURSOR].given) /* where its first page began may stand beside it, as in the request for that page */
 		return parse_cursor(args[ARG_CURSOR].bytes, custom, start)
 		           ? TL_OK
 		           : tl_fail(why, TL_BAD_REQUEST, "'cursor' is none of this conversation's");
+	if (args[ARG_BEFORE].given + args[ARG_AFTER].given + args[ARG_AT].given > 1)
+		return tl_fail(why, TL_BAD_REQUEST, "only one of 'before', 'after' and 'at' can be given");
+	*start = (struct start){.order = UINT64_MAX, .cseq = UINT64_MAX};
 	if (args[ARG_BEFORE].given) {
 		*(custom ? &start->order : &start->cseq) = args[ARG_BEFORE].uint;
 		if (custom)

@@ -63,13 +63,11 @@ static bool ends_with(struct tl_slice s, const char *end)
 	return s.len >= len && !strncasecmp((const char *)s.ptr + s.len - len, end, len);
 }
 
-/* The content type without parameters and the blanks around it. */
+/* The content type, which is not empty, without parameters and the blanks before them. */
 static struct tl_slice media_type(struct tl_slice ctype)
 {
-	const char *begin = ctype.ptr, *semicolon = ctype.len ? memchr(begin, ';', ctype.len) : NULL;
+	const char *begin = ctype.ptr, *semicolon = memchr(begin, ';', ctype.len);
 	const char *end = semicolon ? semicolon : begin + ctype.len;
-	while (begin < end && (*begin == ' ' || *begin == '\t'))
-		begin++;
 	while (begin < end && (end[-1] == ' ' || end[-1] == '\t'))
 		end--;
 	return tl_slice(begin, (size_t)(end - begin));

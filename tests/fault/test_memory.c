@@ -1,5 +1,6 @@
-/* Memory that runs out while the writer and upkeep are at work: what is applied again afterwards comes out as if nothing had been,
- * (X1) of storage/transaction.h and (W3) of storage/writer.h. Allocations are wrapped by the linker (--wrap):
+/* Memory that runs out while the writer, upkeep, the indexer and readers are at work: what is applied again afterwards comes out as
+ * if nothing had been, (X1) of storage/transaction.h and (W3) of storage/writer.h; what is answered is whole and says of nothing that
+ * it is damaged. Allocations are wrapped by the linker (--wrap):
  *
  *     for each act, for n = 1, 2, … until the act needs fewer than n:
  *         a child: opens a store's parts, prepares, does the act while the n-th allocation fails, does it again if it failed
@@ -8,6 +9,7 @@
  * A child may also end: uthash ends the process where it gets no memory, as LevelDB does. */
 #include "endings.h"
 #include "failing_allocation.h"
+#include "index_work.h"
 #include "message.h"
 #include "msgpack_reader.h"
 #include "pull.h"
@@ -49,6 +51,7 @@ struct world {
 	struct tl_sweep sweep;
 	uint64_t position;
 	bool replaying;
+	int to; /* the parent */
 };
 
 static void must(bool ok, const char *what)
@@ -79,7 +82,7 @@ static void open_world(struct world *w)
 	w->limits = (struct tl_limits){.server = "test", .max_body = 1000, .dedup_window_ms = 100000, .edit_window_ms = 100000,
 	                               .recall_window_ms = 100000, .write_fanout_max = 10, .max_members = 100,
 	                               .max_conversations = 100, .inbox_ttl_ms = TTL, .retention_ms = TTL, .device_ttl_ms = TTL,
-	                               .ending_step = 1};
+	                               .search = true, .ending_step = 1};
 	begin_transactions(w);
 }
 
@@ -149,41 +152,60 @@ static void do_step(struct world *w, const struct step *step)
 	must(commit(w) == TL_OK, "commit");
 }
 
-/* What a request that reads answers, as it is on the wire; all of it must be well-formed. */
-static void show(struct world *w, const char *user, const char *op, const char *args, size_t len, int to)
+/* Passes on what a request has answered, which must be well-formed, as it is on the wire. */
+static void pass_on(const struct world *w, const struct tl_answer *answer)
 {
-	const struct tl_reading reading = {.database = &w->db, .checkpoints = &w->checkpoints, .limits = &w->limits};
-	const struct tl_call call = {
-		.user = tl_slice_str(user), .device = {"d", 1}, .raw = tl_slice(args, len), .now = NOW};
-	struct tl_answer answer;
 	struct tl_pack map;
 	struct tl_why why;
-	tl_answer_init(&answer);
-	enum tl_err err = tl_request_read(tl_request_find(tl_slice_str(op)), &reading, call, &answer);
-	must(err == TL_OK || tl_err_is_refusal(err), op);
 	tl_pack_init(&map);
-	tl_pack_map(&map, answer.field_count);
-	tl_pack_raw(&map, tl_pack_bytes(&answer.fields));
+	tl_pack_map(&map, answer->field_count);
+	tl_pack_raw(&map, tl_pack_bytes(&answer->fields));
 	must(tl_msgpack_check(tl_pack_bytes(&map), 16, &why) == TL_OK, "an answer is malformed");
-	must(write(to, map.buffer.data, map.buffer.size) == (ssize_t)map.buffer.size, "write");
+	must(write(w->to, map.buffer.data, map.buffer.size) == (ssize_t)map.buffer.size, "write");
 	tl_pack_fini(&map);
+}
+
+/* A request that reads. */
+static enum tl_err ask(struct world *w, const struct step *step)
+{
+	const struct tl_reading reading = {.database = &w->db, .checkpoints = &w->checkpoints, .limits = &w->limits};
+	const struct tl_call call = {.user = tl_slice_str(step->user), .device = {"d", 1},
+	                             .raw = tl_slice(step->args, step->len), .now = NOW};
+	struct tl_answer answer;
+	tl_answer_init(&answer);
+	enum tl_err err = tl_request_read(tl_request_find(tl_slice_str(step->op)), &reading, call, &answer);
+	const unsigned armed = countdown;
+	countdown = 0;
+	must(answer.damaged == 0, "what there was no memory for is taken for damaged");
+	if (err != TL_NO_MEMORY)
+		pass_on(w, &answer);
 	tl_answer_fini(&answer);
+	countdown = armed;
+	return err;
+}
+
+static void show(struct world *w, const char *user, const char *op, const char *args, size_t len)
+{
+	const struct step step = {user, op, args, len};
+	enum tl_err err = ask(w, &step);
+	must(err == TL_OK || tl_err_is_refusal(err), op);
 }
 
 static enum tl_err pull(struct world *w, const char *user);
 
-static void show_all(struct world *w, int to)
+static void show_all(struct world *w)
 {
 	static const char *const users[] = {"ann", "bob", "cat", "dan", "eve"};
-	static const char sync[] = "\x81\xa5" "after" "\x00", none[] = "\x80", team[] = "\x81" TEAM;
+	static const char sync[] = "\x81\xa5" "after" "\x00", none[] = "\x80", team[] = "\x81" TEAM, hi[] = "\x81\xa1q\xa2hi";
 	for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
 		must(pull(w, users[i]) == TL_OK, "pull");
-		show(w, users[i], "convs", none, 1, to);
-		show(w, users[i], "block", none, 1, to);
-		show(w, users[i], "history", team, sizeof team - 1, to);
-		show(w, users[i], "members", team, sizeof team - 1, to);
-		show(w, users[i], "info", team, sizeof team - 1, to);
-		show(w, users[i], "sync", sync, sizeof sync - 1, to);
+		show(w, users[i], "convs", none, 1);
+		show(w, users[i], "block", none, 1);
+		show(w, users[i], "history", team, sizeof team - 1);
+		show(w, users[i], "members", team, sizeof team - 1);
+		show(w, users[i], "info", team, sizeof team - 1);
+		show(w, users[i], "sync", sync, sizeof sync - 1);
+		show(w, users[i], "search", hi, sizeof hi - 1);
 	}
 }
 
@@ -257,6 +279,38 @@ static uint64_t clock_ms(void)
 	return NOW;
 }
 
+/* Indexes all that the group has. */
+static enum tl_err perform_index(struct world *w, const struct act *act)
+{
+	struct tl_index_work work;
+	uint64_t marks;
+	bool did = true;
+	(void)act;
+	tl_index_mark(w->txn.batch, w->position, 1, 3, NOW);
+	enum tl_err err = commit(w);
+	if (err != TL_OK || (err = tl_index_work_init(&work, &w->db)) != TL_OK)
+		return err;
+	while (err == TL_OK && did)
+		err = tl_index_work_step(&work, &did, &marks);
+	tl_index_work_fini(&work);
+	return err;
+}
+
+static enum tl_err perform_ask(struct world *w, const struct act *act)
+{
+	return ask(w, &act->step);
+}
+
+/* The same where all is indexed. */
+static enum tl_err perform_indexed_ask(struct world *w, const struct act *act)
+{
+	const unsigned armed = countdown;
+	countdown = 0;
+	must(perform_index(w, act) == TL_OK, "index");
+	countdown = armed;
+	return ask(w, &act->step);
+}
+
 static enum tl_err perform_upkeep(struct world *w, const struct act *act)
 {
 	const struct tl_upkeep_options options = {.dir = w->dir.path, .limits = &w->limits, .now = clock_ms};
@@ -308,9 +362,33 @@ static const struct act acts[] = {
 	{"sweep", perform_sweep, {NULL, NULL, NULL, 0}},
 	{"endings", perform_endings, STEP("ann", "dissolve", "\x81" TEAM)},
 	{"upkeep", perform_upkeep, {NULL, NULL, NULL, 0}},
+	{"index", perform_index, {NULL, NULL, NULL, 0}},
 };
 
-enum { ACTS = sizeof acts / sizeof acts[0], NOT_REACHED = 0, REACHED = 1, ENDED = 255 };
+static const struct act questions[] = {
+	{"hello", perform_ask, STEP("bob", "hello", "\x80")},
+	{"sync", perform_ask, STEP("ann", "sync", "\x81\xa5" "after" "\x01")},
+	{"history", perform_ask, STEP("bob", "history", "\x82" TEAM "\xa5" "limit" "\x01")},
+	{"history, on read", perform_ask, STEP("bob", "history", "\x81" WIDE)},
+	{"get", perform_ask, STEP("bob", "get", "\x82" TEAM "\xa4" "cseq" "\x02")},
+	{"search in all", perform_ask, STEP("bob", "search", "\x81\xa1q\xa2hi")},
+	{"search in one", perform_ask, STEP("bob", "search", "\x82\xa1q\xa2h*" TEAM)},
+	{"search in an index", perform_indexed_ask, STEP("bob", "search", "\x81\xa1q\xa2hi")},
+	{"search in an index by a prefix", perform_indexed_ask, STEP("bob", "search", "\x82\xa1q\xa2h*" TEAM)},
+	{"convs", perform_ask, STEP("bob", "convs", "\x81\xa5" "limit" "\x01")},
+	{"info", perform_ask, STEP("bob", "info", "\x81" TEAM)},
+	{"members", perform_ask, STEP("bob", "members", "\x81" TEAM)},
+	{"devices", perform_ask, STEP("ann", "devices", "\x80")},
+	{"blocked", perform_ask, STEP("bob", "block", "\x80")},
+};
+
+enum {
+	ACTS = sizeof acts / sizeof acts[0],
+	QUESTIONS = sizeof questions / sizeof questions[0],
+	NOT_REACHED = 0,
+	REACHED = 1,
+	ENDED = 255,
+};
 
 /* So that what is used without having been set is no zero by chance. */
 static __attribute__((noinline)) void dirty_stack(void)
@@ -322,7 +400,7 @@ static __attribute__((noinline)) void dirty_stack(void)
 
 static int child(const struct act *act, bool cold, unsigned n, const struct temp_dir *dir, int to)
 {
-	struct world world = {.dir = *dir}, *w = &world;
+	struct world world = {.dir = *dir, .to = to}, *w = &world;
 	open_world(w);
 	for (size_t i = 0; i < sizeof preparation / sizeof preparation[0]; i++)
 		do_step(w, &preparation[i]);
@@ -343,7 +421,7 @@ static int child(const struct act *act, bool cold, unsigned n, const struct temp
 		w->replaying = true;
 		must(act->perform(w, act) == TL_OK, "the second time");
 	}
-	show_all(w, to);
+	show_all(w);
 	close_world(w);
 	return reached ? REACHED : NOT_REACHED;
 }
@@ -407,8 +485,16 @@ static void test_acts_after_a_start(void **state)
 		test_act(&acts[i], true);
 }
 
+static void test_questions(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < QUESTIONS; i++)
+		test_act(&questions[i], false);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_acts), cmocka_unit_test(test_acts_after_a_start)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_acts), cmocka_unit_test(test_acts_after_a_start),
+	                                   cmocka_unit_test(test_questions)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,9 +117,21 @@ class Pages(HistoryTest):
             self.assertEqual(self.b.error("get", {"conv": self.conv, "cseq": cseq}), "no_such_message")
 
     def test_one_start_only(self):
-        cursor = self.b.ok("history", {"conv": self.conv, "limit": 1})["cursor"]
-        for request in ({"before": 3, "after": 1}, {"before": 3, "at": 1}, {"after": 3, "cursor": cursor}):
+        for request in ({"before": 3, "after": 1}, {"before": 3, "at": 1}, {"after": 1, "at": 1}):
             self.assertEqual(self.b.error("history", dict(request, conv=self.conv)), "bad_request")
+
+    def test_a_cursor_beside_the_start(self):
+        # A client may repeat its request and add the cursor, as with search.
+        everything = self.b.ok("history", {"conv": self.conv, "after": 0})["messages"]
+        for start, expected in (({"after": 3}, list(range(4, 22))), ({"before": 19}, list(range(18, 0, -1))),
+                                ({"at": everything[0]["ts"]}, list(range(1, 22)))):
+            request = dict(start, conv=self.conv, limit=4)
+            page = self.b.ok("history", request)
+            found = cseqs(page)
+            while page["more"]:
+                page = self.b.ok("history", dict(request, cursor=page["cursor"]))
+                found += cseqs(page)
+            self.assertEqual(found, expected)
 
     def test_cursors_that_are_none(self):
         for cursor in ("", "x", "a", "b-", "a1x", "1", "a1.2.3", "b" * 60, 5, None, True, []):

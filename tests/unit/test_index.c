@@ -2,6 +2,7 @@
 #include "index_merge.h"
 
 #include "database_fixture.h"
+#include "index_builder.h"
 #include "index_postings.h"
 #include "msgpack_reader.h"
 
@@ -506,6 +507,28 @@ static void test_empty_segment(void **in)
 	assert_false(scan.there);
 }
 
+/* --- what of a body is indexed --- */
+
+/* Of three bytes each, so that one of them lies across the limit. */
+static void test_long_body_ends_with_a_whole_character(void **unused)
+{
+	const size_t limit = TL_INDEX_TEXT_MAX, len = limit + 2;
+	char *body = malloc(len);
+	(void)unused;
+	assert_non_null(body);
+	assert_int_equal(len % 3, 0);
+	for (size_t i = 0; i < len; i++)
+		body[i] = "\xe4\xb8\xad"[i % 3];
+	assert_int_equal(tl_index_text(tl_slice(body, limit - 1)).len, limit - 1);
+	assert_int_equal(tl_index_text(tl_slice(body, len)).len, limit - 1);
+	memset(body, 'x', len);
+	assert_int_equal(tl_index_text(tl_slice(body, limit)).len, limit);
+	assert_int_equal(tl_index_text(tl_slice(body, len)).len, limit);
+	memset(body, 0x80, len); /* no UTF-8 at all */
+	assert_true(tl_index_text(tl_slice(body, len)).len >= limit - 4);
+	free(body);
+}
+
 /* --- merging --- */
 
 static void test_merge_makes_one_of_all(void **in)
@@ -553,6 +576,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_missing_chunk_is_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing_segment_is_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_empty_segment, setup, teardown),
+		cmocka_unit_test(test_long_body_ends_with_a_whole_character),
 		cmocka_unit_test_setup_teardown(test_merge_makes_one_of_all, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

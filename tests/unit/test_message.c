@@ -158,6 +158,9 @@ static void test_damaged(void **state)
 		assert_false(tl_message_show(&shown, 1, tl_slice_str("c"), 1, message));
 		pack.buffer.data[at] ^= 0x40;
 	}
+	pack.buffer.data[0] = (char)0x80; /* without any pairs */
+	assert_int_equal(tl_message_ts(message), 0);
+	assert_false(tl_message_show(&shown, 1, tl_slice_str("c"), 1, message));
 	tl_pack_fini(&shown);
 	tl_pack_fini(&pack);
 }

@@ -36,11 +36,10 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 	return 0;
 }
 
-bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice first, struct tl_slice second)
+bool tl_broker_publish(const struct tl_packet_address *address, struct tl_slice payload)
 {
 	(void)address;
-	(void)second;
-	snprintf(published, sizeof published, "%.*s", (int)first.len, (const char *)first.ptr);
+	snprintf(published, sizeof published, "%.*s", (int)payload.len, (const char *)payload.ptr);
 	published_count++;
 	return true;
 }

@@ -264,6 +264,8 @@ static void test_json_text(void **state)
 	assert_shown("{\"k\":\"v\"}", "application/vnd.api+json", "v");
 	assert_shown("{\"k\":\"v\"}", plain, "k v");
 	assert_shown("{\"k\":\"v\"}", "application/jsonx", "k v");
+	assert_shown("{\"k\":\"v\"}", " application/json \t; charset=utf-8", "v");
+	assert_shown("{\"k\":\"v\"}", " ; application/json", "k v");
 	assert_shown("[\"\\ud83d x \\ude00y \\ud83d\\u0041\"]", "", "x y a");
 	assert_shown("[\"a\\u0000b\"]", "", "a b");
 	assert_shown("[-0.5e+10,1E9,0,null,false,\"a\"]", "", "a");
