@@ -4,12 +4,13 @@
 
 #include <stdlib.h>
 
+/* Where memory is short for the payload there is a packet without one, because the session counts on it (outbox.h). */
 static struct tl_packet *encode(struct tl_encoder *encoder, struct tl_packet_block **block, const struct tl_route *route,
                                 struct tl_slice user, struct tl_slice device, const struct tl_response *response)
 {
 	struct tl_slice payload;
 	if (tl_codec_encode(encoder, route->codec, response, &payload) != TL_OK)
-		return NULL;
+		payload = tl_slice(NULL, 0);
 	struct tl_packet *packet = tl_packet_new(block, user, device, route->topic, route->correlation, payload);
 	if (packet)
 		packet->qos = route->qos;
