@@ -1,5 +1,5 @@
-/* Searches that meet what bounds them: more conversations than are held open, more entries than one page may look at, prefixes of
- * more words than the index is asked for. What is found is the same as without. TL_SEED in the environment repeats the choices. */
+/* Searches and the indexer where they meet what bounds them: more conversations than are held open, or marked at a time, more entries
+ * than one page may look at, prefixes of more words than the index is asked for. What comes out is the same as without. TL_SEED in the environment repeats the choices. */
 #include "search.h"
 
 #include "database.h"
@@ -18,7 +18,7 @@
 
 enum {
 	ME = 1,                    /* a user's number */
-	MANY_CONVERSATIONS = 1100, /* more than are held open */
+	MANY_CONVERSATIONS = 1100, /* more than are held open, or marked at a time */
 	CHATTY = 3,                /* conversations … */
 	CHATTY_MESSAGES = 30000,   /* … of so many messages, which together are more than a page may look at */
 	AT_ONCE = 100,             /* of each conversation that have the same time */
@@ -246,18 +246,24 @@ static void put_edit(struct fixture *f, uint64_t target, uint64_t cseq, uint64_t
 	tl_pack_fini(&event);
 }
 
-/* Seals what there is up to `cseq`. */
-static void build_index(struct fixture *f, uint64_t cseq)
+/* Does all that there is to do. */
+static void work_on_index(struct fixture *f)
 {
 	struct tl_index_work work;
 	uint64_t marks;
 	bool did = true;
-	tl_index_mark(f->batch, cseq, 1, cseq, cseq);
-	commit(f);
 	assert_int_equal(tl_index_work_init(&work, &f->db), TL_OK);
 	while (did)
 		assert_int_equal(tl_index_work_step(&work, &did, &marks), TL_OK);
 	tl_index_work_fini(&work);
+}
+
+/* Seals what there is up to `cseq`. */
+static void build_index(struct fixture *f, uint64_t cseq)
+{
+	tl_index_mark(f->batch, cseq, 1, cseq, cseq);
+	commit(f);
+	work_on_index(f);
 }
 
 /* Then any message of a segment may have such a word, and also any edited one that is indexed once more there. */
@@ -285,12 +291,44 @@ static void test_prefix_of_too_many_words(void **state)
 	find_all(f, "w*");
 }
 
+static void put_name(struct fixture *f, uint64_t no)
+{
+	const struct tl_conversation_name name = {.no = no};
+	char cid[32];
+	snprintf(cid, sizeof cid, "c%" PRIu64, no);
+	tl_pack_clear(&f->pack);
+	tl_conversation_name_pack(&f->pack, &name);
+	tl_batch_put_pack(f->batch, tl_partition(TL_PART_CONVERSATION_NAMES, 0), tl_slice_str(cid), &f->pack);
+}
+
+/* They are marked some at a time. That a conversation has been indexed anew shows in that its directory can be read. */
+static void test_more_conversations_than_are_marked_at_a_time(void **state)
+{
+	struct fixture *f = *state;
+	struct tl_directory directory;
+	uint64_t version;
+	for (uint64_t no = 1; no <= MANY_CONVERSATIONS; no++) {
+		put_conversation(f, no);
+		put_name(f, no);
+		tl_batch_put(f->batch, tl_partition(TL_PART_INDEX, no), tl_slice("", 0), tl_slice_str("damaged"));
+	}
+	tl_batch_put(f->batch, tl_partition(TL_PART_META, 0), tl_slice_str(TL_META_REINDEX), tl_slice("", 0));
+	commit(f);
+	assert_int_equal(tl_directory_read(f->db.engine, NULL, MANY_CONVERSATIONS, &directory), TL_CORRUPT);
+	work_on_index(f);
+	assert_int_equal(tl_database_read_uint(&f->db, TL_META_INDEX, &version), TL_OK);
+	assert_int_equal(version, TL_INDEX_VERSION);
+	for (uint64_t no = 1; no <= MANY_CONVERSATIONS; no++)
+		assert_int_equal(tl_directory_read(f->db.engine, NULL, no, &directory), TL_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_more_conversations_than_are_open, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_more_entries_than_a_page_looks_at, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_prefix_of_too_many_words, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_more_conversations_than_are_marked_at_a_time, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
