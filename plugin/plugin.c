@@ -11,7 +11,6 @@
 #include "plugin.h"
 
 #include <inttypes.h>
-#include <malloc.h>
 #include <mosquitto.h>
 #include <stdlib.h>
 
@@ -19,9 +18,6 @@
 
 enum {
 	READER_JOBS_MAX = 100000, /* requests waiting for a reader */
-	ARENAS_MAX = 2,           /* of malloc: with one for each thread, a quarter of the memory is what they hold in reserve */
-	MMAP_FROM = 64 * 1024,    /* bytes: what malloc gives back to the system at once when it is freed */
-	TRIM_FROM = 4 * 1024 * 1024,
 };
 
 static void log_event(void *ctx, enum tl_log level, const char *text)
@@ -103,6 +99,8 @@ static int on_message(int event, void *event_data, void *userdata)
 	struct tl_topic topic = tl_topic_parse(plugin->root, message->topic);
 	(void)event;
 
+	if (tl_reserves_is_large(message->payloadlen))
+		tl_reserves_large_message(&plugin->reserves, &plugin->resident, tl_now_ms());
 	if (topic.kind == TL_TOPIC_OUTSIDE)
 		return MOSQ_ERR_SUCCESS;
 	tl_waker_is_awake(plugin->waker);
@@ -159,6 +157,8 @@ static int on_tick(int event, void *event_data, void *userdata)
 	 * has caught up. It shall wait for the beginning of 1970. 2.0 does not look at this. */
 	tick->next_s = -tick->now_s;
 	plugin->ticks++;
+	if (plugin->reserves.raised)
+		tl_reserves_tick(&plugin->reserves, &plugin->resident, tl_now_ms());
 	tl_store_next_turn(plugin->store);
 	tl_figures_tick(plugin);
 	if (!tl_waker_ticked(plugin->waker) && !plugin->published)
@@ -322,17 +322,6 @@ static enum tl_err start(struct tl_plugin *plugin, const struct mosquitto_opt *o
 	return err == TL_OK ? register_callbacks(plugin, why) : err;
 }
 
-/* What is said explicitly malloc does not raise by itself, which it does without end when something large has been freed: then
- * the parts of tables that are in memory would lie among all else and keep it from being given back. */
-static void limit_reserves(void)
-{
-#ifdef M_ARENA_MAX
-	mallopt(M_ARENA_MAX, ARENAS_MAX);
-	mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
-	mallopt(M_TRIM_THRESHOLD, TRIM_FROM);
-#endif
-}
-
 EXPORT int mosquitto_plugin_version(int supported_version_count, const int *supported_versions)
 {
 	for (int i = 0; i < supported_version_count; i++)
@@ -348,7 +337,7 @@ EXPORT int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userd
 	struct tl_why why = {""};
 	if (!plugin)
 		return MOSQ_ERR_NOMEM;
-	limit_reserves();
+	tl_reserves_init();
 	plugin->identifier = identifier;
 	plugin->generation = tl_broker_generation();
 	plugin->sleeps_after_tick = plugin->generation == TL_MOSQUITTO_2_1;

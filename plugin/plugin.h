@@ -13,6 +13,7 @@
 #include "options.h"
 #include "outbox.h"
 #include "rate.h"
+#include "reserves.h"
 #include "route.h"
 #include "session.h"
 #include "store.h"
@@ -37,6 +38,7 @@ struct tl_plugin {
 	struct tl_sessions sessions;
 	struct tl_rates *rates;
 	struct tl_resident resident;
+	struct tl_reserves reserves;
 	struct tl_worker_pool *readers;
 	struct tl_arena arena;     /* for the callback at hand */
 	struct tl_pack pack;       /* scratch for the callback at hand */

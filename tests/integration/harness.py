@@ -249,6 +249,11 @@ class Broker:
         with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as f:
             return 1024 * int(re.search(r"RssAnon:\s*(\d+) kB", f.read()).group(1))
 
+    def pages_given(self):
+        """How many pages of memory the system has given to the process so far, those that it gave back included."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as f:
+            return int(f.read().rpartition(")")[2].split()[7])
+
     def version(self):
         """Mosquitto's, as (2, 0)."""
         major, minor = self.wait_log(r"mosquitto version (\d+)\.(\d+)").groups()

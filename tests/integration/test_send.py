@@ -1,6 +1,7 @@
 """Sending: metadata and its bounds, ids and deduplication, bodies, receipts, acks (PROTOCOL sections 3 and 4)."""
 import base64
 import json
+import os
 import struct
 import unittest
 
@@ -303,6 +304,24 @@ class Bodies(Sending):
             self.assert_refused(client.send(self.to_bob, b"x" * (MIB + 1), "m1"), "too_large", reason)
         self.assertEqual(self.count(), 1)
         self.assertFalse(self.a.send_ok(self.to_bob, b"x", "m1")["dup"])
+
+
+@unittest.skipIf(os.environ.get("TL_PRELOAD"), "sanitizers have a malloc of their own")
+class LargeBodies(TimelineTest):
+    options = {"other_topics": "allow"}
+
+    def test_need_no_new_memory_each_time(self):
+        """Of 100 KiB, outside the root as well: the broker's thread does nothing else that would take pages."""
+        a = self.client(self.uid())
+
+        def send(count):
+            for _ in range(count):
+                a.wait_ack(a.publish("outside/large", bytes(100 * 1024)))
+
+        send(10)
+        before = self.broker.pages_given()
+        send(20)
+        self.assertLess(self.broker.pages_given() - before, 20 * 10)
 
 
 class MaxBody(TimelineTest):
