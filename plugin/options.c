@@ -25,6 +25,7 @@ static const char *const switches[] = {"off", "on", NULL};
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
+#define CACHE_MAX (SIZE_MAX > UINT32_MAX ? 1024 * GIB : GIB) /* of what a process can address */
 #define DAY (UINT64_C(86400) * 1000)
 #define AT(field) offsetof(struct tl_options, field)
 
@@ -49,7 +50,7 @@ static const struct option table[] = {
 	{"max_members", NUMBER, AT(max_members), "100000", 2, 10000000, NULL},
 	{"max_conversations", NUMBER, AT(max_conversations), "5000", 1, 10000000, NULL},
 	{"queue_max", SIZE, AT(queue_max), "256m", MIB, 1024 * GIB, NULL},
-	{"block_cache", SIZE, AT(block_cache), "16m", MIB, 1024 * GIB, NULL},
+	{"block_cache", SIZE, AT(block_cache), "16m", MIB, CACHE_MAX, NULL},
 	{"write_buffer", SIZE, AT(write_buffer), "16m", 64 * KIB, GIB, NULL},
 	{"open_tables", NUMBER, AT(open_tables), "300", 100, 50000, NULL},
 	{"cached_users", NUMBER, AT(cached_users), "50000", 100, 100000000, NULL},

@@ -98,6 +98,14 @@ class Refused(unittest.TestCase):
             f.write("garbage\n")
         self.said(broker.start_refused(), broker.data_dir)
 
+    def test_more_than_can_be_addressed(self):
+        with open(plugin_path(), "rb") as f:
+            is_32_bit = f.read(5)[4] == 1
+        if not is_32_bit:
+            self.skipTest("the plugin is a 64-bit one")
+        for size in ("1025m", "4g", "4100m"):  # in 32 bits the last two are 0 and 4m
+            self.refuse({"block_cache": size}, "plugin_opt_block_cache", size)
+
     def test_per_listener_settings(self):
         """Mosquitto 2.0 would never call the plugin at a tick then."""
         class PerListener(Broker):
