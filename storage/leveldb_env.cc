@@ -102,8 +102,13 @@ public:
 	/* When LevelDB has read the manifest, for the first time. What is found later has been found before. */
 	leveldb::Status GetChildren(const std::string &dir, std::vector<std::string> *names_out) override
 	{
-		leveldb::Status status = target()->GetChildren(dir, names_out);
-		return status.ok() && !checked_.exchange(true) ? opening_.check(target(), dir, *names_out) : status;
+		leveldb::Status status = timeline::list_directory(dir, names_out);
+		return status.ok() && !checked_.exchange(true) ? opening_.check(this, dir, *names_out) : status;
+	}
+
+	leveldb::Status GetFileSize(const std::string &path, uint64_t *size_out) override
+	{
+		return timeline::file_size(path, size_out);
 	}
 
 	void Schedule(void (*work)(void *), void *argument) override
@@ -182,7 +187,7 @@ private:
 		uint64_t size = 0;
 		if (!is_manifest && !ends_with(path, ".log"))
 			return new timeline::SequentialFile(file, &failure_);
-		failure_.note(target()->GetFileSize(path, &size));
+		failure_.note(GetFileSize(path, &size));
 		return new timeline::RecordFile(file, &failure_, &opening_, is_manifest, size);
 	}
 

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <dirent.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace timeline {
@@ -13,6 +15,30 @@ leveldb::Status errno_status(const std::string &path)
 {
 	return errno == ENOENT ? leveldb::Status::NotFound(path, strerror(errno)) :
 	                         leveldb::Status::IOError(path, strerror(errno));
+}
+
+leveldb::Status list_directory(const std::string &dir, std::vector<std::string> *names_out)
+{
+	names_out->clear();
+	DIR *stream = opendir(dir.c_str());
+	if (!stream)
+		return errno_status(dir);
+	errno = 0;
+	for (const struct dirent *entry; (entry = readdir(stream)); errno = 0)
+		names_out->emplace_back(entry->d_name);
+	leveldb::Status status = errno == 0 ? leveldb::Status::OK() : errno_status(dir);
+	closedir(stream);
+	return status;
+}
+
+leveldb::Status file_size(const std::string &path, uint64_t *size_out)
+{
+	struct stat file;
+	*size_out = 0;
+	if (stat(path.c_str(), &file) != 0)
+		return errno_status(path);
+	*size_out = static_cast<uint64_t>(file.st_size);
+	return leveldb::Status::OK();
 }
 
 enum { CHECKSUM = 4 /* bytes */ };

@@ -185,6 +185,11 @@ private:
 /* Of a system call on the file that has failed, by errno. */
 leveldb::Status errno_status(const std::string &path);
 
+/* As LevelDB's own, which on a 32-bit system may be made for small numbers: where a file has a larger one (as on XFS or NFS), it
+ * takes the list for complete there, and has no size for the file. */
+leveldb::Status list_directory(const std::string &dir, std::vector<std::string> *names_out);
+leveldb::Status file_size(const std::string &path, uint64_t *size_out);
+
 } // namespace timeline
 
 #endif
