@@ -49,8 +49,8 @@ struct tl_property_reader {
 	void (*free)(void *value); /* what they return; the two generations take it from different allocators */
 };
 
-/* Finds these functions. Most of 2.0, from 2.0.12 on, has them and does not export them; then they are libmosquitto's, which has the
- * same, and may come from any other 2.0. TL_BAD_REQUEST: there is none. */
+/* Finds these functions. 2.0.11 and 2.1 export them; later ones of 2.0 (2.0.18 to 2.0.22 at least) have them for themselves. Then they
+ * are libmosquitto's, which are the same in every 2.0. TL_BAD_REQUEST: there is none. */
 TL_MUST_USE enum tl_err tl_broker_property_reader(enum tl_generation generation, struct tl_property_reader *reader_out,
                                                   struct tl_why *why);
 

@@ -1,4 +1,4 @@
-"""A broker that keeps what reads MQTT 5 properties to itself, as 2.0 does from 2.0.12 on. 2.0.11 and 2.1 export it."""
+"""A broker that keeps what reads MQTT 5 properties to itself, as 2.0.18 to 2.0.22 do. 2.0.11 and 2.1 export it."""
 import os
 import re
 import stat
