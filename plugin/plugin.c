@@ -43,6 +43,7 @@ static void end_session(struct tl_plugin *plugin, struct tl_session *session)
 {
 	if (session->watching)
 		tl_notify_unwatch(plugin->notify, session->user);
+	tl_answer_session_ends(plugin, session);
 	tl_live_ended(plugin->live, session->live);
 	tl_rates_leave(plugin->rates, session->allowance, tl_monotonic_ns());
 	tl_sessions_end(&plugin->sessions, session);
@@ -109,6 +110,7 @@ static int on_message(int event, void *event_data, void *userdata)
 	struct tl_session *session = tl_plugin_session(plugin, message->client);
 	if (!session)
 		return MOSQ_ERR_ACL_DENIED;
+	tl_pacing_heard(&session->pacing);
 	return topic.kind == TL_TOPIC_SIGNAL ? on_signal(plugin, session, message)
 	                                     : tl_incoming(plugin, session, &topic, message);
 }

@@ -44,6 +44,8 @@ struct tl_plugin {
 	struct tl_pack pack;       /* scratch for the callback at hand */
 	struct tl_pack route_pack; /* likewise, for the route */
 	uint64_t ticks;
+	struct tl_session *holding;  /* those whose answers have to wait for their turn … */
+	size_t held;                 /* … and how many that are */
 	struct tl_packet *published; /* at the last tick, kept until the next where the broker has not routed them yet */
 	uint64_t figures[TL_FIGURES_MAX]; /* as told last … */
 	uint64_t figures_ms;       /* … at this time */
@@ -150,7 +152,11 @@ void tl_answer_send(struct tl_plugin *plugin, const struct tl_route *route, stru
 /* Hears of a commit. Writer thread. */
 void tl_answer_committed(void *plugin, const struct tl_commit *commit);
 
-/* Publishes what is ready: at a tick. True if anything was published. */
+/* Publishes what is ready and has its turn (pacing.h): at a tick. True if anything was published. */
 bool tl_answer_publish(struct tl_plugin *plugin);
+
+/* A session is about to end. What it has not been sent yet goes to another one of the same user on the same client id, if there is
+ * one at the next tick. */
+void tl_answer_session_ends(struct tl_plugin *plugin, struct tl_session *session);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "broker.h"
 #include "options.h"
+#include "pacing.h"
 #include "presence.h"
 #include "rate.h"
 #include "unread.h"
@@ -22,6 +23,9 @@ struct tl_session {
 	uint32_t requests;       /* that read, being worked on */
 	uint32_t changes;        /* requests that change something, being worked on */
 	struct tl_unread unread;
+	struct tl_pacing pacing;
+	struct tl_packet *held, *held_last;    /* packets that have to wait for their turn; answers.c's */
+	struct tl_session *holding_prev, *holding_next; /* others that have such */
 	struct tl_allowance *allowance; /* the user's; rate.h's */
 	struct tl_presence *presence; /* ended with it; its requests hold it, too */
 	uint64_t since_tick;     /* the plugin's tick after which it began */

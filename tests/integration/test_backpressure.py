@@ -102,5 +102,34 @@ class Backpressure(BrokerTest):
         self.check(senders)
 
 
+class ReceiptsAtOnce(BrokerTest):
+    """Unless it is told otherwise, Mosquitto keeps 20 messages in flight to a device and 1,000 waiting, and drops the others."""
+
+    COUNT = 3000
+
+    def setUp(self):
+        self.broker = ShimBroker(conf=["max_inflight_messages 20", "max_queued_messages 1000"])
+        self.addCleanup(self.broker.close)
+
+    def send_all(self, client):
+        """While the disk takes nothing, so that all are stored, and have receipts, at once."""
+        self.broker.fail("db", "sync", "stall")
+        for packet in [client.publish(f"im/user/ben/m{n}", b"x", 1) for n in range(self.COUNT)]:
+            client.wait_ack(packet)
+        self.broker.heal()
+
+    def test_all_arrive_in_order(self):
+        client = self.client("ann", "phone")
+        self.send_all(client)
+        client.wait(lambda: len(client.inbox) >= self.COUNT, "the receipts", 30)
+        self.assertEqual([m.value["cseq"] for m in client.inbox], list(range(1, self.COUNT + 1)))
+
+    def test_others_do_not_wait(self):
+        client, other = self.client("ann", "phone"), self.client("ben")
+        self.send_all(client)
+        self.assertTrue(other.send_ok("user/ann", "y", "m1")["ok"])
+        client.wait(lambda: len(client.inbox) >= self.COUNT, "the receipts", 30)
+
+
 if __name__ == "__main__":
     unittest.main()
