@@ -1,17 +1,18 @@
 /* How much may be published to one device at a time.
  *
- * Mosquitto has some messages of QoS 1 in flight to a device, keeps some more waiting for their turn, 20 and 1,000 unless it is told
- * otherwise, and drops what is more without telling anybody. But receipts come when the disk allows, and then for all that the
- * device has sent meanwhile: with a disk that takes a tenth of a second that may be thousands. So what is more is held back.
+ * Mosquitto has some messages of QoS 1 in flight to a device, keeps some more waiting for their turn (20 and 1,000, unless it is told
+ * otherwise), and drops what is more without telling anybody. But receipts come when the disk allows, and then for all that the
+ * device has sent meanwhile: with a disk that takes a tenth of a second that may be thousands. So what is too much is held back.
  *
  * Nothing tells a plugin that a device has acked a message. It is estimated:
  *
- *   - A device acks what it gets as fast as it is acked itself, for it is the same way there and back, and goes on sending when
- *     it is acked. So with each message that comes from it, one has left.
+ *   - A device that waits for acks before it sends more is acked as fast as it acks itself: it is the same way there and back, and
+ *     Mosquitto's window is no smaller than those of most clients. So with each message that comes from it, one has left.
  *   - Some leave with time, because it may have nothing more to send.
  *
- * So a device that sends thousands without waiting for acks may still lose receipts, unless the broker is told to keep more. Its
- * broker thread's. */
+ * So a device that sends thousands without waiting may still lose receipts, unless the broker is told to keep more.
+ *
+ * Broker thread. */
 #ifndef TL_PACING_H
 #define TL_PACING_H
 
@@ -19,7 +20,7 @@
 #include <stdint.h>
 
 enum {
-	TL_PACING_MAX = 900,     /* messages published to a device that have not left, as far as is known */
+	TL_PACING_MAX = 900,     /* messages that a device has not acked, as far as is known */
 	TL_PACING_PER_S = 2000,  /* so many leave with time */
 	TL_PACING_REST_MS = 10,  /* after which it is worth looking again */
 };
