@@ -111,9 +111,10 @@ static void keep(struct tl_plugin *plugin, struct tl_packet *packet)
 static bool has_to_wait(const struct tl_plugin *plugin, struct tl_session *session, const struct tl_packet *packet,
                         uint64_t now_ns)
 {
-	if (packet->qos == 0 || !packet->payload.ptr || plugin->held >= HELD_MAX)
+	if (packet->qos == 0 || !packet->payload.ptr)
 		return false;
-	return session->held || !tl_pacing_take(&session->pacing, now_ns);
+	bool has_turn = !session->held && tl_pacing_take(&session->pacing, now_ns);
+	return !has_turn && plugin->held < HELD_MAX;
 }
 
 static void hold(struct tl_plugin *plugin, struct tl_session *session, struct tl_packet *packet)

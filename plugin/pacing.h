@@ -27,7 +27,7 @@ enum {
 
 /* All zeros at first. */
 struct tl_pacing {
-	uint64_t idle_ns; /* when all will have left; monotonic clock */
+	uint64_t idle_ns; /* when all will have left, of a clock that never goes back */
 };
 
 /* Whether one more may be published now, which counts it. */

@@ -27,6 +27,24 @@ struct tl_rates {
 	size_t idle_count;
 };
 
+bool tl_rate_take(const struct tl_rate *limit, uint64_t *full_at, uint64_t now)
+{
+	if (limit->per_second == 0)
+		return true;
+	uint64_t cost = SECOND / limit->per_second;
+	uint64_t then = (*full_at > now ? *full_at : now) + cost;
+	if (then - now > limit->burst * cost)
+		return false;
+	*full_at = then;
+	return true;
+}
+
+void tl_rate_give_back(const struct tl_rate *limit, uint64_t *full_at)
+{
+	uint64_t cost = limit->per_second > 0 ? SECOND / limit->per_second : 0;
+	*full_at -= cost < *full_at ? cost : *full_at;
+}
+
 enum tl_err tl_rates_new(const struct tl_rate *limits, struct tl_rates **rates_out)
 {
 	struct tl_rates *rates = calloc(1, sizeof *rates);
@@ -115,13 +133,5 @@ void tl_rates_leave(struct tl_rates *rates, struct tl_allowance *allowance, uint
 
 bool tl_rates_take(const struct tl_rates *rates, struct tl_allowance *allowance, enum tl_rate_kind kind, uint64_t now)
 {
-	const struct tl_rate *limit = &rates->limits[kind];
-	if (!allowance || limit->per_second == 0)
-		return true;
-	uint64_t cost = SECOND / limit->per_second, *full_at = &allowance->full_at[kind];
-	uint64_t then = (*full_at > now ? *full_at : now) + cost;
-	if (then - now > limit->burst * cost)
-		return false;
-	*full_at = then;
-	return true;
+	return !allowance || tl_rate_take(&rates->limits[kind], &allowance->full_at[kind], now);
 }

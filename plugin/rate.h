@@ -28,6 +28,12 @@ struct tl_rate {
 	uint64_t burst;      /* how many at once, from 1 */
 };
 
+/* Takes one, if there is one. *full_at, ns, 0 at first: when all will be back (R1). */
+bool tl_rate_take(const struct tl_rate *limit, uint64_t *full_at, uint64_t now);
+
+/* Has one come back before its time. */
+void tl_rate_give_back(const struct tl_rate *limit, uint64_t *full_at);
+
 struct tl_rates;
 struct tl_allowance; /* one user's */
 

@@ -57,6 +57,6 @@ void tl_reserves_large_message(struct tl_reserves *reserves, struct tl_resident 
 
 void tl_reserves_tick(struct tl_reserves *reserves, struct tl_resident *resident, uint64_t now_ms)
 {
-	if (reserves->raised && (are_over(reserves, now_ms) || !has_room(reserves, tl_resident_bytes(resident, now_ms))))
+	if (are_over(reserves, now_ms) || !has_room(reserves, tl_resident_bytes(resident, now_ms)))
 		set_raised(reserves, false);
 }
