@@ -1,11 +1,18 @@
 """A broker that keeps what reads MQTT 5 properties to itself, as 2.0.18 to 2.0.22 do. 2.0.11 and 2.1 export it."""
 import os
 import re
+import shutil
 import stat
+import subprocess
 import unittest
 from unittest import mock
 
 from harness import Broker, Client, program
+
+LIBRARY = """
+int mosquitto_lib_version(int *major, int *minor, int *revision) { *major = %d, *minor = %d, *revision = 0; return 0; }
+""" + "".join(f"void mosquitto_property_{name}(void) {{}}\n"
+              for name in ("identifier", "next", "read_binary", "read_string", "read_string_pair"))
 
 HIDDEN = re.compile(rb"mosquitto_property_(?!add_|free_all)[a-z_]+(?=\0)")
 
@@ -65,6 +72,18 @@ class PropertiesOfTheLibrary(unittest.TestCase):
             f.write("no library\n")
         broker.spawn()
         self.refused(broker, broker.dir if broker.version() == (2, 0) else "libmosquitto")
+
+    def test_with_a_library_of_another_version(self):
+        if not shutil.which("cc"):
+            self.skipTest("no C compiler")
+        for version in ((2, 1), (1, 6)):
+            with self.subTest(version=version):
+                broker = self.broker()
+                broker.libraries = broker.dir
+                subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-o", os.path.join(broker.dir, "libmosquitto.so.1"), "-"],
+                               input=LIBRARY % version, text=True, check=True)
+                broker.spawn()
+                self.refused(broker, "another version")
 
 
 if __name__ == "__main__":
